@@ -1,0 +1,62 @@
+/**
+ * API keys: `aos_live_<26 characters of the key id>_<192 random bits>`. The first half finds the record, the second
+ * half proves the right to it; only its SHA-256 is stored, compared in constant time, and it is shown once.
+ */
+import { createHash, randomBytes, timingSafeEqual } from 'node:crypto';
+import { newId } from '../ids.ts';
+import type { ApiKeyRecord } from '../tenancy/directory.ts';
+
+export interface NewApiKey {
+  /** What the caller presents. Shown once. */
+  readonly secret: string;
+  readonly record: ApiKeyRecord;
+}
+
+export type ApiKeyGrant = Pick<ApiKeyRecord, 'tenantId' | 'principalId' | 'principalType' | 'scopes' | 'roles'> & { readonly expiresAt?: string | null };
+
+const PRESENTED = /^aos_live_([0-9A-HJKMNP-TV-Z]{26})_([A-Za-z0-9_-]{32})$/;
+
+/** Makes a key; store `record` with DirectoryPort.putApiKey. */
+export function createApiKey(grant: ApiKeyGrant): NewApiKey {
+  const keyId = newId('key');
+  const secretPart = randomBytes(24).toString('base64url');
+  return {
+    secret: `aos_live_${keyId.slice('key_'.length)}_${secretPart}`,
+    record: {
+      keyId,
+      tenantId: grant.tenantId,
+      principalId: grant.principalId,
+      principalType: grant.principalType,
+      scopes: grant.scopes,
+      roles: grant.roles,
+      secretHash: hashSecret(secretPart),
+      createdAt: new Date().toISOString(),
+      expiresAt: grant.expiresAt ?? null,
+      revokedAt: null,
+    },
+  };
+}
+
+/** True for what claims to be a key, right or wrong. */
+export function looksLikeApiKey(presented: string): boolean {
+  return presented.startsWith('aos_');
+}
+
+/** The two halves, or null when it is not shaped like a key. */
+export function parseApiKey(presented: string): { readonly keyId: string; readonly secret: string } | null {
+  const match = PRESENTED.exec(presented);
+  return match === null ? null : { keyId: `key_${match[1]!}`, secret: match[2]! };
+}
+
+/** True when the secret is the key's own and the key is neither expired nor revoked. */
+export function isValidApiKey(record: ApiKeyRecord, secret: string, nowMs: number): boolean {
+  const expected = Buffer.from(record.secretHash, 'hex');
+  const actual = createHash('sha256').update(secret).digest();
+  const same = expected.length === actual.length && timingSafeEqual(expected, actual);
+  const expired = record.expiresAt !== null && Date.parse(record.expiresAt) <= nowMs;
+  return same && !expired && record.revokedAt === null;
+}
+
+function hashSecret(secret: string): string {
+  return createHash('sha256').update(secret).digest('hex');
+}

@@ -1,0 +1,150 @@
+/**
+ * Who is calling, and for which tenant (PRS 4.3, 10.1; C-32, C-56, C-61, C-62).
+ *
+ * demo: naming a tenant in `X-Tenant-Id` is identity enough, because demo binds the loopback interface only;
+ * `X-Principal-Id` and `X-Scopes` are honoured and a bearer that says nothing to us is ignored. dev and prod: a
+ * verified credential names the tenant, and the header may only repeat it — unless a service holds the delegation
+ * scope, which lets it name the tenant it acts for. A credential that claims to be one of ours and is not valid is
+ * refused in every mode.
+ */
+import type { IncomingHttpHeaders } from 'node:http';
+import { AgentOsError } from '../errors.ts';
+import type { AuthContext } from '../tenancy/auth-context.ts';
+import type { DirectoryPort } from '../tenancy/directory.ts';
+import type { OperationRow } from '../http/operation-types.ts';
+import { DELEGATION_SCOPE, TENANT_SCOPES, expandScopes, parseScopes } from '../tenancy/scopes.ts';
+import type { Mode } from '../config/mode.ts';
+import { isValidApiKey, looksLikeApiKey, parseApiKey } from './api-key.ts';
+import { isPrincipalId, isTenantId } from './claims.ts';
+import type { JwtVerifier } from './jwt-verifier.ts';
+import type { ServiceTokenVerifier } from './service-token.ts';
+
+export interface IdentityOptions {
+  readonly mode: Mode;
+  readonly directory: DirectoryPort;
+  /** Which credentials are understood beside API keys. */
+  readonly verifiers?: { readonly jwt?: JwtVerifier; readonly service?: ServiceTokenVerifier };
+  /** Used when a request names no tenant; demo and dev only, refused in prod. */
+  readonly defaultTenant?: string | null;
+  /** Identity by headers alone; demo only. Defaults to what the mode says. */
+  readonly allowHeaderIdentity?: boolean;
+}
+
+export interface Identity {
+  /**
+   * The caller's context, its tenant decided. Synchronous where nothing has to be looked up.
+   * @throws AgentOsError unauthorized, tenant_mismatch, invalid_request.
+   */
+  authenticate(headers: IncomingHttpHeaders, row: Pick<OperationRow, 'tenancy'>): AuthContext | Promise<AuthContext>;
+}
+
+/** The context of operations that are open to anyone. It holds no scope and names no tenant. */
+export const ANONYMOUS: AuthContext = Object.freeze({
+  tenant_id: '',
+  principal: Object.freeze({ principal_id: 'anonymous', principal_type: 'user' as const }),
+  scopes: Object.freeze([]) as unknown as string[],
+}) as AuthContext;
+
+const DEFAULT_PRINCIPAL = 'usr_demo';
+
+export function createIdentity(options: IdentityOptions): Identity {
+  const headerIdentity = options.allowHeaderIdentity ?? options.mode === 'demo';
+  if (headerIdentity && options.mode === 'prod') throw new Error('Identity by headers is refused in prod: set AGENTOS_MODE=demo, or use keys or tokens.');
+  const defaultTenant = options.defaultTenant || null;
+  if (defaultTenant !== null && options.mode === 'prod') throw new Error('A default tenant is refused in prod: unset AGENTOS_DEFAULT_TENANT.');
+
+  const fromHeaders = (headers: IncomingHttpHeaders): AuthContext => {
+    const tenantId = tenantHeader(headers) ?? defaultTenant;
+    if (tenantId === null) throw unauthorized('No tenant is named. Send X-Tenant-Id, or a credential.');
+    const principal = singleHeader(headers, 'x-principal-id') ?? DEFAULT_PRINCIPAL;
+    if (!isPrincipalId(principal)) throw badHeader('X-Principal-Id');
+    const scopes = headers['x-scopes'] === undefined ? [...TENANT_SCOPES] : [...expandScopes(parseScopes(singleHeader(headers, 'x-scopes')))];
+    return { tenant_id: tenantId, principal: { principal_id: principal, principal_type: principal.startsWith('svc_') ? 'service' : 'user' }, scopes, roles: [] };
+  };
+
+  const fromApiKey = async (presented: string): Promise<AuthContext> => {
+    const parsed = parseApiKey(presented);
+    const record = parsed === null ? null : await options.directory.getApiKey(parsed.keyId);
+    if (parsed === null || record === null || !isValidApiKey(record, parsed.secret, Date.now())) {
+      throw unauthorized('The API key is unknown, expired or revoked.', 'invalid_api_key');
+    }
+    return {
+      tenant_id: record.tenantId,
+      principal: { principal_id: record.principalId, principal_type: record.principalType },
+      scopes: [...expandScopes(record.scopes)],
+      roles: [...record.roles],
+    };
+  };
+
+  const fromBearer = (token: string): AuthContext | Promise<AuthContext> | null => {
+    if (looksLikeApiKey(token)) return fromApiKey(token);
+    const service = options.verifiers?.service;
+    if (service?.claims(token)) return service.verify(token);
+    if (headerIdentity && (options.verifiers?.jwt === undefined || token.split('.').length !== 3)) return null;
+    if (options.verifiers?.jwt === undefined) throw unauthorized('No token issuer is configured here: send an API key.', 'invalid_token');
+    return options.verifiers.jwt.verify(token);
+  };
+
+  const present = (headers: IncomingHttpHeaders): AuthContext | Promise<AuthContext> | null => {
+    const bearer = bearerToken(headers.authorization, headerIdentity);
+    const key = singleHeader(headers, 'x-api-key');
+    if (key !== null && bearer !== null && !headerIdentity) throw unauthorized('Two credentials were sent; send one.', 'two_credentials');
+    if (key !== null) return looksLikeApiKey(key) || !headerIdentity ? fromApiKey(key) : null;
+    return bearer === null ? null : fromBearer(bearer);
+  };
+
+  return {
+    authenticate(headers) {
+      const credential = present(headers);
+      if (credential === null) {
+        if (headerIdentity) return fromHeaders(headers);
+        throw unauthorized('No credential was sent. Send Authorization: Bearer <token or API key>, or X-API-Key.');
+      }
+      return credential instanceof Promise ? credential.then((auth) => reconcileTenant(auth, headers)) : reconcileTenant(credential, headers);
+    },
+  };
+}
+
+/** The header may repeat the credential's tenant; a service with the delegation scope may name another. */
+function reconcileTenant(auth: AuthContext, headers: IncomingHttpHeaders): AuthContext {
+  const named = tenantHeader(headers);
+  if (named === null || named === auth.tenant_id) return auth;
+  if (auth.principal.principal_type === 'service' && auth.scopes.includes(DELEGATION_SCOPE)) return { ...auth, tenant_id: named };
+  throw new AgentOsError('tenant_mismatch', {
+    message: `The credential belongs to tenant ${auth.tenant_id}, X-Tenant-Id names ${named}. Leave the header out or send the same tenant.`,
+    details: { credential_tenant_id: auth.tenant_id, header_tenant_id: named },
+  });
+}
+
+/** @param lenient ignore other schemes (demo), in place of refusing them. */
+function bearerToken(header: string | undefined, lenient: boolean): string | null {
+  if (header === undefined) return null;
+  const match = /^Bearer +([^\s,]+)$/i.exec(header);
+  if (match !== null) return match[1]!;
+  if (lenient) return null;
+  throw unauthorized('The Authorization header must be: Bearer <token or API key>.', 'invalid_token');
+}
+
+function tenantHeader(headers: IncomingHttpHeaders): string | null {
+  const value = singleHeader(headers, 'x-tenant-id');
+  if (value === null) return null;
+  if (!isTenantId(value)) throw badHeader('X-Tenant-Id');
+  return value;
+}
+
+function singleHeader(headers: IncomingHttpHeaders, name: string): string | null {
+  const value = headers[name];
+  if (value === undefined || value === '') return null;
+  return Array.isArray(value) ? value.join(',') : value;
+}
+
+function badHeader(name: string): AgentOsError {
+  return new AgentOsError('invalid_request', {
+    message: `The header ${name} does not hold an identifier.`,
+    details: { errors: [{ path: `/headers/${name}`, message: 'must be an identifier' }] },
+  });
+}
+
+function unauthorized(message: string, reason?: string): AgentOsError {
+  return new AgentOsError('unauthorized', { message, details: reason === undefined ? {} : { reason } });
+}

@@ -1,0 +1,166 @@
+import { mkdtempSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { formatEnvLine, parseEnvFile } from './env-file.ts';
+import { ConfigError, loadConfig } from './load.ts';
+import { resolveMode, resolveModeRules } from './mode.ts';
+import { VARIABLES } from './variables.ts';
+
+const folder = mkdtempSync(join(tmpdir(), 'agentos-config-'));
+let files = 0;
+function file(text: string): string {
+  const path = join(folder, `file-${(files += 1)}`);
+  writeFileSync(path, text);
+  return path;
+}
+const load = (env: Record<string, string> = {}, envFile: string | null = null) => loadConfig({ env, envFile });
+
+describe('precedence', () => {
+  const envFile = file('AGENTOS_MODEL_POLICY_PORT=3\nAGENTOS_LOG_LEVEL=warn\n');
+  it.each([
+    ['flag', { flags: { AGENTOS_MODEL_POLICY_PORT: 1 }, env: { AGENTOS_MODEL_POLICY_PORT: '2' }, envFile }, 1, 'flag'],
+    ['environment', { env: { AGENTOS_MODEL_POLICY_PORT: '2' }, envFile }, 2, 'environment'],
+    ['file', { env: {}, envFile }, 3, 'file'],
+    ['an empty variable counts as not set', { env: { AGENTOS_MODEL_POLICY_PORT: '' }, envFile }, 3, 'file'],
+    ['given defaults', { env: {}, envFile: null, defaults: { AGENTOS_MODEL_POLICY_PORT: 4 } }, 4, 'default'],
+    ['the table', { env: {}, envFile: null }, 50082, 'default'],
+  ] as const)('%s', (_, options, value, source) => {
+    const config = loadConfig(options);
+    expect(config.values.AGENTOS_MODEL_POLICY_PORT).toBe(value);
+    expect(config.sources.AGENTOS_MODEL_POLICY_PORT).toBe(source);
+  });
+
+  it('finds the file where AGENTOS_ENV_FILE says, and does without when there is none', () => {
+    expect(loadConfig({ env: { AGENTOS_ENV_FILE: envFile } }).values.AGENTOS_LOG_LEVEL).toBe('warn');
+    expect(loadConfig({ env: { AGENTOS_ENV_FILE: join(folder, 'absent') } }).values.AGENTOS_LOG_LEVEL).toBe('info');
+  });
+});
+
+describe('secrets', () => {
+  it('can be given as files, and the variable itself wins', () => {
+    const path = file('from-the-file\n');
+    expect(load({ OPENAI_API_KEY_FILE: path }).values.OPENAI_API_KEY).toBe('from-the-file');
+    expect(load({ OPENAI_API_KEY_FILE: path, OPENAI_API_KEY: 'direct' }).values.OPENAI_API_KEY).toBe('direct');
+    expect(() => load({ OPENAI_API_KEY_FILE: '/nowhere/at/all' })).toThrow(/OPENAI_API_KEY_FILE names \/nowhere\/at\/all, which cannot be read/);
+  });
+
+  it('are not shown when they are wrong', () => {
+    expect(() => load({ DATABASE_URL: 'hunter2' })).toThrow('DATABASE_URL is (redacted); it must be a URL such as http://127.0.0.1:50082.');
+  });
+
+  it('reads both spellings of the federation\'s file names (C-31)', () => {
+    expect(load({ AGENTOS_FED_CA_CERT_FILE: '/etc/ca.pem' }).values.AGENTOS_FED_CA_CERT).toBe('/etc/ca.pem');
+    expect(load({ AGENTOS_FED_CA_CERT: '/etc/ca.pem' }).values.AGENTOS_FED_CA_CERT).toBe('/etc/ca.pem');
+    expect(load({ AGENTOS_FED_CA_CERT_FILE: '/etc/ca.pem' }).warnings).toEqual([]);
+  });
+});
+
+describe('values', () => {
+  it.each([
+    ['AGENTOS_MODEL_POLICY_PORT', '99999', /must be a whole number from 0 to 65535/],
+    ['AGENTOS_MODEL_POLICY_PORT', '80.5', /"80\.5"; it must be a whole number/],
+    ['AGENTOS_MODEL_POLICY_PORT', '0x50', /a whole number/],
+    ['AGENTOS_QUOTA_INVOKE_QPS', '-1', /a number of at least 0/],
+    ['AGENTOS_MODE', 'production', /"production"; it must be one of demo, dev, prod/],
+    ['AGENTOS_CONTRACT_CHECK', 'maybe', /true or false/],
+    ['AGENTOS_MODEL_POLICY_URL', 'localhost', /a URL/],
+  ])('%s=%s is refused', (name, value, message) => {
+    try {
+      load({ [name]: value });
+      expect.unreachable();
+    } catch (error) {
+      expect(error).toBeInstanceOf(ConfigError);
+      expect((error as ConfigError).variable).toBe(name);
+      expect((error as ConfigError).message).toMatch(message);
+    }
+  });
+
+  it.each([['1', true], ['TRUE', true], ['on', true], ['yes', true], ['0', false], ['off', false], ['No', false]])('AGENTOS_CONTRACT_CHECK=%s is %s', (text, value) => {
+    expect(load({ AGENTOS_CONTRACT_CHECK: text }).values.AGENTOS_CONTRACT_CHECK).toBe(value);
+  });
+
+  it('reads lists', () => {
+    expect(load({ AGENTOS_JWT_ALGORITHMS: 'RS256, EdDSA,' }).values.AGENTOS_JWT_ALGORITHMS).toEqual(['RS256', 'EdDSA']);
+    expect(load().values.AGENTOS_JWT_ALGORITHMS).toEqual(['RS256', 'ES256', 'EdDSA']);
+  });
+});
+
+describe('unknown names', () => {
+  it('are reported with the nearest known one, wherever they stand', () => {
+    const config = load({ AGENTOS_LOGLEVEL: 'info', PATH: '/bin' }, file('AGENTOS_SIGNINGKEY=x\nAGENTOS_ZZZZZZZZZZZZZZZZZZZZZZZZ=1\n'));
+    expect(config.warnings).toEqual([
+      'AGENTOS_LOGLEVEL in the environment is not known and is ignored. Did you mean AGENTOS_LOG_LEVEL?',
+      'AGENTOS_SIGNINGKEY in the environment file is not known and is ignored. Did you mean AGENTOS_SIGNING_KEY?',
+      'AGENTOS_ZZZZZZZZZZZZZZZZZZZZZZZZ in the environment file is not known and is ignored.',
+    ]);
+  });
+
+  it('do not include ours', () => {
+    expect(load(Object.fromEntries(VARIABLES.filter((variable) => variable.name.startsWith('AGENTOS_')).map((variable) => [variable.name, '']))).warnings).toEqual([]);
+  });
+});
+
+describe('the environment file', () => {
+  it.each([
+    ['A=1', '1'],
+    ['  export A = 1  ', '1'],
+    ['A=a b # comment', 'a b'],
+    ['A=a#b', 'a#b'],
+    ["A='a # b'", 'a # b'],
+    ['A="a # b" # c', 'a # b'],
+    ['A="line\\nnext\\t\\"q\\" \\\\"', 'line\nnext\t"q" \\'],
+    ['A=', ''],
+    ['A=# nothing', ''],
+    ['A=postgres://u:p@h/d?x=y', 'postgres://u:p@h/d?x=y'],
+  ])('%s', (text, value) => {
+    expect(parseEnvFile(`# head\r\n\r\n${text}\r\n`).lines).toEqual([{ name: 'A', value, line: 3 }]);
+  });
+
+  it('says which lines it cannot read', () => {
+    const path = file('GOOD=1\nno equals sign\n1A=2\nB="open\nC=\'x\' y\n');
+    expect(parseEnvFile('GOOD=1\nno equals sign\n1A=2\nB="open\nC=\'x\' y\n').unreadable).toEqual([2, 3, 4, 5]);
+    expect(load({}, path).warnings).toContain(`${path}:2 is not KEY=VALUE and is ignored.`);
+  });
+
+  it.each(['plain', 'with space', 'quote " and \\ back', 'line\nbreak', "it's", '# hash', ''])('reads back what it writes: %j', (value) => {
+    expect(parseEnvFile(formatEnvLine('A', value)).lines).toEqual([{ name: 'A', value, line: 1 }]);
+  });
+});
+
+describe('modes', () => {
+  const rules = (env: Record<string, string>) => resolveModeRules(load(env));
+  const prod = { AGENTOS_MODE: 'prod', AGENTOS_SIGNING_KEY: 'x'.repeat(40) };
+
+  it('is demo when nothing is said; AGENTOS_PROFILE is an older name (C-34)', () => {
+    expect(resolveMode(load())).toBe('demo');
+    expect(resolveMode(load({ AGENTOS_PROFILE: 'prod' }))).toBe('prod');
+    expect(resolveMode(load({ AGENTOS_PROFILE: 'federated', AGENTOS_MODE: 'dev' }))).toBe('dev');
+    expect(() => resolveMode(load({ AGENTOS_PROFILE: 'prod', AGENTOS_MODE: 'dev' }))).toThrow(/Set only AGENTOS_MODE/);
+  });
+
+  it('says what each means', () => {
+    expect(rules({})).toMatchObject({ headerIdentity: true, implicitAgents: true, contractCheck: false, idempotencyKeyRequired: false });
+    expect(rules({ AGENTOS_MODE: 'dev' })).toMatchObject({ headerIdentity: false, implicitAgents: true, contractCheck: true, metricsRequireAuth: false });
+    expect(rules(prod)).toMatchObject({ headerIdentity: false, implicitAgents: false, contractCheck: false, metricsRequireAuth: true, idempotencyKeyRequired: true });
+  });
+
+  it.each([
+    ['AGENTOS_HOST', { AGENTOS_HOST: '0.0.0.0' }],
+    ['AGENTOS_ALLOW_DEV_HEADERS', { AGENTOS_MODE: 'dev', AGENTOS_ALLOW_DEV_HEADERS: '1' }],
+    ['AGENTOS_ALLOW_DEV_HEADERS', { ...prod, AGENTOS_ALLOW_DEV_HEADERS: '1' }],
+    ['AGENTOS_DEFAULT_TENANT', { ...prod, AGENTOS_DEFAULT_TENANT: 'tnt_demo' }],
+    ['AGENTOS_IMPLICIT_AGENTS', { ...prod, AGENTOS_IMPLICIT_AGENTS: 'on' }],
+    ['AGENTOS_METRICS_REQUIRE_AUTH', { ...prod, AGENTOS_METRICS_REQUIRE_AUTH: '0' }],
+    ['AGENTOS_SIGNING_KEY', { AGENTOS_MODE: 'prod' }],
+  ])('refuses %s in %j', (variable, env) => {
+    expect(() => rules(env)).toThrow(ConfigError);
+    expect(() => rules(env)).toThrow(new RegExp(`^${variable} `));
+  });
+});
+
+it('names each variable once, with a description that is a sentence', () => {
+  const names = VARIABLES.map((variable) => variable.name);
+  expect(new Set(names).size).toBe(names.length);
+  for (const variable of VARIABLES) expect(variable.description, variable.name).toMatch(/^[A-Z].*\.$/);
+});

@@ -1,0 +1,159 @@
+/**
+ * Every environment variable that AgentOS reads, as one table: loading, the warnings for unknown names, `--help` and
+ * the reference documentation derive from it. A secret `NAME` can also be given as a file in `NAME_FILE`.
+ */
+export type ServiceName = 'agent-orchestrator' | 'model-policy' | 'federation' | 'gateway' | 'cli';
+
+export type VariableType = 'string' | 'integer' | 'number' | 'boolean' | 'enum' | 'url' | 'path' | 'list';
+
+export interface Variable {
+  readonly name: string;
+  readonly type: VariableType;
+  /** Typed as `type` says. Absent: the variable is undefined unless set. */
+  readonly default?: string | number | boolean | readonly string[];
+  readonly description: string;
+  /** Redacted wherever it is shown; also read from `NAME_FILE`. */
+  readonly secret?: boolean;
+  readonly services: readonly ServiceName[] | 'all';
+  /** For `enum`. */
+  readonly allowed?: readonly string[];
+  readonly min?: number;
+  readonly max?: number;
+}
+
+const AO = ['agent-orchestrator'] as const;
+const MP = ['model-policy'] as const;
+const FED = ['federation'] as const;
+const CLI = ['cli'] as const;
+
+export const VARIABLES = [
+  // How the node runs.
+  { name: 'AGENTOS_MODE', type: 'enum', allowed: ['demo', 'dev', 'prod'], description: 'How strict the node is: demo trusts headers and binds loopback only, dev needs a key or token, prod refuses every convenience. Default demo.', services: 'all' },
+  { name: 'AGENTOS_PROFILE', type: 'enum', allowed: ['local', 'federated', 'gpu-node', 'demo', 'dev', 'prod'], description: 'What is started (local, federated, gpu-node). demo, dev and prod are read as AGENTOS_MODE.', services: 'all' },
+  { name: 'AGENTOS_SERVICE', type: 'enum', allowed: ['agent-orchestrator', 'model-policy', 'federation', 'gateway'], description: 'The service a container runs; names its audit file.', services: 'all' },
+  { name: 'AGENTOS_HOST', type: 'string', default: '127.0.0.1', description: 'Address that services listen on.', services: 'all' },
+  { name: 'AGENTOS_PORT', type: 'integer', min: 0, max: 65535, description: 'Port of this one process; beats PORT and the port variable of the service.', services: 'all' },
+  { name: 'PORT', type: 'integer', min: 0, max: 65535, description: 'Port of this one process, as platforms set it.', services: 'all' },
+  { name: 'AGENTOS_AGENT_ORCHESTRATOR_PORT', type: 'integer', default: 50081, min: 0, max: 65535, description: 'Port of Agent Orchestrator.', services: ['agent-orchestrator', 'cli'] },
+  { name: 'AGENTOS_MODEL_POLICY_PORT', type: 'integer', default: 50082, min: 0, max: 65535, description: 'Port of Model Policy.', services: ['model-policy', 'cli'] },
+  { name: 'AGENTOS_FEDERATION_PORT', type: 'integer', default: 50083, min: 0, max: 65535, description: 'Port of Federation.', services: ['federation', 'cli'] },
+  { name: 'AGENTOS_GATEWAY_PORT', type: 'integer', default: 50080, min: 0, max: 65535, description: 'Port of the gateway.', services: ['gateway', 'cli'] },
+  { name: 'AGENTOS_AGENT_ORCHESTRATOR_URL', type: 'url', default: 'http://127.0.0.1:50081', description: 'Where the other services and the CLI find Agent Orchestrator.', services: 'all' },
+  { name: 'AGENTOS_MODEL_POLICY_URL', type: 'url', default: 'http://127.0.0.1:50082', description: 'Where the other services and the CLI find Model Policy.', services: 'all' },
+  { name: 'AGENTOS_FEDERATION_URL', type: 'url', default: 'http://127.0.0.1:50083', description: 'Where the other services and the CLI find Federation.', services: 'all' },
+  { name: 'AGENTOS_DATA_DIR', type: 'path', default: '.agentos', description: 'Folder for everything a node keeps on disk: embedded PostgreSQL, logs, credentials.', services: 'all' },
+  { name: 'AGENTOS_ENV_FILE', type: 'path', default: '.agentos.env', description: 'The file of variables below the environment in precedence.', services: 'all' },
+  { name: 'AGENTOS_LOG_LEVEL', type: 'enum', allowed: ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'], default: 'info', description: 'Least severe log line that is written.', services: 'all' },
+  { name: 'AGENTOS_CONTRACT_CHECK', type: 'boolean', description: 'Let express-openapi-validator referee requests and answers. Default: on in dev, off in demo and prod.', services: 'all' },
+  { name: 'AGENTOS_STOP_GRACE_MS', type: 'integer', default: 2000, min: 0, max: 20000, description: 'How long a stopping service answers 503 on readiness before it stops accepting.', services: 'all' },
+  { name: 'AGENTOS_MAX_CONNECTIONS', type: 'integer', default: 10000, min: 1, description: 'Connections a service holds at once.', services: 'all' },
+  { name: 'AGENTOS_MAX_BODY_BYTES', type: 'integer', default: 262144, min: 1024, max: 16777216, description: 'Largest request body, before and after decompression.', services: 'all' },
+
+  // The database.
+  { name: 'DATABASE_URL', type: 'url', secret: true, description: 'PostgreSQL to use: postgres://user:password@host:port/database. Unset: the embedded one.', services: 'all' },
+  { name: 'AGENTOS_DB_POOL_SIZE', type: 'integer', default: 10, min: 1, max: 200, description: 'Database connections of one process.', services: 'all' },
+  { name: 'AGENTOS_POSTGRES_PORT', type: 'integer', default: 50432, min: 0, max: 65535, description: 'Port of the embedded PostgreSQL.', services: CLI },
+
+  // Identity.
+  { name: 'AGENTOS_DEFAULT_TENANT', type: 'string', description: 'Tenant of requests that name none; demo and dev only. agentos up sets tnt_demo.', services: 'all' },
+  { name: 'AGENTOS_ALLOW_DEV_HEADERS', type: 'boolean', description: 'Identity by X-Tenant-Id alone; demo only, refused in prod. Default: what the mode says.', services: 'all' },
+  { name: 'AGENTOS_METRICS_REQUIRE_AUTH', type: 'boolean', description: 'Ask for a credential on /metrics. Default off; must be on in prod.', services: 'all' },
+  { name: 'AGENTOS_SIGNING_KEY', type: 'string', secret: true, description: 'At least 32 bytes; signs the tokens between the services of a node.', services: 'all' },
+  { name: 'AGENTOS_SERVICE_TOKEN', type: 'string', secret: true, description: 'API key that the CLI and outside services present.', services: CLI },
+  { name: 'AGENTOS_JWT_ISSUER', type: 'string', description: 'Issuer (iss) whose tokens are accepted.', services: 'all' },
+  { name: 'AGENTOS_JWT_AUDIENCE', type: 'string', default: 'agentos', description: 'Audience (aud) that those tokens must name.', services: 'all' },
+  { name: 'AGENTOS_JWT_JWKS_URI', type: 'url', description: 'Where the public keys of the issuer are.', services: 'all' },
+  { name: 'AGENTOS_JWT_PUBLIC_KEY', type: 'string', secret: true, description: 'One public key (PEM) of the issuer, in place of a JWKS.', services: 'all' },
+  { name: 'AGENTOS_JWT_ALGORITHMS', type: 'list', default: ['RS256', 'ES256', 'EdDSA'], description: 'Signature algorithms accepted from the issuer.', services: 'all' },
+
+  // Runs.
+  { name: 'AGENTOS_IMPLICIT_AGENTS', type: 'boolean', description: 'Run unregistered agents with a default definition. Default: on in demo and dev; refused in prod.', services: AO },
+  { name: 'AGENTOS_IDEMPOTENCY_TTL_HOURS', type: 'integer', default: 24, min: 1, max: 8760, description: 'How long an idempotency key is remembered.', services: 'all' },
+  { name: 'AGENTOS_QUOTA_RUN_CREATE_QPS', type: 'number', default: 10, min: 0, description: 'Run creations a second for tenants without a quota of their own.', services: AO },
+  { name: 'AGENTOS_QUOTA_RUN_CREATE_BURST', type: 'integer', min: 0, description: 'Run creations at once above that rate. Default: the rate.', services: AO },
+  { name: 'AGENTOS_QUOTA_CONCURRENT_RUNS', type: 'integer', default: 25, min: 0, description: 'Runs queued or running at once for tenants without a quota of their own.', services: AO },
+  { name: 'AGENTOS_QUOTA_INVOKE_QPS', type: 'number', default: 20, min: 0, description: 'Model calls a second for tenants without a quota of their own.', services: MP },
+  { name: 'AGENTOS_WORKER_CONCURRENCY', type: 'integer', default: 16, min: 1, max: 1024, description: 'Runs one worker process executes at once.', services: AO },
+  { name: 'AGENTOS_LEASE_MS', type: 'integer', default: 10000, min: 500, description: 'How long a worker holds a run without a heartbeat.', services: AO },
+  { name: 'AGENTOS_ROLE', type: 'enum', allowed: ['api', 'worker', 'all'], default: 'all', description: 'What a process of Agent Orchestrator does.', services: AO },
+  { name: 'AGENTOS_STORE', type: 'enum', allowed: ['postgres', 'memory'], default: 'postgres', description: 'Where runs, agents and tenants live. memory keeps them in the process, for trying things out; refused in prod.', services: AO },
+  { name: 'AGENTOS_RUN_STORE_FILE', type: 'path', description: 'Of earlier versions; runs live in PostgreSQL now.', services: AO },
+  { name: 'AGENTOS_AGENT_STORE_DIR', type: 'path', description: 'Of earlier versions; agents live in PostgreSQL now.', services: AO },
+
+  // Models.
+  { name: 'OPENAI_API_KEY', type: 'string', secret: true, description: 'Key of the OpenAI-compatible backend.', services: MP },
+  { name: 'OPENAI_BASE_URL', type: 'url', description: 'Base URL of the OpenAI-compatible backend, e.g. http://127.0.0.1:8000/v1.', services: MP },
+  { name: 'AGENTOS_MODEL_OPENAI_MODELS', type: 'string', description: 'Models of that backend as tier=model, e.g. fast=gpt-4o-mini@0.15/0.6#128000,embed=text-embedding-3-small (@ US dollars a million tokens in/out, # context window). Default: what the server lists.', services: MP },
+  { name: 'AGENTOS_MODEL_VLLM_BASE_URL', type: 'url', description: 'Base URL of a vLLM server, e.g. http://127.0.0.1:8000/v1.', services: MP },
+  { name: 'AGENTOS_MODEL_VLLM_API_KEY', type: 'string', secret: true, description: 'Key of the vLLM server.', services: MP },
+  { name: 'AGENTOS_MODEL_VLLM_MODELS', type: 'string', description: 'Models of the vLLM server, written as for AGENTOS_MODEL_OPENAI_MODELS.', services: MP },
+  { name: 'AGENTOS_MODEL_TGI_BASE_URL', type: 'url', description: 'Base URL of a Text Generation Inference server, e.g. http://127.0.0.1:8080/v1.', services: MP },
+  { name: 'AGENTOS_MODEL_TGI_API_KEY', type: 'string', secret: true, description: 'Key of the TGI server.', services: MP },
+  { name: 'AGENTOS_MODEL_TGI_MODELS', type: 'string', description: 'Models of the TGI server, written as for AGENTOS_MODEL_OPENAI_MODELS.', services: MP },
+  { name: 'OLLAMA_HOST', type: 'string', description: 'An Ollama server, e.g. 127.0.0.1:11434.', services: MP },
+  { name: 'AGENTOS_MODEL_OLLAMA_MODELS', type: 'string', description: 'Models of the Ollama server, written as for AGENTOS_MODEL_OPENAI_MODELS.', services: MP },
+  { name: 'AGENTOS_MODEL_TIMEOUT_MS', type: 'integer', default: 60000, min: 100, max: 3600000, description: 'Longest call to a model backend.', services: MP },
+  { name: 'AGENTOS_MODEL_BUILTIN_FALLBACK', type: 'boolean', default: false, description: 'Let the built-in offline model stand in for a tier when the other backends fail. Off: it serves a tier only where no other backend does.', services: MP },
+  { name: 'AGENTOS_MODEL_DEFAULT', type: 'string', description: 'Model that tier:balanced stands for. Default: what the router chooses.', services: MP },
+
+  // Audit.
+  { name: 'AGENTOS_AUDIT_SINK', type: 'string', description: 'Where audit records go: stdout or file:<path>.', services: 'all' },
+
+  // Federation.
+  { name: 'AGENTOS_PEERS_FILE', type: 'path', description: 'JSON file with this node (local) and its peers.', services: FED },
+  { name: 'AGENTOS_STACK_ID', type: 'string', default: 'stk_local', description: 'Identity of this node among its peers.', services: 'all' },
+  { name: 'AGENTOS_ENVIRONMENT', type: 'string', default: '', description: 'Environment this node tells its peers.', services: 'all' },
+  { name: 'AGENTOS_REGION', type: 'string', default: '', description: 'Region this node tells its peers.', services: 'all' },
+  { name: 'AGENTOS_GIT_SHA', type: 'string', default: 'unknown', description: 'Revision this build was made from; set where it is built.', services: 'all' },
+  { name: 'AGENTOS_BUILD_TIMESTAMP', type: 'string', description: 'When this build was made (RFC 3339). Default: when the program file was written.', services: 'all' },
+  { name: 'AGENTOS_FED_FORWARD_INDEX_FILE', type: 'path', description: 'Of earlier versions; the forward index lives in PostgreSQL.', services: FED },
+  { name: 'AGENTOS_FED_MAX_ATTEMPTS', type: 'integer', default: 3, min: 1, max: 20, description: 'Attempts to forward a run.', services: FED },
+  { name: 'AGENTOS_FED_BASE_BACKOFF_MS', type: 'integer', default: 250, min: 0, description: 'First pause between those attempts.', services: FED },
+  { name: 'AGENTOS_FED_REQUIRE_MTLS', type: 'boolean', default: false, description: 'Peers must present client certificates; refuses to start when anything for it is missing.', services: FED },
+  { name: 'AGENTOS_FED_SERVER_CERT', type: 'path', description: 'Server certificate (PEM file). AGENTOS_FED_SERVER_CERT_FILE is the same.', services: FED },
+  { name: 'AGENTOS_FED_SERVER_KEY', type: 'path', description: 'Server key (PEM file). AGENTOS_FED_SERVER_KEY_FILE is the same.', services: FED },
+  { name: 'AGENTOS_FED_CA_CERT', type: 'path', description: 'Certificate authority of the peers (PEM file). AGENTOS_FED_CA_CERT_FILE is the same.', services: FED },
+  { name: 'AGENTOS_FED_CLIENT_CERT', type: 'path', description: 'Client certificate (PEM file). AGENTOS_FED_CLIENT_CERT_FILE is the same.', services: FED },
+  { name: 'AGENTOS_FED_CLIENT_KEY', type: 'path', description: 'Client key (PEM file). AGENTOS_FED_CLIENT_KEY_FILE is the same.', services: FED },
+  { name: 'AGENTOS_FED_JWT_PUBLIC_KEY', type: 'path', description: 'Public key of peer tokens (PEM file). AGENTOS_FED_JWT_PUBLIC_KEY_FILE is the same.', services: FED },
+  { name: 'AGENTOS_FED_SHARED_SECRET', type: 'string', secret: true, description: 'Secret shared with peers that do not use certificates.', services: FED },
+
+  // Observability.
+  { name: 'OTEL_EXPORTER_OTLP_ENDPOINT', type: 'url', description: 'OpenTelemetry collector; unset: no export.', services: 'all' },
+  { name: 'OTEL_SERVICE_NAME', type: 'string', description: 'Service name in traces. Default: the name of the service.', services: 'all' },
+  { name: 'AGENTOS_PROM_URL', type: 'url', description: 'Prometheus that agentos validate also checks.', services: CLI },
+  { name: 'AGENTOS_GRAFANA_URL', type: 'url', description: 'Grafana that agentos validate also checks.', services: CLI },
+
+  // The command line.
+  { name: 'AGENTOS_HOME', type: 'path', description: 'State folder of the node: data, logs, pids, secrets. Default: .agentos in the clone.', services: CLI },
+  { name: 'AGENTOS_REPORTS_DIR', type: 'path', description: 'Where reports are written. Default: reports in the clone.', services: CLI },
+  { name: 'AGENTOS_API_KEY', type: 'string', secret: true, description: 'API key that the CLI and the SDK present.', services: CLI },
+  { name: 'AGENTOS_TENANT_ID', type: 'string', description: 'Tenant that the CLI and the SDK act for.', services: CLI },
+  { name: 'AGENTOS_BASE_URL', type: 'url', description: 'One front door for everything, for the SDK.', services: CLI },
+
+  // The terminal.
+  { name: 'NO_COLOR', type: 'string', description: 'Set to anything: no colours.', services: CLI },
+  { name: 'CI', type: 'string', description: 'Set to anything but false: no prompts, plain progress lines.', services: CLI },
+] as const satisfies readonly Variable[];
+
+export type VariableName = (typeof VARIABLES)[number]['name'];
+type Row = (typeof VARIABLES)[number];
+type RowOf<Name extends VariableName> = Extract<Row, { readonly name: Name }>;
+type ValueOf<R> = R extends { readonly type: 'integer' | 'number' }
+  ? number
+  : R extends { readonly type: 'boolean' }
+    ? boolean
+    : R extends { readonly type: 'list' }
+      ? readonly string[]
+      : R extends { readonly type: 'enum'; readonly allowed: readonly (infer Allowed)[] }
+        ? Allowed
+        : string;
+
+/** Variables with a default are always there; the others may be undefined. */
+export type ConfigValues = {
+  readonly [Name in VariableName]: RowOf<Name> extends { readonly default: unknown } ? ValueOf<RowOf<Name>> : ValueOf<RowOf<Name>> | undefined;
+};
+
+export function findVariable(name: string): Variable | undefined {
+  return VARIABLES.find((variable) => variable.name === name);
+}

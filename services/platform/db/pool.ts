@@ -1,0 +1,128 @@
+/**
+ * A service's way to PostgreSQL: one pg pool, and knex on top of the same pool for queries that are composed.
+ *
+ * The pool connects as whoever the URL names and becomes the application role in the connection's start-up packet,
+ * which owns nothing and cannot bypass row-level security; there is no moment in which a connection has more rights.
+ * Connections run in pg's pipeline mode: statements that are issued without awaiting each other share a round trip.
+ */
+import knexFactory, { type Knex } from 'knex';
+import pg from 'pg';
+import type { Logger } from 'pino';
+import { fromDatabaseError } from './sqlstate.ts';
+
+/** The role that services act as; it owns nothing (see `migrate.ts`). */
+export const APPLICATION_ROLE = 'agentos_app';
+
+export interface DatabaseOptions {
+  /** `postgres://user:password@host:port/database`. */
+  readonly url: string;
+  /** Shown in `pg_stat_activity`. */
+  readonly applicationName: string;
+  /** Connections at most; 10 when absent. */
+  readonly max?: number;
+  /** null connects without changing role: for tools that administer, never for services. Default `agentos_app`. */
+  readonly role?: string | null;
+  /** Longest statement; 15,000 when absent. */
+  readonly statementTimeoutMs?: number;
+  /** Longest pause inside a transaction; 15,000 when absent. */
+  readonly idleInTransactionTimeoutMs?: number;
+  /** Longest wait for a free connection, or for one to be made; 5,000 when absent. */
+  readonly connectTimeoutMs?: number;
+  readonly log?: Logger;
+}
+
+export interface Database {
+  readonly url: string;
+  readonly pool: pg.Pool;
+  /** Query builder on the same pool. Inside `withTenant` pass the client: `knex(…).connection(client)`. */
+  readonly knex: Knex;
+  /** Resolves when the server answers. @throws AgentOsError dependency_unavailable. For readiness. */
+  ping(): Promise<void>;
+  /** Waits for checked-out connections, then ends them all. Idempotent. */
+  close(): Promise<void>;
+}
+
+/** Options of one connection with this module's guards. Exported for `listener.ts` and `migrate.ts`. */
+export function connectionOptions(options: DatabaseOptions): pg.ClientConfig {
+  const role = options.role === undefined ? APPLICATION_ROLE : options.role;
+  if (role !== null && !/^[a-z_][a-z0-9_]*$/.test(role)) throw new Error(`The database role '${role}' is not a plain lower-case name.`);
+  return {
+    connectionString: options.url,
+    application_name: options.applicationName,
+    statement_timeout: options.statementTimeoutMs ?? 15_000,
+    idle_in_transaction_session_timeout: options.idleInTransactionTimeoutMs ?? 15_000,
+    connectionTimeoutMillis: options.connectTimeoutMs ?? 5_000,
+    keepAlive: true,
+    keepAliveInitialDelayMillis: 10_000,
+    ...(role === null ? {} : { options: `-c role=${role}` }),
+  };
+}
+
+/**
+ * Opens the pool and asserts that the server keeps what it acknowledges.
+ * @throws AgentOsError dependency_unavailable when the server cannot be reached.
+ * @throws Error when the server runs without fsync or with synchronous_commit off, or the role may not be taken.
+ */
+export async function createDatabase(options: DatabaseOptions): Promise<Database> {
+  const pool = new pg.Pool({
+    ...connectionOptions(options),
+    max: options.max ?? 10,
+    idleTimeoutMillis: 30_000,
+    pipeline: true,
+  });
+  // A connection without an error listener ends the process when the server dies, checked out or idle.
+  pool.on('connect', (client) => client.on('error', (error) => options.log?.warn({ err: error }, 'A database connection broke.')));
+  pool.on('error', (error) => options.log?.warn({ err: error }, 'An idle database connection broke.'));
+  const knex = knexFactory({ client: 'pg', connectionPool: pool } as Knex.Config);
+  let closing: Promise<void> | null = null;
+  const database: Database = {
+    url: options.url,
+    pool,
+    knex,
+    async ping() {
+      try {
+        await pool.query('SELECT 1');
+      } catch (error) {
+        throw fromDatabaseError(error);
+      }
+    },
+    close() {
+      closing ??= knex.destroy().then(() => pool.end());
+      return closing;
+    },
+  };
+  try {
+    await assertDurable(pool);
+  } catch (error) {
+    await database.close();
+    throw explainStartFailure(error, options);
+  }
+  return database;
+}
+
+/** A server that forgets what it acknowledged makes every guarantee of runs and idempotency void: refuse to start on it. */
+async function assertDurable(pool: pg.Pool): Promise<void> {
+  const { rows } = await pool.query<{ commit: string; fsync: string }>(
+    "SELECT current_setting('synchronous_commit') AS commit, current_setting('fsync') AS fsync",
+  );
+  const { commit, fsync } = rows[0]!;
+  if (commit === 'off' || fsync === 'off') {
+    throw new Error(
+      `PostgreSQL runs with synchronous_commit=${commit}, fsync=${fsync}: it may lose acknowledged writes. ` +
+        'Set both to on (ALTER SYSTEM SET synchronous_commit = on; fsync = on in postgresql.conf) and restart it.',
+    );
+  }
+}
+
+function explainStartFailure(error: unknown, options: DatabaseOptions): unknown {
+  const role = options.role === undefined ? APPLICATION_ROLE : options.role;
+  const message = error instanceof Error ? error.message : String(error);
+  if (role !== null && /parameter "role"|role ".*" does not exist|permission denied to set role/.test(message)) {
+    return new Error(
+      `The database role '${role}' cannot be taken: ${message}. Run the migrations first (agentos up does), or as a superuser: ` +
+        `CREATE ROLE ${role} NOLOGIN NOBYPASSRLS; GRANT ${role} TO "<user of DATABASE_URL>";`,
+      { cause: error },
+    );
+  }
+  return fromDatabaseError(error);
+}

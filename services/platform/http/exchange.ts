@@ -1,0 +1,83 @@
+/**
+ * One request and what is known of it before and while it is served. What few handlers use (a logger of its own, an
+ * abort signal) is made only when asked for.
+ */
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Logger } from 'pino';
+import { newId } from '../ids.ts';
+import { continueTrace, formatTraceparent, type TraceContext } from '../telemetry/trace-context.ts';
+import type { RequestContext } from './operation-types.ts';
+
+/** What may be echoed into a header and a log line. */
+const ECHOABLE = /^[\x21-\x7e]{1,256}$/;
+
+export class Exchange implements RequestContext {
+  readonly requestId: string;
+  /** `X-Correlation-Id`, else `X-Request-Id`, else a new one (C-39). */
+  readonly correlationId: string;
+  readonly trace: TraceContext;
+  readonly traceparent: string;
+  readonly request: IncomingMessage;
+  readonly response: ServerResponse;
+  readonly startedAt = performance.now();
+  /** Set once the tenant is known to be registered. */
+  tenantId: string | null = null;
+  idempotencyKey: string | null = null;
+  operationId = 'unknown';
+  readonly #serviceLog: Logger;
+  readonly #onSignal: (exchange: Exchange) => void;
+  #log: Logger | null = null;
+  #controller: AbortController | null = null;
+
+  /** @param onSignal told when somebody wants to hear about abortion, so that a stopping server knows whom to tell. */
+  constructor(request: IncomingMessage, response: ServerResponse, log: Logger, onSignal: (exchange: Exchange) => void = () => undefined) {
+    this.request = request;
+    this.response = response;
+    this.#serviceLog = log;
+    this.#onSignal = onSignal;
+    const requestId = echoable(request.headers['x-request-id']);
+    this.requestId = requestId ?? newId('req');
+    this.correlationId = echoable(request.headers['x-correlation-id']) ?? requestId ?? newId('corr');
+    this.trace = continueTrace(request.headers.traceparent as string | undefined);
+    this.traceparent = formatTraceparent(this.trace);
+  }
+
+  get headers(): IncomingMessage['headers'] {
+    return this.request.headers;
+  }
+
+  get remoteAddress(): string | null {
+    return this.request.socket.remoteAddress ?? null;
+  }
+
+  get log(): Logger {
+    this.#log ??= this.#serviceLog.child({
+      correlation_id: this.correlationId,
+      request_id: this.requestId,
+      trace_id: this.trace.traceId,
+      operation: this.operationId,
+      ...(this.tenantId === null ? {} : { tenant_id: this.tenantId }),
+    });
+    return this.#log;
+  }
+
+  get signal(): AbortSignal {
+    if (this.#controller === null) {
+      this.#controller = new AbortController();
+      this.response.once('close', () => {
+        if (!this.response.writableFinished) this.abort('the client went away');
+      });
+      if (this.response.destroyed) this.abort('the client went away');
+      this.#onSignal(this);
+    }
+    return this.#controller.signal;
+  }
+
+  abort(why: string): void {
+    this.#controller?.abort(new Error(why));
+  }
+}
+
+function echoable(header: string | string[] | undefined): string | null {
+  return typeof header === 'string' && ECHOABLE.test(header) ? header : null;
+}

@@ -1,0 +1,111 @@
+/** Health (the process answers), readiness (what it stands on answers too), and metrics (PRS 4.2, 9.1; C-04, C-33). */
+import type { Identity } from '../auth/identity.ts';
+import type { Metrics } from '../telemetry/metrics.ts';
+import type { Handler, HandlerRequest, JsonResult, TextResult } from './operation-types.ts';
+
+/** Rejects, or takes longer than its time, when the dependency is not there. */
+export type ReadinessCheck = (signal: AbortSignal) => Promise<unknown>;
+
+export interface CheckResult {
+  /** The dependency's name. */
+  name: string;
+  status: 'ok' | 'unavailable';
+  latency_ms?: number;
+  detail?: string;
+}
+
+export interface HealthOptions<Service extends string> {
+  readonly service: Service;
+  readonly version: string;
+  /** By the dependency's name, e.g. `postgres`. */
+  readonly checks: Readonly<Record<string, ReadinessCheck>>;
+  readonly metrics: Metrics;
+  /** When given, /metrics asks for a credential. */
+  readonly metricsIdentity?: Identity | null;
+  /** Time for each check; 1,000 when absent. */
+  readonly timeoutMs?: number;
+}
+
+export interface HealthBody<Service extends string> {
+  status: 'ok';
+  service: Service;
+  version: string;
+}
+
+export interface ReadinessBody<Service extends string, Status extends string = string> {
+  status: Status;
+  service: Service;
+  version: string;
+  checks: CheckResult[];
+}
+
+export interface Health<Service extends string = string> {
+  readonly health: Handler<HandlerRequest, JsonResult<200, HealthBody<Service>>>;
+  readonly readiness: Handler<HandlerRequest, JsonResult<200, ReadinessBody<Service, 'ok'>> | JsonResult<503, ReadinessBody<Service, 'unavailable'>>>;
+  readonly metrics: Handler<HandlerRequest, TextResult>;
+  /** From now on readiness answers 503, so that nobody sends more work here. */
+  beginStopping(): void;
+}
+
+/** Probes come from several places at once; within this time they share one answer. */
+const CACHE_MS = 1_000;
+
+export function createHealth<Service extends string>(options: HealthOptions<Service>): Health<Service> {
+  const { service, version } = options;
+  let stopping = false;
+  let cached: { readonly at: number; readonly checks: Promise<CheckResult[]> } | null = null;
+
+  const probe = (): Promise<CheckResult[]> => {
+    const now = performance.now();
+    if (cached === null || now - cached.at > CACHE_MS) cached = { at: now, checks: runChecks(options.checks, options.timeoutMs ?? 1_000) };
+    return cached.checks;
+  };
+
+  return {
+    beginStopping() {
+      stopping = true;
+    },
+    health: () => ({ status: 200, body: { status: 'ok', service, version } }),
+    async readiness() {
+      const checks = [...(await probe())];
+      if (stopping) checks.push({ name: service, status: 'unavailable', detail: 'stopping' });
+      const ready = checks.every((check) => check.status === 'ok');
+      if (ready) return { status: 200, body: { status: 'ok', service, version, checks } };
+      return { status: 503, body: { status: 'unavailable', service, version, checks }, headers: { 'Retry-After': '1' } };
+    },
+    async metrics(request) {
+      if (options.metricsIdentity) await options.metricsIdentity.authenticate(request.context.headers as never, { tenancy: 'platform' });
+      return { status: 200, text: await options.metrics.render(), contentType: options.metrics.contentType };
+    },
+  };
+}
+
+function runChecks(checks: HealthOptions<string>['checks'], timeoutMs: number): Promise<CheckResult[]> {
+  return Promise.all(Object.entries(checks).map(([name, check]) => runCheck(name, check, timeoutMs)));
+}
+
+async function runCheck(name: string, check: ReadinessCheck, timeoutMs: number): Promise<CheckResult> {
+  const startedAt = performance.now();
+  const controller = new AbortController();
+  let timer: NodeJS.Timeout | undefined;
+  const timeout = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => {
+      controller.abort();
+      reject(new Error(`no answer within ${timeoutMs} ms`));
+    }, timeoutMs);
+  });
+  try {
+    await Promise.race([check(controller.signal), timeout]);
+    return { name, status: 'ok', latency_ms: Math.round(performance.now() - startedAt) };
+  } catch (error) {
+    return { name, status: 'unavailable', detail: describe(error) };
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/** One line, without what a connection string might hold. */
+function describe(error: unknown): string {
+  const message = error instanceof Error ? error.message : String(error);
+  return (message.split('\n')[0] ?? '').replaceAll(/\/\/[^@/\s]*@/g, '//').slice(0, 200) || 'failed';
+}

@@ -1,0 +1,29 @@
+import { describe, expect, it } from 'vitest';
+import { derivedId, newId } from './ids.ts';
+
+describe('new ids', () => {
+  it('are prefixed ULIDs, unique and in order', () => {
+    const ids = Array.from({ length: 20_000 }, () => newId('run'));
+    expect(new Set(ids).size).toBe(ids.length);
+    expect([...ids].sort()).toEqual(ids);
+    expect(ids.every((id) => /^run_[0-7][0-9A-HJKMNP-TV-Z]{25}$/.test(id))).toBe(true);
+  });
+
+  it('use every character in their random part', async () => {
+    const seen = new Set<string>();
+    for (let round = 0; round < 60; round += 1) {
+      for (const character of newId('evt').slice(14, 28)) seen.add(character);
+      await new Promise((resolve) => setTimeout(resolve, 1));
+    }
+    expect(seen.size).toBe(32);
+  });
+});
+
+describe('derived ids', () => {
+  it('depend on their parts alone, and on where one part ends', () => {
+    expect(derivedId('evt', 'run_1', 3, 'started')).toBe(derivedId('evt', 'run_1', 3, 'started'));
+    expect(derivedId('evt', 'run_1', 3, 'started')).toMatch(/^evt_[0-9A-HJKMNP-TV-Z]{26}$/);
+    expect(derivedId('evt', 'a', 'bc')).not.toBe(derivedId('evt', 'ab', 'c'));
+    expect(derivedId('evt', 'a')).not.toBe(derivedId('stp', 'a'));
+  });
+});

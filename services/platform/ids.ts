@@ -1,0 +1,50 @@
+/**
+ * Identifiers: `<prefix>_<26 Crockford characters>` (Appendix A.1). They are opaque to every reader.
+ *
+ * `newId` is a monotonic ULID. `derivedId` is a function of its parts alone, so that a retried write produces
+ * the identifier of the first attempt (an event id derives from run, step and kind, never from the attempt).
+ */
+import { createHash, randomFillSync } from 'node:crypto';
+import { monotonicFactory } from 'ulid';
+
+export type IdPrefix =
+  | 'run' | 'stp' | 'evt' | 'tcall' | 'req' | 'corr' | 'key' | 'agt' | 'tnt' | 'idem' | 'ses' | 'lse' | 'wrk';
+
+// The library asks for sixteen random numbers in every new millisecond and makes a system call for each; these come
+// from a buffer that one call fills.
+const random = Buffer.alloc(4096);
+let used = random.length;
+function randomFraction(): number {
+  if (used === random.length) {
+    randomFillSync(random);
+    used = 0;
+  }
+  used += 1;
+  return random[used - 1]! / 256;
+}
+
+const ulid = monotonicFactory(randomFraction);
+const CROCKFORD = '0123456789ABCDEFGHJKMNPQRSTVWXYZ';
+
+/** A new, time-ordered identifier, unique over processes. */
+export function newId(prefix: IdPrefix): string {
+  return `${prefix}_${ulid()}`;
+}
+
+/** 26 Crockford characters of SHA-256 over the parts, joined so that ('a','bc') differs from ('ab','c'). */
+export function derivedId(prefix: IdPrefix, ...parts: ReadonlyArray<string | number>): string {
+  const digest = createHash('sha256').update(parts.join('\u001f')).digest();
+  let out = '';
+  let bits = 0;
+  let buffer = 0;
+  for (let i = 0; out.length < 26; i += 1) {
+    buffer = (buffer << 8) | digest[i]!;
+    bits += 8;
+    while (bits >= 5 && out.length < 26) {
+      bits -= 5;
+      out += CROCKFORD[(buffer >>> bits) & 31];
+    }
+    buffer &= (1 << bits) - 1;
+  }
+  return `${prefix}_${out}`;
+}

@@ -1,0 +1,39 @@
+/** The scopes of the platform (PRS 10.1, Appendix B, E, F.3) and the coarser names that older clients send (C-24). */
+
+/** Everything a tenant's own users and services may hold. */
+export const TENANT_SCOPES = [
+  'runs:create', 'runs:read', 'runs:cancel', 'runs:forward', 'agents:read', 'agents:write', 'tools:invoke', 'models:invoke', 'models:list',
+  'policy:check', 'memory:read', 'memory:write',
+] as const;
+
+/** Scopes that reach beyond one tenant; never implied. */
+export const PLATFORM_SCOPES = ['tenants:admin', 'tenants:act-as'] as const;
+
+/** A service that holds it may name the tenant it acts for in `X-Tenant-Id`. */
+export const DELEGATION_SCOPE = 'tenants:act-as';
+
+export type Scope = (typeof TENANT_SCOPES)[number] | (typeof PLATFORM_SCOPES)[number];
+
+// A map and no object: scopes are the caller's words, and `constructor` is a word.
+const ALIASES: ReadonlyMap<string, readonly string[]> = new Map([
+  ['runs:write', ['runs:create', 'runs:cancel', 'runs:forward']],
+  ['events:read', ['runs:read']],
+]);
+
+/** Adds what the aliases among `scopes` stand for; keeps the aliases and unknown scopes; each scope once. */
+export function expandScopes(scopes: readonly string[]): readonly string[] {
+  if (!scopes.some((scope) => ALIASES.has(scope))) return scopes;
+  const expanded = new Set<string>();
+  for (const scope of scopes) {
+    expanded.add(scope);
+    for (const implied of ALIASES.get(scope) ?? []) expanded.add(implied);
+  }
+  return [...expanded];
+}
+
+/** Reads `runs:create runs:read`, `runs:create,runs:read`, or a list. Anything else is no scope at all. */
+export function parseScopes(value: unknown): readonly string[] {
+  if (Array.isArray(value)) return value.filter((scope): scope is string => typeof scope === 'string' && scope !== '');
+  if (typeof value !== 'string') return [];
+  return value.split(/[\s,]+/).filter((scope) => scope !== '');
+}
