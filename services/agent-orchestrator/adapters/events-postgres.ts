@@ -1,0 +1,83 @@
+/** Events in Postgres: status and events of one snapshot in one statement; waiting by hints and polls. */
+import type pg from 'pg';
+import type { AuthContext } from '../../platform/tenancy/auth-context.ts';
+import type { PortCapabilities } from '../../platform/port.ts';
+import { AgentOsError } from '../../platform/errors.ts';
+import type { EventPage, EventPort, RunEvent } from '../ports/events.ts';
+import type { RunStatus } from '../ports/run-state.ts';
+import { traceparentAt } from '../runtime/ids.ts';
+import { readAsTenant } from './postgres-read.ts';
+import { isoTime } from './run-rows.ts';
+import type { PostgresWake } from './postgres-wake.ts';
+
+const READ_EVENTS = {
+  name: 'ao_read_events',
+  text: `SELECT r.status, r.last_seq, r.agent_id, r.traceparent, e.sequence, e.event_id, e.type,
+      (extract(epoch FROM e.time) * 1000)::float8 AS time_ms, e.step_id, e.span_id, e.payload
+    FROM orchestrator.runs r
+    LEFT JOIN orchestrator.run_events e ON e.tenant_id = r.tenant_id AND e.run_id = r.run_id AND e.sequence > $3
+    WHERE r.tenant_id = $1 AND r.run_id = $2 ORDER BY e.sequence LIMIT $4`,
+};
+
+interface EventRow extends pg.QueryResultRow {
+  readonly status: RunStatus;
+  readonly last_seq: number;
+  readonly agent_id: string;
+  readonly traceparent: string;
+  readonly sequence: number | null;
+  readonly event_id: string;
+  readonly type: string;
+  readonly time_ms: number;
+  readonly step_id: string | null;
+  readonly span_id: string;
+  readonly payload: Readonly<Record<string, unknown>>;
+}
+
+/** Sequences are 32-bit in the store; a cursor beyond is simply past every end. */
+const MAX_SEQUENCE = 2_147_483_647;
+
+export class PostgresEvents implements EventPort {
+  readonly #pool: pg.Pool;
+  readonly #wake: PostgresWake;
+
+  constructor(pool: pg.Pool, wake: PostgresWake) {
+    this.#pool = pool;
+    this.#wake = wake;
+  }
+
+  capabilities(): PortCapabilities {
+    return { adapter: 'postgres', contractVersion: '1.0', durable: true, features: ['cross_process_wake'] };
+  }
+
+  async read(auth: AuthContext, runId: string, query: { readonly after: number; readonly limit: number }): Promise<EventPage> {
+    const values = [auth.tenant_id, runId, Math.min(query.after, MAX_SEQUENCE), query.limit];
+    const rows = await readAsTenant<EventRow>(this.#pool, auth.tenant_id, READ_EVENTS, values);
+    const first = rows[0];
+    if (first === undefined) throw new AgentOsError('not_found', { message: `There is no run ${runId}.`, details: { run_id: runId } });
+    const events = first.sequence === null ? [] : rows.map((row) => eventOf(auth.tenant_id, runId, row));
+    return { events, status: first.status, lastSequence: first.last_seq };
+  }
+
+  announce(auth: AuthContext, runId: string, lastSequence: number): void {
+    this.#wake.announceRun(auth.tenant_id, runId, lastSequence);
+  }
+
+  wait(auth: AuthContext, runId: string, options: { readonly after: number; readonly maxWaitMs: number; readonly signal: AbortSignal }): Promise<void> {
+    return this.#wake.waitForRun(auth.tenant_id, runId, options.after, options.maxWaitMs, options.signal);
+  }
+}
+
+function eventOf(tenantId: string, runId: string, row: EventRow): RunEvent {
+  return {
+    eventId: row.event_id,
+    sequence: row.sequence!,
+    time: isoTime(row.time_ms),
+    type: row.type,
+    tenantId,
+    agentId: row.agent_id,
+    runId,
+    stepId: row.step_id,
+    trace: { traceparent: traceparentAt(row.traceparent, row.span_id), span_id: row.span_id },
+    payload: row.payload,
+  };
+}

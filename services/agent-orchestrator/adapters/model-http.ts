@@ -1,0 +1,187 @@
+/**
+ * Model Policy over HTTP, in the objects of Appendix E. undici's own client: a call costs a fraction of what the model
+ * SDKs take, and connections are kept open.
+ *
+ * Calls are made by this service's own principal on behalf of the run's tenant: the person who may create runs need
+ * not hold the right to call models. The run's policy context goes along unchanged but for its purpose.
+ *
+ * A connection that breaks is tried again at once, twice: `request_id` makes the repeated call the same call. Every
+ * other retry is the executor's, which knows the run's deadline.
+ */
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Pool, type Dispatcher } from 'undici';
+import { ERROR_CODES } from '../../../generated/types/error-codes.ts';
+import type { ModelCapability, ModelRequest, ModelResponse, PolicyCheck, PolicyResult } from '../../../generated/types/index.ts';
+import { AgentOsError, type ErrorCode } from '../../platform/errors.ts';
+import type { PortCapabilities } from '../../platform/port.ts';
+import type { AuthContext } from '../../platform/tenancy/auth-context.ts';
+import type { ModelCallOptions, ModelPort } from '../ports/model.ts';
+
+export const MODEL_POLICY = 'model-policy';
+
+export interface HttpModelOptions {
+  /** e.g. `http://127.0.0.1:50082`. */
+  readonly baseUrl: string;
+  /** Headers that prove to Model Policy who calls, e.g. a service token. */
+  readonly credentials: (auth: AuthContext) => Promise<Readonly<Record<string, string>>>;
+  readonly connections?: number;
+}
+
+interface Call extends ModelCallOptions {
+  readonly method: 'GET' | 'POST';
+  readonly path: string;
+  readonly body: unknown;
+}
+
+const CONNECTION_ATTEMPTS = 3;
+const CONNECTION_ERRORS = new Set(['ECONNREFUSED', 'ECONNRESET', 'EPIPE', 'ENOTFOUND', 'EAI_AGAIN', 'ETIMEDOUT', 'UND_ERR_SOCKET', 'UND_ERR_CONNECT_TIMEOUT', 'UND_ERR_CLOSED', 'UND_ERR_DESTROYED']);
+
+export class HttpModel implements ModelPort {
+  readonly #pool: Pool;
+  readonly #basePath: string;
+  readonly #credentials: HttpModelOptions['credentials'];
+
+  constructor(options: HttpModelOptions) {
+    const url = new URL(options.baseUrl);
+    this.#basePath = url.pathname.replace(/\/$/, '');
+    this.#credentials = options.credentials;
+    // The time of a call is bounded by its own timer; undici's would only add a second, coarser one.
+    this.#pool = new Pool(url.origin, { connections: options.connections ?? 128, keepAliveTimeout: 30_000, headersTimeout: 0, bodyTimeout: 0, connect: { timeout: 5_000 } });
+  }
+
+  capabilities(): PortCapabilities {
+    return { adapter: 'http', contractVersion: '1.0', durable: false, features: [] };
+  }
+
+  chat(auth: AuthContext, request: ModelRequest, options: ModelCallOptions): Promise<ModelResponse> {
+    return this.#invoke(auth, request, options);
+  }
+
+  embed(auth: AuthContext, request: ModelRequest, options: ModelCallOptions): Promise<ModelResponse> {
+    return this.#invoke(auth, request, options);
+  }
+
+  async policyCheck(auth: AuthContext, check: PolicyCheck, options: ModelCallOptions): Promise<PolicyResult> {
+    const caller = serviceContext(auth);
+    const answer = await this.#call(caller, { ...options, method: 'POST', path: '/v1/policy:check', body: { auth: caller, policy_check: check } });
+    return member<PolicyResult>(answer, 'policy_result');
+  }
+
+  async listModels(auth: AuthContext, options: ModelCallOptions): Promise<readonly ModelCapability[]> {
+    const answer = await this.#call(serviceContext(auth), { ...options, method: 'GET', path: '/v1/models', body: undefined });
+    return member<readonly ModelCapability[]>(answer, 'models');
+  }
+
+  /** Resolves when Model Policy answers its health check; for readiness. */
+  async ping(signal: AbortSignal): Promise<void> {
+    const { statusCode, body } = await this.#pool.request({ method: 'GET', path: `${this.#basePath}/v1/health`, signal });
+    await body.dump();
+    if (statusCode !== 200) throw new Error(`Model Policy answers ${statusCode} on /v1/health.`);
+  }
+
+  async close(): Promise<void> {
+    await this.#pool.destroy();
+  }
+
+  async #invoke(auth: AuthContext, request: ModelRequest, options: ModelCallOptions): Promise<ModelResponse> {
+    const caller = serviceContext(auth);
+    const body = { auth: caller, request, traceparent: options.traceparent };
+    return member<ModelResponse>(await this.#call(caller, { ...options, method: 'POST', path: '/v1/models:invoke', body }), 'response');
+  }
+
+  async #call(auth: AuthContext, call: Call): Promise<unknown> {
+    const { timeoutMs, signal } = call;
+    if (signal.aborted) throw abandoned(signal.reason);
+    const controller = new AbortController();
+    let timedOut = false;
+    const timer = setTimeout(() => {
+      timedOut = true;
+      controller.abort();
+    }, timeoutMs);
+    const onAbort = (): void => controller.abort(signal.reason);
+    signal.addEventListener('abort', onAbort, { once: true });
+    try {
+      return await this.#attempt(auth, call, controller.signal);
+    } catch (error) {
+      if (timedOut) throw new AgentOsError('timeout', { message: `Model Policy did not answer within ${timeoutMs} ms.`, details: { service: MODEL_POLICY, timeout_ms: timeoutMs }, cause: error });
+      if (signal.aborted) throw abandoned(error);
+      throw error;
+    } finally {
+      clearTimeout(timer);
+      signal.removeEventListener('abort', onAbort);
+    }
+  }
+
+  async #attempt(auth: AuthContext, call: Call, signal: AbortSignal): Promise<unknown> {
+    const headers = {
+      accept: 'application/json',
+      'x-correlation-id': call.correlationId,
+      traceparent: call.traceparent,
+      ...(call.body === undefined ? {} : { 'content-type': 'application/json' }),
+      ...(await this.#credentials(auth)),
+    };
+    const body = call.body === undefined ? null : JSON.stringify(call.body);
+    for (let attempt = 1; ; attempt += 1) {
+      try {
+        return await readAnswer(await this.#pool.request({ method: call.method, path: this.#basePath + call.path, headers, body, signal }));
+      } catch (error) {
+        if (error instanceof AgentOsError || signal.aborted) throw error;
+        const code = (error as { code?: string }).code ?? '';
+        if (!CONNECTION_ERRORS.has(code)) throw unreachable('The answer of Model Policy could not be read.', error);
+        if (attempt >= CONNECTION_ATTEMPTS) throw unreachable(`Model Policy cannot be reached (${code}).`, error);
+        await sleep(30 * attempt * attempt, undefined, { signal });
+      }
+    }
+  }
+}
+
+/** What this service may do at Model Policy, for the run's tenant (Appendix E.1). */
+export function serviceContext(auth: AuthContext): AuthContext {
+  return {
+    tenant_id: auth.tenant_id,
+    principal: { principal_id: 'svc_agent-orchestrator', principal_type: 'service' },
+    scopes: ['models:invoke', 'models:list', 'policy:check'],
+    policy_context: { data_classification: 'internal', region: '', ...auth.policy_context, purpose: 'agent_run' },
+  };
+}
+
+async function readAnswer({ statusCode, headers, body }: Dispatcher.ResponseData): Promise<unknown> {
+  const text = await body.text();
+  let answer: unknown = null;
+  try {
+    answer = JSON.parse(text);
+  } catch (error) {
+    if (statusCode < 400) throw unreachable('Model Policy answered something that is not JSON.', error);
+  }
+  if (statusCode < 400) return answer;
+  throw answeredError(statusCode, headers['retry-after'], answer);
+}
+
+function answeredError(status: number, retryAfter: string | string[] | undefined, answer: unknown): AgentOsError {
+  const error = ((answer as { error?: unknown } | null)?.error ?? {}) as { code?: string; message?: string; retryable?: boolean; details?: Record<string, unknown> };
+  const code = error.code;
+  const seconds = Number(Array.isArray(retryAfter) ? retryAfter[0] : retryAfter);
+  const retry = Number.isFinite(seconds) && retryAfter !== undefined ? { retryAfterSeconds: Math.max(0, seconds) } : {};
+  // A 500 is Model Policy's own trouble: to us it is a dependency that does not work.
+  if (code === undefined || !(code in ERROR_CODES) || code === 'internal_error') {
+    return new AgentOsError('dependency_unavailable', { message: `Model Policy answered ${status}.`, details: { service: MODEL_POLICY, status }, ...retry });
+  }
+  return new AgentOsError(code as ErrorCode, {
+    message: error.message ?? `Model Policy answered ${status}.`,
+    details: { ...error.details, service: error.details?.['service'] ?? MODEL_POLICY },
+    ...(typeof error.retryable === 'boolean' ? { retryable: error.retryable } : {}),
+    ...retry,
+  });
+}
+
+function member<T>(answer: unknown, name: string): T {
+  const value = (answer as Record<string, unknown> | null)?.[name];
+  if (value === undefined || value === null) throw unreachable(`The answer of Model Policy has no ${name}.`, answer);
+  return value as T;
+}
+
+const unreachable = (message: string, cause: unknown): AgentOsError =>
+  new AgentOsError('dependency_unavailable', { message, details: { service: MODEL_POLICY }, retryAfterSeconds: 0, cause });
+
+const abandoned = (cause: unknown): AgentOsError =>
+  new AgentOsError('timeout', { message: 'The model call was abandoned.', details: { service: MODEL_POLICY, reason: 'aborted' }, cause });

@@ -1,0 +1,168 @@
+/**
+ * The queue in Postgres: leases on rows of `orchestrator.runs`, handed out with FOR UPDATE SKIP LOCKED.
+ *
+ * A claim is one transaction of two round trips: the first takes the runs (expired leases before anything else, then
+ * the smallest ranks), the second, together with COMMIT, writes the events that the first made necessary. Time is the
+ * database's own; indexes are usable with `statement_timestamp()`, which does not change within a statement.
+ */
+import type pg from 'pg';
+import type { AuthContext } from '../../platform/tenancy/auth-context.ts';
+import type { PortCapabilities } from '../../platform/port.ts';
+import { withScheduler, withTenant } from '../../platform/db/transaction.ts';
+import type { ClaimOptions, ClaimedRun, QueueDepth, QueuePort, WorkerIdentity } from '../ports/queue.ts';
+import type { EventDraft, RunLease } from '../ports/run-state.ts';
+import type { PostgresWake } from './postgres-wake.ts';
+import { RUN_COLUMNS, recordOf, storableJson, type RunRow, type StoredWork } from './run-rows.ts';
+
+/** $1 limit, $2 worker, $3 lease in milliseconds, $4 attempts at most. */
+const CLAIM_RUNS = {
+  name: 'ao_claim_runs',
+  text: `WITH expired AS (
+      SELECT tenant_id, run_id FROM orchestrator.runs
+      WHERE status = 'running' AND lease_until < statement_timestamp()
+      ORDER BY lease_until LIMIT $1::int FOR UPDATE SKIP LOCKED
+    ), fresh AS (
+      SELECT tenant_id, run_id FROM orchestrator.runs
+      WHERE status = 'queued' AND available_at <= statement_timestamp()
+      ORDER BY queue_rank LIMIT greatest(0, $1::int - (SELECT count(*) FROM expired)::int) FOR UPDATE SKIP LOCKED
+    ), picked AS (SELECT * FROM expired UNION ALL SELECT * FROM fresh
+    ), clock AS (SELECT clock_timestamp() AS now
+    )
+    UPDATE orchestrator.runs r SET
+      status = CASE WHEN r.attempts >= $4::int THEN 'failed' ELSE 'running' END,
+      attempts = CASE WHEN r.attempts >= $4::int THEN r.attempts ELSE r.attempts + 1 END,
+      last_seq = r.last_seq + CASE WHEN r.attempts = 0 OR r.attempts >= $4::int THEN 1 ELSE 0 END,
+      started_at = coalesce(r.started_at, clock.now),
+      completed_at = CASE WHEN r.attempts >= $4::int THEN clock.now END,
+      lease_token = CASE WHEN r.attempts >= $4::int THEN NULL ELSE gen_random_uuid()::text END,
+      lease_owner = CASE WHEN r.attempts >= $4::int THEN NULL ELSE $2::text END,
+      lease_until = CASE WHEN r.attempts >= $4::int THEN NULL ELSE clock.now + $3::float8 * interval '1 millisecond' END
+    FROM picked p, clock
+    WHERE r.tenant_id = p.tenant_id AND r.run_id = p.run_id
+    RETURNING ${RUN_COLUMNS}, r.work, r.lease_token, (extract(epoch FROM clock.now) * 1000)::float8 AS now_ms`,
+};
+
+const NOTE_CLAIMS = {
+  name: 'ao_note_claims',
+  text: `WITH n AS (
+      SELECT * FROM json_to_recordset($1::json) AS n (tenant_id text, run_id text, sequence int, event_id text, type text,
+        span_id text, payload json, now_ms float8, poisoned boolean)
+    ), e AS (
+      INSERT INTO orchestrator.run_events (tenant_id, run_id, sequence, event_id, type, time, span_id, payload)
+      SELECT tenant_id, run_id, sequence, event_id, type, to_timestamp(now_ms / 1000), span_id, payload FROM n
+    ), r AS (
+      UPDATE orchestrator.runs r SET error = n.payload -> 'error' FROM n
+      WHERE n.poisoned AND r.tenant_id = n.tenant_id AND r.run_id = n.run_id
+    )
+    UPDATE orchestrator.tenant_runs q SET active = q.active - d.ended
+    FROM (SELECT tenant_id, count(*)::int AS ended FROM n WHERE poisoned GROUP BY tenant_id) d
+    WHERE q.tenant_id = d.tenant_id`,
+};
+
+const HEARTBEAT = {
+  name: 'ao_heartbeat',
+  text: `UPDATE orchestrator.runs r SET lease_until = clock_timestamp() + $2::float8 * interval '1 millisecond'
+    FROM json_to_recordset($1::json) AS l (tenant_id text, run_id text, token text)
+    WHERE r.tenant_id = l.tenant_id AND r.run_id = l.run_id AND r.lease_token = l.token AND r.status = 'running'
+    RETURNING r.lease_token AS token`,
+};
+
+const RELEASE = {
+  name: 'ao_release',
+  text: `UPDATE orchestrator.runs r SET status = 'queued', lease_token = NULL, lease_owner = NULL, lease_until = NULL,
+      available_at = clock_timestamp() + $4::float8 * interval '1 millisecond'
+    WHERE r.tenant_id = $1 AND r.run_id = $2 AND r.lease_token = $3 AND r.status = 'running'`,
+};
+
+const DEPTH = {
+  name: 'ao_depth',
+  text: `SELECT coalesce(sum(queued), 0)::float8 AS queued, coalesce(sum(running), 0)::float8 AS running,
+      coalesce(sum(abs(coalesce(t.active, 0) - coalesce(queued, 0) - coalesce(running, 0))), 0)::float8 AS drift
+    FROM (SELECT tenant_id, count(*) FILTER (WHERE status = 'queued') AS queued, count(*) FILTER (WHERE status = 'running') AS running
+          FROM orchestrator.runs WHERE status IN ('queued', 'running') GROUP BY tenant_id) r
+    FULL JOIN orchestrator.tenant_runs t ON t.tenant_id = r.tenant_id`,
+};
+
+type ClaimRow = RunRow & { readonly work: StoredWork; readonly lease_token: string | null; readonly now_ms: number };
+
+export class PostgresQueue implements QueuePort {
+  readonly #pool: pg.Pool;
+  readonly #wake: PostgresWake;
+
+  constructor(pool: pg.Pool, wake: PostgresWake) {
+    this.#pool = pool;
+    this.#wake = wake;
+  }
+
+  capabilities(): PortCapabilities {
+    return { adapter: 'postgres', contractVersion: '1.0', durable: true, features: ['fair', 'cross_process_wake'] };
+  }
+
+  enqueue(_auth: AuthContext, _runId: string): void {
+    this.#wake.announceWork();
+  }
+
+  async claim(worker: WorkerIdentity, options: ClaimOptions): Promise<readonly ClaimedRun[]> {
+    this.#wake.workSeen();
+    const values = [options.limit, worker.workerId, options.leaseMs, options.maxAttempts];
+    const { rows, noted } = await withScheduler(this.#pool, async (client) => {
+      const rows = (await client.query<ClaimRow>({ ...CLAIM_RUNS, values })).rows;
+      const notes = rows.flatMap((row) => noteOf(row, options));
+      // Not awaited here: COMMIT travels right behind it, and reports a failure as a rollback.
+      const noted = notes.length === 0 ? null : client.query({ ...NOTE_CLAIMS, values: [storableJson(notes)] });
+      noted?.catch(() => undefined);
+      return { rows, noted };
+    });
+    await noted;
+    for (const row of rows) if (row.lease_token === null) this.#wake.announceRun(row.tenant_id, row.run_id, row.last_seq);
+    return rows.flatMap((row) => (row.lease_token === null ? [] : [claimedOf(row, row.lease_token)]));
+  }
+
+  waitForWork(maxWaitMs: number, signal: AbortSignal): Promise<void> {
+    return this.#wake.waitForWork(maxWaitMs, signal);
+  }
+
+  async heartbeat(_worker: WorkerIdentity, leases: readonly RunLease[], leaseMs: number): Promise<readonly RunLease[]> {
+    if (leases.length === 0) return [];
+    const rows = JSON.stringify(leases.map((lease) => ({ tenant_id: lease.tenantId, run_id: lease.runId, token: lease.token })));
+    const kept = await withScheduler(this.#pool, async (client) => (await client.query<{ token: string }>({ ...HEARTBEAT, values: [rows, leaseMs] })).rows);
+    const tokens = new Set(kept.map((row) => row.token));
+    return leases.filter((lease) => !tokens.has(lease.token));
+  }
+
+  async release(auth: AuthContext, lease: RunLease, delayMs: number): Promise<void> {
+    const released = await withTenant(this.#pool, auth.tenant_id, async (client) => (await client.query({ ...RELEASE, values: [auth.tenant_id, lease.runId, lease.token, delayMs] })).rowCount);
+    if (released === 1 && delayMs === 0) this.#wake.announceWork();
+  }
+
+  async depth(_worker: WorkerIdentity): Promise<QueueDepth> {
+    const [row] = await withScheduler(this.#pool, async (client) => (await client.query<{ queued: number; running: number; drift: number }>(DEPTH)).rows);
+    return row!;
+  }
+}
+
+/** The first claim of a run is told once; a run that was given up is told its end. */
+function noteOf(row: ClaimRow, options: ClaimOptions): Record<string, unknown>[] {
+  const run = { tenantId: row.tenant_id, runId: row.run_id };
+  const poisoned = row.lease_token === null;
+  if (!poisoned && row.attempts > 1) return [];
+  const draft: EventDraft = poisoned ? options.poisoned({ ...run, attempts: row.attempts }) : options.started(run);
+  return [
+    {
+      tenant_id: row.tenant_id,
+      run_id: row.run_id,
+      sequence: row.last_seq,
+      event_id: draft.eventId,
+      type: draft.type,
+      span_id: draft.spanId,
+      payload: draft.payload,
+      now_ms: row.now_ms,
+      poisoned,
+    },
+  ];
+}
+
+function claimedOf(row: ClaimRow, token: string): ClaimedRun {
+  const { auth, input, context, agent } = row.work;
+  return { lease: { tenantId: row.tenant_id, runId: row.run_id, token }, run: { ...recordOf(row), auth, input, context, agent } };
+}

@@ -1,0 +1,296 @@
+/**
+ * One flush: creations, transitions and cancellations of many runs in one transaction, each with its own verdict.
+ *
+ * A flush with creations makes two round trips: BEGIN, lock, clock, keys and transitions go out together; what was
+ * admitted follows with COMMIT. Without creations it makes one. A creation is decided in JavaScript (tenancy/) under
+ * the locks of this transaction, so the decision is exact over any number of processes.
+ */
+import type pg from 'pg';
+import type { AuthContext } from '../../platform/tenancy/auth-context.ts';
+import { AgentOsError } from '../../platform/errors.ts';
+import { FlushRolledBackError } from '../../platform/db/group-commit.ts';
+import { fromDatabaseError, isConnectionError, isRetryableTransaction } from '../../platform/db/sqlstate.ts';
+import { withTenant } from '../../platform/db/transaction.ts';
+import type { AdvanceResult, CreateRunResult, EventDraft, NewRun, RunLease, RunRecord, RunTransition } from '../ports/run-state.ts';
+import { admit, type TenantRunsState } from '../tenancy/admission.ts';
+import { QueuePlaces, type WaitingRanks } from '../tenancy/fairness.ts';
+import { PRIORITY_LEVEL, isoTime, newRecord, recordOf, storableJson, type RunRow, type StoredWork } from './run-rows.ts';
+import { ADD_TENANTS, ADVANCE_RUNS, CANCEL_RUNS, CREATE_RUNS, LOCK_TENANTS, READ_BACK, READ_KEYS, READ_QUEUE } from './run-writes-sql.ts';
+
+export type CreateWrite = { readonly kind: 'create'; readonly auth: AuthContext; readonly run: NewRun };
+export type AdvanceWrite = { readonly kind: 'advance'; readonly lease: RunLease; readonly transition: RunTransition };
+export type CancelWrite = { readonly kind: 'cancel'; readonly tenantId: string; readonly runId: string; readonly canceled: EventDraft };
+export type RunWrite = CreateWrite | AdvanceWrite | CancelWrite;
+export type RunVerdict = CreateRunResult | AdvanceResult | RunRecord;
+
+/** Writes with equal keys keep their order and never share a flush. */
+export function writeKey(write: RunWrite): string {
+  if (write.kind === 'advance') return `run ${write.lease.tenantId} ${write.lease.runId}`;
+  if (write.kind === 'cancel') return `run ${write.tenantId} ${write.runId}`;
+  const { auth, run } = write;
+  return run.idempotency === null
+    ? `run ${auth.tenant_id} ${run.runId}`
+    : `key ${JSON.stringify([auth.tenant_id, auth.principal.principal_id, run.agent.agentId, run.idempotency.key])}`;
+}
+
+const tenantOf = (write: RunWrite): string =>
+  write.kind === 'create' ? write.auth.tenant_id : write.kind === 'advance' ? write.lease.tenantId : write.tenantId;
+
+const CONTENTION_ATTEMPTS = 4;
+
+export async function flushWrites(pool: pg.Pool, writes: readonly RunWrite[]): Promise<ReadonlyArray<RunVerdict | Error>> {
+  for (let attempt = 1; ; attempt += 1) {
+    const flush = new Flush(pool, writes);
+    try {
+      return await flush.run();
+    } catch (thrown) {
+      const error = flush.statementError ?? thrown;
+      if (isRetryableTransaction(error) && attempt < CONTENTION_ATTEMPTS) continue;
+      const cause = (error as Error).cause;
+      const unknown = isConnectionError(error) || isConnectionError(cause);
+      // Only a connection that broke leaves it open whether the transaction was applied.
+      throw unknown ? fromDatabaseError(error) : new FlushRolledBackError(fromDatabaseError(error));
+    }
+  }
+}
+
+type Slot<W extends RunWrite> = { readonly ord: number; readonly write: W };
+
+class Flush {
+  readonly #pool: pg.Pool;
+  readonly #verdicts: (RunVerdict | Error)[];
+  readonly #tenants: readonly string[];
+  readonly #creates: Slot<CreateWrite>[] = [];
+  readonly #advances: Slot<AdvanceWrite>[] = [];
+  readonly #cancels: Slot<CancelWrite>[] = [];
+  readonly #pending: Promise<unknown>[] = [];
+  /** The first statement that failed; COMMIT then only reports that it rolled back. */
+  statementError: unknown = null;
+
+  constructor(pool: pg.Pool, writes: readonly RunWrite[]) {
+    this.#pool = pool;
+    this.#verdicts = new Array<RunVerdict | Error>(writes.length);
+    this.#tenants = [...new Set(writes.map(tenantOf))].sort();
+    for (const [ord, write] of writes.entries()) {
+      if (write.kind === 'create') this.#creates.push({ ord, write });
+      else if (write.kind === 'advance') this.#advances.push({ ord, write });
+      else this.#cancels.push({ ord, write });
+    }
+  }
+
+  async run(): Promise<ReadonlyArray<RunVerdict | Error>> {
+    await withTenant(this.#pool, this.#tenants, (client) => this.#body(client), { attempts: 1 });
+    await Promise.all(this.#pending);
+    await this.#readBack();
+    return this.#verdicts;
+  }
+
+  /** Ends as soon as the last statement is sent: COMMIT travels right behind it. */
+  async #body(client: pg.PoolClient): Promise<void> {
+    const moves = this.#creates.length + this.#cancels.length + this.#advances.filter(({ write }) => write.transition.end !== null).length;
+    const locked = moves > 0 ? this.#send<LockRow>(client, LOCK_TENANTS, [this.#tenants]) : null;
+    const queue = this.#creates.length > 0 ? this.#send<QueueRow>(client, READ_QUEUE, [this.#tenants]) : null;
+    const keys = this.#sendKeys(client);
+    this.#sendAdvances(client);
+    this.#sendCancels(client);
+    if (queue === null) return;
+    const tenants = await this.#lockedTenants(client, await locked!);
+    this.#decide(client, tenants, await queue, keys === null ? [] : await keys);
+  }
+
+  /** Sends a prepared statement; a failure is kept for `flushWrites` and for whoever awaits the rows. */
+  #send<Row extends pg.QueryResultRow>(client: pg.PoolClient, statement: { name: string; text: string }, values: unknown[]): Promise<Row[]> {
+    const rows = client.query<Row>({ ...statement, values }).then(
+      (result) => result.rows,
+      (error: unknown) => {
+        this.statementError ??= error;
+        throw error;
+      },
+    );
+    rows.catch(() => undefined);
+    return rows;
+  }
+
+  /** Awaited after COMMIT; until then its failure is only noted, and COMMIT reports it. */
+  #later(promise: Promise<unknown>): void {
+    promise.catch(() => undefined);
+    this.#pending.push(promise);
+  }
+
+  async #lockedTenants(client: pg.PoolClient, rows: LockRow[]): Promise<Map<string, TenantRunsState>> {
+    let locked = rows;
+    if (rows.length < this.#tenants.length) {
+      await this.#send(client, ADD_TENANTS, [this.#tenants]);
+      locked = await this.#send<LockRow>(client, LOCK_TENANTS, [this.#tenants]);
+    }
+    return new Map(locked.map((row) => [row.tenant_id, { active: row.active, arrivalMs: row.arrival_ms }]));
+  }
+
+  #sendKeys(client: pg.PoolClient): Promise<KeyRow[]> | null {
+    const keyed = this.#creates.flatMap(({ ord, write: { auth, run } }) =>
+      run.idempotency === null
+        ? []
+        : [{ ord, tenant_id: auth.tenant_id, principal_id: auth.principal.principal_id, agent_id: run.agent.agentId, key: run.idempotency.key }],
+    );
+    return keyed.length === 0 ? null : this.#send<KeyRow>(client, READ_KEYS, [JSON.stringify(keyed)]);
+  }
+
+  #decide(client: pg.PoolClient, tenants: Map<string, TenantRunsState>, queue: QueueRow[], keys: KeyRow[]): void {
+    const first = queue[0]!;
+    const nowMs = first.now_ms;
+    const places = new QueuePlaces(first.smallest, new Map(queue.map((row): [string, WaitingRanks] => [row.tenant_id, [row.low, row.normal, row.high]])));
+    const known = new Map(keys.map((row) => [row.ord, row]));
+    const admitted: Record<string, unknown>[] = [];
+    const touched = new Set<string>();
+    for (const { ord, write } of this.#creates) {
+      const { auth, run } = write;
+      const key = known.get(ord);
+      if (key !== undefined) {
+        this.#verdicts[ord] =
+          key.request_hash === run.idempotency!.requestHash ? { outcome: 'replayed', run: recordOf(key) } : { outcome: 'key_reused', runId: key.run_id };
+        continue;
+      }
+      const admission = admit(tenants.get(auth.tenant_id)!, run.limits, nowMs);
+      if (admission.outcome !== 'admitted') {
+        this.#verdicts[ord] = admission;
+        continue;
+      }
+      tenants.set(auth.tenant_id, admission.state);
+      touched.add(auth.tenant_id);
+      admitted.push(createRow(write, places.next(auth.tenant_id, PRIORITY_LEVEL[run.options.priority])));
+      this.#verdicts[ord] = { outcome: 'created', run: newRecord(auth, run, isoTime(Math.floor(nowMs))) };
+    }
+    if (admitted.length === 0) return;
+    const counters = [...touched].map((tenantId) => ({ tenant_id: tenantId, active: tenants.get(tenantId)!.active, arrival_ms: tenants.get(tenantId)!.arrivalMs }));
+    this.#later(this.#send(client, CREATE_RUNS, [storableJson(admitted), JSON.stringify(counters), Math.floor(nowMs)]));
+  }
+
+  #sendAdvances(client: pg.PoolClient): void {
+    if (this.#advances.length === 0) return;
+    const runs: unknown[] = [];
+    const events: unknown[] = [];
+    for (const { ord, write } of this.#advances) {
+      const { lease, transition } = write;
+      const { end, summaryDelta } = transition;
+      runs.push({
+        ord,
+        tenant_id: lease.tenantId,
+        run_id: lease.runId,
+        token: lease.token,
+        step: transition.expectedStep,
+        events: transition.events.length,
+        steps: summaryDelta.stepsTotal,
+        tool_calls: summaryDelta.toolCallsTotal,
+        model_calls: summaryDelta.modelCallsTotal,
+        status: end?.status,
+        output: end?.status === 'completed' ? end.output : undefined,
+        error: end?.status === 'failed' ? end.error : undefined,
+      });
+      for (const [index, event] of transition.events.entries()) {
+        events.push({ ord, idx: index + 1, event_id: event.eventId, type: event.type, step_id: event.stepId, span_id: event.spanId, payload: event.payload });
+      }
+    }
+    const applied = this.#send<{ ord: number; last_seq: number }>(client, ADVANCE_RUNS, [storableJson(runs), storableJson(events)]);
+    this.#later(
+      applied.then((rows) => {
+        for (const row of rows) this.#verdicts[row.ord] = { outcome: 'applied', lastSequence: row.last_seq };
+      }),
+    );
+  }
+
+  #sendCancels(client: pg.PoolClient): void {
+    if (this.#cancels.length === 0) return;
+    const rows = this.#cancels.map(({ ord, write: { tenantId, runId, canceled } }) => ({
+      ord,
+      tenant_id: tenantId,
+      run_id: runId,
+      event_id: canceled.eventId,
+      type: canceled.type,
+      span_id: canceled.spanId,
+      payload: canceled.payload,
+    }));
+    const canceled = this.#send<RunRow & { ord: number }>(client, CANCEL_RUNS, [storableJson(rows)]);
+    this.#later(
+      canceled.then((found) => {
+        for (const row of found) this.#verdicts[row.ord] = recordOf(row);
+      }),
+    );
+  }
+
+  /** Zero rows: look what the store says. The log tells a transition of ours that was committed before from a lost lease. */
+  async #readBack(): Promise<void> {
+    const open = [...this.#advances, ...this.#cancels].filter(({ ord }) => this.#verdicts[ord] === undefined);
+    if (open.length === 0) return;
+    const questions = open.map(({ ord, write }) => ({
+      ord,
+      tenant_id: tenantOf(write),
+      run_id: write.kind === 'advance' ? write.lease.runId : write.runId,
+      event_id: write.kind === 'advance' ? write.transition.events.at(-1)?.eventId : write.canceled.eventId,
+    }));
+    const rows = await withTenant(this.#pool, this.#tenants, (client) => this.#send<BackRow>(client, READ_BACK, [JSON.stringify(questions)]));
+    const found = new Map(rows.map((row) => [row.ord, row]));
+    for (const { ord, write } of open) {
+      const row = found.get(ord);
+      this.#verdicts[ord] = write.kind === 'advance' ? refusedAdvance(write, row) : refusedCancel(write, row);
+    }
+  }
+}
+
+function refusedAdvance(write: AdvanceWrite, row: BackRow | undefined): AdvanceResult {
+  if (row !== undefined && row.written && row.step > write.transition.expectedStep) return { outcome: 'already_applied', lastSequence: row.last_seq };
+  return { outcome: 'fenced', status: row?.status ?? 'canceled' };
+}
+
+function refusedCancel(write: CancelWrite, row: BackRow | undefined): Error {
+  if (row === undefined) return new AgentOsError('not_found', { message: `There is no run ${write.runId}.`, details: { run_id: write.runId } });
+  return new AgentOsError('invalid_state_transition', {
+    message: `Run ${write.runId} has ended as ${row.status}; only a queued or running run can be canceled.`,
+    details: { run_id: write.runId, status: row.status },
+  });
+}
+
+function createRow({ auth, run }: CreateWrite, queueRank: number): Record<string, unknown> {
+  const work: StoredWork = { auth, input: run.input, context: run.context, agent: run.agent };
+  return {
+    tenant_id: auth.tenant_id,
+    run_id: run.runId,
+    agent_id: run.agent.agentId,
+    agent_version: run.agent.version,
+    correlation_id: run.correlationId,
+    traceparent: run.traceparent,
+    principal_id: auth.principal.principal_id,
+    idempotency_key: run.idempotency?.key ?? null,
+    request_hash: run.idempotency?.requestHash ?? null,
+    ttl_hours: run.idempotency?.ttlHours ?? null,
+    request: { options: run.options, tooling: run.tooling, labels: run.labels },
+    work,
+    priority: PRIORITY_LEVEL[run.options.priority],
+    queue_rank: queueRank,
+    event_id: run.created.eventId,
+    type: run.created.type,
+    span_id: run.created.spanId,
+    payload: run.created.payload,
+  };
+}
+
+interface LockRow extends pg.QueryResultRow {
+  readonly tenant_id: string;
+  readonly active: number;
+  readonly arrival_ms: number;
+}
+interface QueueRow extends pg.QueryResultRow {
+  readonly tenant_id: string;
+  readonly low: number | null;
+  readonly normal: number | null;
+  readonly high: number | null;
+  readonly smallest: number | null;
+  readonly now_ms: number;
+}
+type KeyRow = RunRow & { readonly ord: number; readonly request_hash: string };
+interface BackRow extends pg.QueryResultRow {
+  readonly ord: number;
+  readonly status: RunRecord['status'];
+  readonly step: number;
+  readonly last_seq: number;
+  readonly written: boolean;
+}

@@ -1,0 +1,142 @@
+/**
+ * The statements of one flush. Each is set-based: one JSON parameter holds the rows of all runs in the flush, so a
+ * flush of a hundred writes makes as many round trips as a flush of one. They are prepared once a connection (each
+ * has a name), because planning them costs more than running them.
+ */
+import { RUN_COLUMNS } from './run-rows.ts';
+
+const NOW_MS = '(extract(epoch FROM clock_timestamp()) * 1000)::float8';
+
+/** Locks the tenants of a flush in one order, so that flushes of several processes cannot lock each other out. */
+export const LOCK_TENANTS = {
+  name: 'ao_lock_tenants',
+  text: `SELECT t.tenant_id, t.active, t.arrival_ms FROM orchestrator.tenant_runs t
+    WHERE t.tenant_id = ANY ($1::text[]) ORDER BY t.tenant_id FOR UPDATE`,
+};
+
+export const ADD_TENANTS = {
+  name: 'ao_add_tenants',
+  text: `INSERT INTO orchestrator.tenant_runs (tenant_id) SELECT n FROM unnest($1::text[]) AS n ORDER BY n ON CONFLICT (tenant_id) DO NOTHING`,
+};
+
+const newestRank = (level: number): string =>
+  `(SELECT r.queue_rank FROM orchestrator.runs r WHERE r.tenant_id = n.tenant_id AND r.status = 'queued' AND r.priority = ${level}
+     ORDER BY r.queue_rank DESC LIMIT 1)::float8`;
+
+/** The clock, and where each tenant's lines end; read after the lock, so that both are of this moment. */
+export const READ_QUEUE = {
+  name: 'ao_read_queue',
+  text: `SELECT n.tenant_id, ${newestRank(0)} AS low, ${newestRank(1)} AS normal, ${newestRank(2)} AS high,
+      (SELECT orchestrator.smallest_queued_rank())::float8 AS smallest, ${NOW_MS} AS now_ms
+    FROM unnest($1::text[]) AS n (tenant_id)`,
+};
+
+/** A key counts until it has expired and its run has ended. */
+export const READ_KEYS = {
+  name: 'ao_read_keys',
+  text: `SELECT k.ord, i.request_hash, ${RUN_COLUMNS}
+    FROM json_to_recordset($1::json) AS k (ord int, tenant_id text, principal_id text, agent_id text, key text)
+    JOIN orchestrator.idempotency_keys i
+      ON i.tenant_id = k.tenant_id AND i.principal_id = k.principal_id AND i.agent_id = k.agent_id AND i.key = k.key
+    JOIN orchestrator.runs r ON r.tenant_id = i.tenant_id AND r.run_id = i.run_id
+    WHERE i.expires_at > statement_timestamp() OR r.status IN ('queued', 'running')`,
+};
+
+/** $1 the new runs, $2 the counters of their tenants, $3 the moment of creation in milliseconds. */
+export const CREATE_RUNS = {
+  name: 'ao_create_runs',
+  text: `WITH n AS (
+      SELECT * FROM json_to_recordset($1::json) AS n (tenant_id text, run_id text, agent_id text, agent_version text,
+        correlation_id text, traceparent text, principal_id text, idempotency_key text, request_hash text, ttl_hours float8,
+        request json, work json, priority smallint, queue_rank bigint, event_id text, type text, span_id text, payload json)
+    ), clock AS (SELECT to_timestamp($3::float8 / 1000) AS now
+    ), r AS (
+      INSERT INTO orchestrator.runs (tenant_id, run_id, agent_id, agent_version, created_at, correlation_id, traceparent,
+        principal_id, idempotency_key, request, work, priority, queue_rank, available_at)
+      SELECT tenant_id, run_id, agent_id, agent_version, now, correlation_id, traceparent,
+        principal_id, idempotency_key, request, work, priority, queue_rank, now FROM n, clock
+    ), e AS (
+      INSERT INTO orchestrator.run_events (tenant_id, run_id, sequence, event_id, type, time, span_id, payload)
+      SELECT tenant_id, run_id, 1, event_id, type, now, span_id, payload FROM n, clock
+    ), k AS (
+      INSERT INTO orchestrator.idempotency_keys (tenant_id, principal_id, agent_id, key, request_hash, run_id, created_at, expires_at)
+      SELECT tenant_id, principal_id, agent_id, idempotency_key, request_hash, run_id, now, now + make_interval(secs => ttl_hours * 3600)
+      FROM n, clock WHERE request_hash IS NOT NULL
+      ON CONFLICT (tenant_id, principal_id, agent_id, key) DO UPDATE
+        SET request_hash = excluded.request_hash, run_id = excluded.run_id, created_at = excluded.created_at, expires_at = excluded.expires_at
+    )
+    UPDATE orchestrator.tenant_runs t SET active = c.active, arrival_ms = c.arrival_ms
+    FROM json_to_recordset($2::json) AS c (tenant_id text, active int, arrival_ms float8) WHERE t.tenant_id = c.tenant_id`,
+};
+
+/**
+ * The fence: token, status and step are compared in the statement that writes. Sequences come from the row's own
+ * `last_seq`, raised here; events and counters follow from the rows that were really updated.
+ */
+export const ADVANCE_RUNS = {
+  name: 'ao_advance_runs',
+  text: `WITH t AS (
+      SELECT * FROM json_to_recordset($1::json) AS t (ord int, tenant_id text, run_id text, token text, step int, events int,
+        steps int, tool_calls int, model_calls int, status text, output json, error json)
+    ), clock AS (SELECT clock_timestamp() AS now
+    ), u AS (
+      UPDATE orchestrator.runs r SET
+        step = r.step + 1,
+        last_seq = r.last_seq + t.events,
+        steps_total = r.steps_total + t.steps,
+        tool_calls_total = r.tool_calls_total + t.tool_calls,
+        model_calls_total = r.model_calls_total + t.model_calls,
+        status = coalesce(t.status, r.status),
+        output = coalesce(t.output, r.output),
+        error = coalesce(t.error, r.error),
+        completed_at = CASE WHEN t.status IS NULL THEN r.completed_at ELSE clock.now END,
+        lease_token = CASE WHEN t.status IS NULL THEN r.lease_token END,
+        lease_owner = CASE WHEN t.status IS NULL THEN r.lease_owner END,
+        lease_until = CASE WHEN t.status IS NULL THEN r.lease_until END
+      FROM t, clock
+      WHERE r.tenant_id = t.tenant_id AND r.run_id = t.run_id
+        AND r.lease_token = t.token AND r.status = 'running' AND r.step = t.step
+      RETURNING t.ord, r.tenant_id, r.run_id, r.last_seq, r.last_seq - t.events AS base, t.status AS ended
+    ), e AS (
+      INSERT INTO orchestrator.run_events (tenant_id, run_id, sequence, event_id, type, time, step_id, span_id, payload)
+      SELECT u.tenant_id, u.run_id, u.base + e.idx, e.event_id, e.type, clock.now, e.step_id, e.span_id, e.payload
+      FROM u JOIN json_to_recordset($2::json) AS e (ord int, idx int, event_id text, type text, step_id text, span_id text, payload json)
+        ON e.ord = u.ord, clock
+    ), c AS (
+      UPDATE orchestrator.tenant_runs q SET active = q.active - d.ended
+      FROM (SELECT tenant_id, count(*)::int AS ended FROM u WHERE u.ended IS NOT NULL GROUP BY tenant_id) d
+      WHERE q.tenant_id = d.tenant_id
+    )
+    SELECT ord, last_seq FROM u`,
+};
+
+/** What became of transitions that the fence refused: applied before, or no longer ours. */
+export const READ_BACK = {
+  name: 'ao_read_back',
+  text: `SELECT b.ord, r.status, r.step, r.last_seq,
+      EXISTS (SELECT FROM orchestrator.run_events e WHERE e.tenant_id = b.tenant_id AND e.event_id = b.event_id) AS written
+    FROM json_to_recordset($1::json) AS b (ord int, tenant_id text, run_id text, event_id text)
+    JOIN orchestrator.runs r ON r.tenant_id = b.tenant_id AND r.run_id = b.run_id`,
+};
+
+export const CANCEL_RUNS = {
+  name: 'ao_cancel_runs',
+  text: `WITH t AS (
+      SELECT * FROM json_to_recordset($1::json) AS t (ord int, tenant_id text, run_id text, event_id text, type text, span_id text, payload json)
+    ), clock AS (SELECT clock_timestamp() AS now
+    ), u AS (
+      UPDATE orchestrator.runs r SET status = 'canceled', completed_at = clock.now, last_seq = r.last_seq + 1,
+        lease_token = NULL, lease_owner = NULL, lease_until = NULL
+      FROM t, clock
+      WHERE r.tenant_id = t.tenant_id AND r.run_id = t.run_id AND r.status IN ('queued', 'running')
+      RETURNING t.ord, ${RUN_COLUMNS}
+    ), e AS (
+      INSERT INTO orchestrator.run_events (tenant_id, run_id, sequence, event_id, type, time, span_id, payload)
+      SELECT u.tenant_id, u.run_id, u.last_seq, t.event_id, t.type, clock.now, t.span_id, t.payload FROM u JOIN t ON t.ord = u.ord, clock
+    ), c AS (
+      UPDATE orchestrator.tenant_runs q SET active = q.active - d.ended
+      FROM (SELECT tenant_id, count(*)::int AS ended FROM u GROUP BY tenant_id) d
+      WHERE q.tenant_id = d.tenant_id
+    )
+    SELECT * FROM u`,
+};

@@ -1,0 +1,59 @@
+/** Records of the domain → objects of the contract. */
+import type { Agent, RunEmitted } from '../../../generated/types/index.ts';
+import type { AgentRecord } from '../ports/agents.ts';
+import type { RunRecord } from '../ports/run-state.ts';
+
+/** Appendix D.2 and D.3 at once (C-40 to C-43). */
+export function runToWire(run: RunRecord): RunEmitted {
+  const { options, summary } = run;
+  return {
+    tenant_id: run.tenantId,
+    agent_id: run.agentId,
+    run_id: run.runId,
+    status: run.status,
+    created_at: run.createdAt,
+    started_at: run.startedAt,
+    completed_at: run.completedAt,
+    events_url: `/v1/runs/${run.runId}/events`,
+    run_options: {
+      priority: options.priority,
+      timeout_ms: options.timeoutMs,
+      max_steps: options.maxSteps,
+      stream_events: options.streamEvents,
+      dry_run: options.dryRun,
+      ...(options.modelTier === null ? {} : { model_tier: options.modelTier }),
+    },
+    summary: { steps_total: summary.stepsTotal, tool_calls_total: summary.toolCallsTotal, model_calls_total: summary.modelCallsTotal },
+    output: run.output,
+    error: run.error === null ? null : { ...run.error, details: { ...run.error.details } },
+    correlation_id: run.correlationId,
+    idempotency_key: run.idempotencyKey,
+    agent_version: run.agentVersion,
+    labels: { ...run.labels },
+  };
+}
+
+export function agentToWire(agent: AgentRecord): Agent {
+  const { requirements, limits, retry } = agent;
+  return {
+    agent_id: agent.agentId,
+    tenant_id: agent.tenantId,
+    name: agent.name,
+    description: agent.description,
+    version: agent.version,
+    status: agent.status,
+    created_at: agent.createdAt,
+    updated_at: agent.updatedAt,
+    instructions: agent.instructions,
+    model_ref: agent.modelRef,
+    requirements: {
+      ...(requirements.maxLatencyMs === undefined ? {} : { max_latency_ms: requirements.maxLatencyMs }),
+      ...(requirements.maxCostUsd === undefined ? {} : { max_cost_usd: requirements.maxCostUsd }),
+      ...(requirements.minContextTokens === undefined ? {} : { min_context_tokens: requirements.minContextTokens }),
+    },
+    tools: [...agent.tools],
+    tool_choice: agent.toolChoice,
+    limits: { max_steps: limits.maxSteps, timeout_ms: limits.timeoutMs, tool_timeout_ms: limits.toolTimeoutMs, model_timeout_ms: limits.modelTimeoutMs },
+    retry: { model_attempts: retry.modelAttempts, tool_attempts: retry.toolAttempts },
+  };
+}

@@ -1,0 +1,53 @@
+/**
+ * QueuePort: which run is worked on next, by whom, until when (PRS 5.2, HLD 10.2).
+ *
+ * The queue holds no content: it hands out leases on runs that RunStatePort has stored as queued, so the two ports
+ * of one adapter family share a store. Claims take expired leases first, then tenants in turn.
+ */
+import type { AuthContext } from '../../platform/tenancy/auth-context.ts';
+import type { PortCapabilities } from '../../platform/port.ts';
+import type { EventDraft, RunLease, RunWork } from './run-state.ts';
+
+/** A worker process. Claims span tenants, so they carry the worker's identity in place of a tenant's context. */
+export interface WorkerIdentity {
+  readonly workerId: string;
+}
+
+export interface ClaimedRun {
+  readonly lease: RunLease;
+  readonly run: RunWork;
+}
+
+export interface ClaimOptions {
+  /** At most so many runs. */
+  readonly limit: number;
+  readonly leaseMs: number;
+  /** A run claimed more often than this is failed with `internal_error`, reason `poisoned`, in place of being handed out. */
+  readonly maxAttempts: number;
+  /** Makes the `agentos.run.started` draft, stored with the first claim of a run and not again. */
+  readonly started: (run: { readonly tenantId: string; readonly runId: string }) => EventDraft;
+  /** Makes the terminal draft of a poisoned run. */
+  readonly poisoned: (run: { readonly tenantId: string; readonly runId: string; readonly attempts: number }) => EventDraft;
+}
+
+export interface QueueDepth {
+  readonly queued: number;
+  readonly running: number;
+  /** Sum over tenants of |counter − rows|; must read 0. */
+  readonly drift: number;
+}
+
+export interface QueuePort {
+  capabilities(): PortCapabilities;
+  /** Tells waiting workers, here and in other processes, that a stored run can be claimed. Losing it delays by a poll at most. */
+  enqueue(auth: AuthContext, runId: string): void;
+  /** Hands out leases on runs; an empty list when nothing can be claimed now. */
+  claim(worker: WorkerIdentity, options: ClaimOptions): Promise<readonly ClaimedRun[]>;
+  /** Resolves when there may be work, after `maxWaitMs` at the latest, or when the signal aborts. */
+  waitForWork(maxWaitMs: number, signal: AbortSignal): Promise<void>;
+  /** Extends the leases by `leaseMs` from the database's now; answers those that are no longer held. */
+  heartbeat(worker: WorkerIdentity, leases: readonly RunLease[], leaseMs: number): Promise<readonly RunLease[]>;
+  /** Gives a run back, to be claimed again after `delayMs`. Nothing happens when the lease is no longer held. */
+  release(auth: AuthContext, lease: RunLease, delayMs: number): Promise<void>;
+  depth(worker: WorkerIdentity): Promise<QueueDepth>;
+}

@@ -1,0 +1,247 @@
+/**
+ * The executor: takes one claimed run from where its log ends to its end (PRS 5.2, HLD 4 and 10.2).
+ *
+ * The protocol
+ *
+ * Lease. A claim hands out a lease: a token and a time. The worker extends it by heartbeats; a worker that dies
+ * stops extending it, and after it has run out anyone may claim the run under a new token.
+ *
+ * Fence. Every write carries the token, and the store compares it in the statement that writes. A worker that was
+ * merely slow (stopped, partitioned, swapped out) and comes back after its lease was taken is refused: `fenced`. It
+ * then stops without another word, because the run belongs to somebody else.
+ *
+ * Step. The token alone does not make a write happen once: a commit can succeed and its answer be lost, and the
+ * worker that repeats it still holds the token. So each transition also names the number of transitions it believes
+ * to be stored. When that is no longer so, the store looks for the transition's own events: found means that it was
+ * applied before, which is success.
+ *
+ * Transitions. One transition carries the outcome of what was just done together with the request of what is done
+ * next, so a run of n calls costs n + 1 transitions. Between two transitions stands exactly one call:
+ *
+ *   step.started, model.requested
+ *     → model.completed, step.completed, step.started, tool.call.requested
+ *       → tool.call.completed, step.completed, step.started, model.requested
+ *         → model.completed, step.completed, run.completed
+ *
+ * Effects. A tool call has effects, so its request is durable before it is made: whoever takes over sees that it may
+ * have happened and repeats it under the same `tool_call_id`. A model call is the same call however often it is made
+ * (its `request_id` derives from the step), so it starts while its request is still being committed.
+ *
+ * Ends. The lease is lost, the run is canceled, or the process stops: the signal aborts, calls are abandoned, and
+ * nothing is written. What was done and not yet written is done again by the next worker.
+ */
+import type { Logger } from 'pino';
+import { AgentOsError } from '../../platform/errors.ts';
+import type { EventPort } from '../ports/events.ts';
+import type { ModelPort } from '../ports/model.ts';
+import type { ClaimedRun } from '../ports/queue.ts';
+import type { EventDraft, RunStatePort, RunTransition, RunWork } from '../ports/run-state.ts';
+import type { ToolDescriptor, ToolPort } from '../ports/tool.ts';
+import { runCompleted, runFailed, stepCompleted, stepStarted, summaryOf } from '../events/drafts.ts';
+import { decide, modelRefOf, type Action } from './decide.ts';
+import { callModel, modelRequestOf, modelStepOpening } from './model-step.ts';
+import { permittedTools, type ToolEntitlement } from './permissions.ts';
+import { applyEvent, fold, startProgress, type Progress } from './progress.ts';
+import type { RetryClock } from './retry.ts';
+import { callTool, refusal, refused, resolveTool, toolStepOpening, type ToolStep } from './tool-step.ts';
+
+export interface ExecutorDependencies {
+  readonly runState: RunStatePort;
+  readonly events: EventPort;
+  readonly model: ModelPort;
+  readonly tools: ToolPort;
+  /** The tools that the tenant is entitled to now; asked at each use, so that a change holds for runs under way. */
+  readonly entitlement: (work: RunWork) => Promise<ToolEntitlement>;
+  readonly clock: RetryClock;
+  readonly log: Logger;
+}
+
+/** `fenced`: the run belongs to another worker or has ended. `aborted`: the signal told to stop. */
+export type ExecutionEnd = 'completed' | 'failed' | 'fenced' | 'aborted';
+
+type End = RunTransition['end'];
+
+/** Executes one claimed run. Rejects only for errors that no retry settles; the lease then runs out by itself. */
+export async function executeRun(dependencies: ExecutorDependencies, claimed: ClaimedRun, signal: AbortSignal): Promise<ExecutionEnd> {
+  const execution = new Execution(dependencies, claimed, signal);
+  try {
+    return await execution.run();
+  } catch (error) {
+    if (signal.aborted) return 'aborted';
+    throw error;
+  }
+}
+
+class Fenced extends Error {}
+
+class Execution {
+  readonly #dependencies: ExecutorDependencies;
+  readonly #claimed: ClaimedRun;
+  readonly #work: RunWork;
+  readonly #signal: AbortSignal;
+  #progress: Progress;
+  #expectedStep: number;
+  #lastSequence: number;
+  /** Events that the next transition writes; `#progress` has them already. */
+  #pending: EventDraft[] = [];
+
+  constructor(dependencies: ExecutorDependencies, claimed: ClaimedRun, signal: AbortSignal) {
+    this.#dependencies = dependencies;
+    this.#claimed = claimed;
+    this.#work = claimed.run;
+    this.#signal = signal;
+    this.#progress = startProgress(claimed.run);
+    this.#expectedStep = claimed.run.step;
+    this.#lastSequence = claimed.run.lastSequence;
+  }
+
+  async run(): Promise<ExecutionEnd> {
+    try {
+      // A run without a transition has nothing in its log that the fold reads.
+      if (this.#work.step > 0) this.#progress = await this.#loadProgress();
+      for (;;) {
+        if (this.#signal.aborted) return 'aborted';
+        const end = await this.#act(decide(this.#work, this.#progress, this.#dependencies.clock.now()));
+        if (end !== null) return end;
+      }
+    } catch (error) {
+      if (error instanceof Fenced) return 'fenced';
+      throw error;
+    }
+  }
+
+  async #act(action: Action): Promise<ExecutionEnd | null> {
+    switch (action.kind) {
+      case 'stop':
+        return 'fenced';
+      case 'complete':
+        this.#record([runCompleted(this.#work.runId, action.output)]);
+        await this.#commit({ status: 'completed', output: action.output });
+        return 'completed';
+      case 'fail':
+        this.#record([runFailed(this.#work.runId, action.error)]);
+        await this.#commit({ status: 'failed', error: action.error });
+        return 'failed';
+      case 'plan':
+        await this.#plan(action.step);
+        return 'completed';
+      case 'call_model':
+        await this.#modelStep(action);
+        return null;
+      case 'call_tool':
+        await this.#toolStep(action);
+        return null;
+    }
+  }
+
+  async #loadProgress(): Promise<Progress> {
+    const events: EventDraft[] = [];
+    for (let after = 0; ; ) {
+      const page = await this.#dependencies.events.read(this.#work.auth, this.#work.runId, { after, limit: 500 });
+      for (const event of page.events) events.push({ eventId: event.eventId, type: event.type, stepId: event.stepId, spanId: event.trace.span_id, payload: event.payload });
+      const last = page.events.at(-1);
+      if (last === undefined || last.sequence >= page.lastSequence) return fold(this.#work, events);
+      after = last.sequence;
+    }
+  }
+
+  async #modelStep(action: Extract<Action, { kind: 'call_model' }>): Promise<void> {
+    const { model, clock } = this.#dependencies;
+    const work = this.#work;
+    const before = this.#progress;
+    const tools = action.toolChoice === 'none' ? [] : await this.#offeredTools();
+    if (!action.resumed) this.#record(openingOf(before, modelStepOpening(work, before, action.step, tools.length > 0)));
+    const request = modelRequestOf(work, before, action.step, tools, action.toolChoice);
+
+    const calls = new AbortController();
+    const signal = AbortSignal.any([this.#signal, calls.signal]);
+    const call = callModel(model, clock, { work, progress: before, step: action.step, request, signal });
+    call.catch(() => undefined);
+    try {
+      await this.#commit(null);
+    } catch (error) {
+      calls.abort();
+      throw error;
+    }
+    this.#record(await call);
+  }
+
+  async #toolStep(action: Extract<Action, { kind: 'call_tool' }>): Promise<void> {
+    const { tools, clock, entitlement } = this.#dependencies;
+    const [descriptors, entitled] = await Promise.all([tools.list(this.#work.auth), entitlement(this.#work)]);
+    const step: ToolStep = { work: this.#work, step: action.step, call: action.call, toolId: resolveTool(action.call, descriptors) };
+    if (!action.resumed) this.#record(openingOf(this.#progress, toolStepOpening(step)));
+    const error = refusal(step, descriptors, entitled);
+    if (error !== null) {
+      this.#record(refused(step, error));
+      return;
+    }
+    await this.#commit(null);
+    this.#record(await callTool(tools, clock, step, this.#signal));
+  }
+
+  /** A dry run says what it would do and does none of it: no model is called, no tool is run (Appendix D.1, `dry_run`). */
+  async #plan(step: number): Promise<void> {
+    const { runId, agent } = this.#work;
+    const tools = await this.#offeredTools();
+    const names = tools.length === 0 ? 'no tools' : `the tools ${tools.map((tool) => tool.toolId).join(', ')}`;
+    const text = `Dry run: agent ${agent.agentId} (version ${agent.version}) would ask ${modelRefOf(this.#work)} with ${this.#progress.messages.length} messages and offer ${names}. Nothing was called.`;
+    this.#record(openingOf(this.#progress, [stepStarted(runId, step, { step_kind: 'plan', name: 'plan', message: 'Planning without effects' })]));
+    this.#record([
+      stepCompleted(runId, step, { status: 'ok', step_kind: 'plan', name: 'plan', duration_ms: 0 }),
+      runCompleted(runId, { type: 'text', text }),
+    ]);
+    await this.#commit({ status: 'completed', output: { type: 'text', text } });
+  }
+
+  async #offeredTools(): Promise<readonly ToolDescriptor[]> {
+    if (this.#work.agent.tools.length === 0) return [];
+    const { tools, entitlement } = this.#dependencies;
+    const [descriptors, entitled] = await Promise.all([tools.list(this.#work.auth), entitlement(this.#work)]);
+    const permitted = permittedTools({ entitlement: entitled, agent: this.#work.agent, tooling: this.#work.tooling });
+    return permitted.flatMap((toolId) => descriptors.find((tool) => tool.toolId === toolId) ?? []);
+  }
+
+  #record(drafts: readonly EventDraft[]): void {
+    for (const draft of drafts) {
+      this.#progress = applyEvent(this.#progress, draft);
+      this.#pending.push(draft);
+    }
+  }
+
+  /** Writes what is pending as one transition. @throws Fenced when the run is no longer ours. */
+  async #commit(end: End): Promise<void> {
+    if (this.#pending.length === 0) return;
+    const events = this.#pending;
+    this.#pending = [];
+    const transition: RunTransition = { expectedStep: this.#expectedStep, events, summaryDelta: summaryOf(events), end };
+    const result = await this.#advance(transition);
+    if (result.outcome === 'fenced') throw new Fenced();
+    this.#expectedStep += 1;
+    this.#lastSequence = result.lastSequence;
+    this.#dependencies.events.announce(this.#work.auth, this.#work.runId, this.#lastSequence);
+  }
+
+  /**
+   * A store that cannot answer is asked again until the signal aborts (the worker aborts when its leases can no
+   * longer be kept): the step comparison makes the repetition safe even where the first attempt was committed.
+   */
+  async #advance(transition: RunTransition): ReturnType<RunStatePort['advance']> {
+    const { runState, clock, log } = this.#dependencies;
+    for (let attempt = 1; ; attempt += 1) {
+      try {
+        return await runState.advance(this.#work.auth, this.#claimed.lease, transition);
+      } catch (error) {
+        if (this.#signal.aborted || !(error instanceof AgentOsError) || error.code !== 'dependency_unavailable') throw error;
+        log.warn({ err: error, run_id: this.#work.runId, attempt }, 'A transition could not be written; trying again.');
+        await clock.sleep(Math.min(2_000, 50 * 2 ** attempt), this.#signal);
+        if (this.#signal.aborted) throw error;
+      }
+    }
+  }
+}
+
+/** A step that was begun but whose request was not written opens with what is missing. */
+function openingOf(progress: Progress, drafts: readonly EventDraft[]): readonly EventDraft[] {
+  return progress.open === null ? drafts : drafts.filter((draft) => draft.type !== 'agentos.run.step.started');
+}

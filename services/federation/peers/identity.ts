@@ -1,0 +1,40 @@
+/**
+ * Who this node is and which peers it knows (Appendix F.1). What the environment says explicitly goes before the peers
+ * file, and the file before the defaults. The endpoints are the other way round: the variables say where services of
+ * one node find each other, which is often inside a private network, so an address in the file is what peers are told.
+ */
+import type { Peer } from '../../../generated/types/index.ts';
+import type { Config } from '../../platform/config/load.ts';
+import { programTimestamp, SERVICE_VERSION } from '../../platform/build-info.ts';
+import type { PeersFile } from './peers-file.ts';
+
+export interface NodeIdentity {
+  readonly local: Peer;
+  /** Without the node itself. */
+  readonly peers: readonly Peer[];
+}
+
+/** Region of a node that was told none. */
+const DEFAULT_REGION = 'local';
+
+/** @param mode stands for the environment where neither the variable nor the file names one */
+export function nodeIdentity(config: Pick<Config, 'values' | 'sources'>, mode: string, file: PeersFile): NodeIdentity {
+  const { values, sources } = config;
+  const told = file.local ?? {};
+  const choose = (variable: 'AGENTOS_STACK_ID' | 'AGENTOS_ENVIRONMENT' | 'AGENTOS_REGION', fromFile: string | undefined, fallback: string): string =>
+    sources[variable] === 'default' || sources[variable] === 'unset' ? fromFile || fallback : values[variable];
+  const local: Peer = {
+    stack_id: choose('AGENTOS_STACK_ID', told.stack_id, values.AGENTOS_STACK_ID),
+    environment: choose('AGENTOS_ENVIRONMENT', told.environment, mode),
+    region: choose('AGENTOS_REGION', told.region, DEFAULT_REGION),
+    api_versions: ['v1'],
+    endpoints: told.endpoints ?? {
+      'agent-orchestrator_base_url': values.AGENTOS_AGENT_ORCHESTRATOR_URL,
+      'model-policy_base_url': values.AGENTOS_MODEL_POLICY_URL,
+      federation_base_url: values.AGENTOS_FEDERATION_URL,
+    },
+    // A file cannot know which build reads it.
+    build: { version: SERVICE_VERSION, git_sha: values.AGENTOS_GIT_SHA, timestamp: values.AGENTOS_BUILD_TIMESTAMP ?? programTimestamp() },
+  };
+  return { local, peers: file.peers.filter((peer) => peer.stack_id !== local.stack_id) };
+}

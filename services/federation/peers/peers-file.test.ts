@@ -1,0 +1,70 @@
+import { describe, expect, it } from 'vitest';
+import { loadConfig } from '../../platform/config/load.ts';
+import { nodeIdentity } from './identity.ts';
+import { parsePeersFile, PeersFileError } from './peers-file.ts';
+
+const PEER = {
+  stack_id: 'stk_b', environment: 'dev', region: 'us-west-2', api_versions: ['v1'],
+  endpoints: { 'agent-orchestrator_base_url': 'https://b.example', 'model-policy_base_url': 'https://b.example/models' },
+  build: { version: '1.0.2', git_sha: 'abc123', timestamp: '2025-12-19T21:55:00Z' },
+};
+const file = (value: unknown) => parsePeersFile(JSON.stringify(value));
+
+describe('parsePeersFile', () => {
+  it('reads the Appendix form as it is', () => {
+    expect(file({ peers: [PEER] })).toEqual({ local: null, peers: [PEER] });
+  });
+
+  it.each([
+    { 'agent-orchestrator_base_url': 'http://x.example', 'model-policy_base_url': 'http://y.example' },
+    { agent_orchestrator_base_url: 'http://x.example', model_policy_base_url: 'http://y.example/' },
+    { stack_a_base_url: 'http://x.example', stack_b_base_url: 'http://y.example' },
+  ])('reads every spelling of the endpoint keys: %j', (endpoints) => {
+    expect(file({ peers: [{ stack_id: 's', endpoints }] }).peers[0]!.endpoints).toEqual({ 'agent-orchestrator_base_url': 'http://x.example', 'model-policy_base_url': 'http://y.example' });
+  });
+
+  it.each([
+    [[], '', 'must be an object'],
+    [{ peer: [] }, '/peer', 'is not known'],
+    [{ peers: {} }, '/peers', 'must be a list'],
+    [{ peers: [{ ...PEER, stack_id: '' }] }, '/peers/0/stack_id', 'must be a string'],
+    [{ peers: [PEER, { ...PEER, regon: 'x' }] }, '/peers/1/regon', 'is not known'],
+    [{ peers: [PEER, PEER] }, '/peers/1/stack_id', 'repeats stk_b'],
+    [{ peers: [{ ...PEER, endpoints: { stack_a_base_url: 'http://x.example' } }] }, '/peers/0/endpoints/model-policy_base_url', 'is missing'],
+    [{ peers: [{ ...PEER, endpoints: { stack_a_base_url: 'file:///x', stack_b_base_url: 'http://x.example' } }] }, '/peers/0/endpoints/stack_a_base_url', 'must be an http'],
+    [{ peers: [{ ...PEER, endpoints: { ...PEER.endpoints, stack_a_base_url: 'http://x.example' } }] }, '/peers/0/endpoints/stack_a_base_url', 'is another spelling'],
+    [{ local: { build: { version: '1', git_sha: 'x', timestamp: 'yesterday' } } }, '/local/build/timestamp', 'must be a time'],
+    [{ local: { api_versions: 'v1' } }, '/local/api_versions', 'must be a list'],
+  ])('names the place of a mistake in %j', (value, pointer, message) => {
+    expect(() => file(value)).toThrowError(PeersFileError);
+    expect(() => file(value)).toThrowError(`${pointer === '' ? '/' : pointer} ${message}`);
+  });
+
+  it('refuses what is no JSON', () => {
+    expect(() => parsePeersFile('{"peers": [')).toThrowError(/not JSON/);
+  });
+});
+
+describe('nodeIdentity', () => {
+  const config = (env: Record<string, string>) => loadConfig({ env, envFile: null });
+
+  it('needs no file', () => {
+    const { local, peers } = nodeIdentity(config({}), 'demo', { local: null, peers: [] });
+    expect(local).toMatchObject({ stack_id: 'stk_local', environment: 'demo', region: 'local', api_versions: ['v1'] });
+    expect(local.endpoints['agent-orchestrator_base_url']).toBe('http://127.0.0.1:50081');
+    expect(local.build.version).toMatch(/^1\.0\.2/);
+    expect(Date.parse(local.build.timestamp)).toBeGreaterThan(0);
+    expect(peers).toEqual([]);
+  });
+
+  it('lets the environment go before the file, and the file before the defaults', () => {
+    const from = file({ local: { stack_id: 'stk_file', environment: 'file-env', endpoints: PEER.endpoints }, peers: [PEER] });
+    const { local } = nodeIdentity(config({ AGENTOS_STACK_ID: 'stk_env', AGENTOS_GIT_SHA: 'abc' }), 'demo', from);
+    expect(local).toMatchObject({ stack_id: 'stk_env', environment: 'file-env', endpoints: PEER.endpoints, build: { git_sha: 'abc' } });
+  });
+
+  it('leaves the node itself out of its peers', () => {
+    const { peers } = nodeIdentity(config({ AGENTOS_STACK_ID: 'stk_b' }), 'demo', file({ peers: [PEER, { ...PEER, stack_id: 'stk_c' }] }));
+    expect(peers.map((peer) => peer.stack_id)).toEqual(['stk_c']);
+  });
+});

@@ -1,0 +1,128 @@
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { completion, startModelStub, type ModelStub } from './fixture/model-server-stub.ts';
+import { ollamaUrl, openBackends, type Backends } from './backends.ts';
+import { startModelPolicy, type RunningModelPolicy } from './fixture/running-model-policy.ts';
+import { loadConfig } from '../platform/config/load.ts';
+import { createLogger } from '../platform/telemetry/logger.ts';
+
+const log = createLogger({ service: 'model-policy', level: 'silent' });
+const chat = (model_ref: string, more: Record<string, unknown> = {}) => ({ request: { request_id: 'r', operation: 'chat', model_ref, input: { messages: [{ role: 'user', content: 'hello there' }] }, ...more } });
+
+describe('openBackends', () => {
+  let stub: ModelStub;
+  const opened: Backends[] = [];
+  const open = async (env: Record<string, string>) => {
+    const backends = await openBackends(loadConfig({ env, envFile: null }).values, log);
+    opened.push(backends);
+    return backends;
+  };
+  const shown = (backends: Backends) => backends.catalogue.models.map((model) => `${model.backend}/${model.modelId}:${model.tiers.join('+')}`);
+  beforeEach(async () => { stub = await startModelStub(); });
+  afterEach(async () => {
+    for (const backends of opened.splice(0)) await backends.close();
+    await stub.close();
+  });
+
+  it('has the built-in model alone where nothing is configured', async () => {
+    const backends = await open({});
+    expect(shown(backends)).toEqual(['builtin/builtin-fast-1:fast', 'builtin/builtin-balanced-1:balanced', 'builtin/builtin-premium-1:premium', 'builtin/builtin-embed-1:fast+balanced+premium']);
+    expect(backends.catalogue.named('local-stub-llm')[0]!.modelId).toBe('builtin-balanced-1');
+  });
+
+  it('asks a server for its models and lets the first of each kind serve every tier', async () => {
+    stub.answer = { kind: 'json', body: { data: [{ id: 'qwen' }, { id: 'llama' }, { id: 'nomic-embed-text' }] } };
+    const backends = await open({ AGENTOS_MODEL_VLLM_BASE_URL: stub.baseUrl });
+    expect(shown(backends).slice(0, 3)).toEqual(['vllm/qwen:fast+balanced+premium', 'vllm/llama:', 'vllm/nomic-embed-text:fast+balanced+premium']);
+    expect(backends.catalogue.models[0]!.price).toEqual({ inputUsdPerMillion: 0, outputUsdPerMillion: 0 });
+  });
+
+  it('takes the list of the configuration in place of asking, and puts the default model first', async () => {
+    const backends = await open({ OPENAI_BASE_URL: stub.baseUrl, AGENTOS_MODEL_OPENAI_MODELS: 'balanced=a@1/2,premium=b', AGENTOS_MODEL_DEFAULT: 'b' });
+    expect(shown(backends).slice(0, 2)).toEqual(['openai/b:premium+balanced', 'openai/a:balanced']);
+    expect(stub.calls).toHaveLength(0);
+  });
+
+  it('starts without a backend that does not answer', async () => {
+    stub.answer = { kind: 'hang_up' };
+    expect(shown(await open({ AGENTOS_MODEL_TGI_BASE_URL: stub.baseUrl }))).toHaveLength(4);
+  });
+
+  it('refuses a list that it cannot read, by the name of the variable', async () => {
+    await expect(open({ OPENAI_API_KEY: 'k', AGENTOS_MODEL_OPENAI_MODELS: 'huge=x' })).rejects.toMatchObject({ variable: 'AGENTOS_MODEL_OPENAI_MODELS', message: expect.stringContaining("'huge=x'") });
+  });
+
+  it.each([['127.0.0.1', 'http://127.0.0.1:11434/v1'], ['0.0.0.0:1234', 'http://127.0.0.1:1234/v1'], ['https://ollama.example/base/', 'https://ollama.example/base/v1']])('finds Ollama at %s', (host, url) => {
+    expect(ollamaUrl(host)).toBe(url);
+  });
+});
+
+describe('routing to a real backend over HTTP', () => {
+  let stub: ModelStub;
+  let service: RunningModelPolicy;
+  const start = async (env: Record<string, string> = {}) => {
+    service = await startModelPolicy({ env: { OPENAI_BASE_URL: stub.baseUrl, AGENTOS_MODEL_OPENAI_MODELS: 'fast+balanced=gpt-x@1/2#16000', AGENTOS_MODEL_TIMEOUT_MS: '500', ...env }, tenants: [{ tenant_id: 'tnt_test' }, { tenant_id: 'tnt_offline', entitlements: { model_backends_allowed: ['builtin'] } }] });
+  };
+  beforeEach(async () => { stub = await startModelStub(); });
+  afterEach(async () => {
+    await service.close();
+    await stub.close();
+  });
+
+  it('serves by the backend and accounts for what it said', async () => {
+    await start();
+    const { body } = await service.call('POST', '/v1/models:invoke', { body: chat('tier:balanced') });
+    expect(body.response).toMatchObject({
+      output: { message: { content: 'Hello.' } }, usage: { input_tokens: 19, output_tokens: 10, total_tokens: 29, cost_usd: 0.000039 },
+      route: { backend: 'openai', model: 'gpt-x', node: new URL(stub.baseUrl).host, fallback_used: false },
+    });
+  });
+
+  it('redacts before the text leaves and after it comes back', async () => {
+    await start();
+    stub.answer = completion({ role: 'assistant', content: 'your key is AKIAIOSFODNN7EXAMPLE', refusal: null });
+    const { body } = await service.call('POST', '/v1/models:invoke', { body: { request: { ...chat('tier:fast').request, input: { messages: [{ role: 'user', content: 'card 4111 1111 1111 1111' }] } } } });
+    expect(JSON.stringify(stub.calls[0]!.body)).not.toContain('4111');
+    expect(body.response.output.message.content).toBe('your key is [redacted:secret]');
+    expect(body.response.policy_outcome.redactions.map((each: { place: string }) => each.place)).toEqual(['input.messages[0].content', 'output.message.content']);
+  });
+
+  it('never sends anything to a backend that the tenant may not use', async () => {
+    await start();
+    const { body } = await service.call('POST', '/v1/models:invoke', { body: chat('tier:balanced'), tenant: 'tnt_offline' });
+    expect(body.response.route.backend).toBe('builtin');
+    expect((await service.call('POST', '/v1/models:invoke', { body: chat('gpt-x'), tenant: 'tnt_offline' })).status).toBe(403);
+    expect(stub.calls).toHaveLength(0);
+  });
+
+  it('tells a failure as such; the built-in model stands in only where it is told to', async () => {
+    await start();
+    stub.answer = { kind: 'json', status: 503, headers: { 'retry-after': '4' }, body: {} };
+    const refused = await service.call('POST', '/v1/models:invoke', { body: chat('tier:balanced') });
+    expect(refused).toMatchObject({ status: 503, body: { error: { code: 'dependency_unavailable', retryable: true } } });
+    expect(refused.headers.get('retry-after')).toBe('4');
+    await service.close();
+    await start({ AGENTOS_MODEL_BUILTIN_FALLBACK: 'on' });
+    const served = await service.call('POST', '/v1/models:invoke', { body: chat('tier:balanced') });
+    expect(served).toMatchObject({ status: 200, body: { response: { route: { backend: 'builtin', fallback_used: true } } } });
+  });
+
+  it('maps a slow backend to 504, load to 429, and a refused request to 400', async () => {
+    await start();
+    stub.answer = { kind: 'silent' };
+    expect((await service.call('POST', '/v1/models:invoke', { body: chat('tier:balanced') })).status).toBe(504);
+    stub.answer = { kind: 'json', status: 429, headers: { 'retry-after': '2' }, body: {} };
+    const loaded = await service.call('POST', '/v1/models:invoke', { body: chat('tier:balanced') });
+    expect([loaded.status, loaded.headers.get('retry-after')]).toEqual([429, '2']);
+    stub.answer = { kind: 'json', status: 400, body: { error: { message: 'too long', code: 'context_length_exceeded' } } };
+    expect((await service.call('POST', '/v1/models:invoke', { body: chat('tier:balanced') })).status).toBe(400);
+  });
+
+  it('reports a backend that is down and stays ready while another can serve', async () => {
+    await start();
+    stub.answer = { kind: 'json', status: 500, body: {} };
+    const ready = await service.call('GET', '/readyz', { tenant: null });
+    expect(ready.status).toBe(200);
+    expect(ready.body.checks).toMatchObject([{ name: 'models', status: 'ok' }, { name: 'backend:openai', status: 'unavailable' }, { name: 'backend:builtin', status: 'ok' }]);
+    expect((await service.call('GET', '/metrics', { tenant: null })).body).toMatch(/agentos_backend_health\{[^}]*backend="openai"[^}]*\} 0/);
+  });
+});

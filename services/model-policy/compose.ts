@@ -1,0 +1,52 @@
+/** Model Policy on PostgreSQL, as it runs: which adapters, from which configuration. */
+import type { Logger } from 'pino';
+import { configuredVerifiers } from '../platform/auth/configured-verifiers.ts';
+import { createIdentity } from '../platform/auth/identity.ts';
+import { ConfigError, type Config } from '../platform/config/load.ts';
+import { resolveModeRules } from '../platform/config/mode.ts';
+import { migrate } from '../platform/db/migrate.ts';
+import { createDatabase } from '../platform/db/pool.ts';
+import type { RunningService } from '../platform/http/lifecycle.ts';
+import { createMetrics } from '../platform/telemetry/metrics.ts';
+import { directoryMigrations } from '../platform/tenancy/directory-migrations.ts';
+import { PostgresDirectory } from '../platform/tenancy/directory-postgres.ts';
+import { MODEL_POLICY_SCHEMA, modelPolicyMigrations } from './adapters/migrations/index.ts';
+import { PostgresPolicyRules } from './adapters/policy-rules-postgres.ts';
+import { openBackends } from './backends.ts';
+import { createModelPolicy } from './service.ts';
+
+/** @throws ConfigError, and AgentOsError dependency_unavailable when the database cannot be reached. */
+export async function compose(config: Config, log: Logger): Promise<RunningService & { readonly url: string }> {
+  const { values } = config;
+  const mode = resolveModeRules(config);
+  const url = values.DATABASE_URL;
+  if (url === undefined) throw new ConfigError('DATABASE_URL', 'DATABASE_URL is not set. `agentos up` starts PostgreSQL and sets it; or name a server: postgres://user:password@host:5432/database.');
+  await migrate({ url, schema: 'directory', migrations: directoryMigrations, log });
+  await migrate({ url, schema: MODEL_POLICY_SCHEMA, migrations: modelPolicyMigrations, log });
+  const database = await createDatabase({ url, applicationName: 'agentos-model-policy', max: values.AGENTOS_DB_POOL_SIZE, log });
+  const backends = await openBackends(values, log);
+  const directory = new PostgresDirectory(database.pool);
+  const identity = createIdentity({
+    mode: mode.mode, directory, defaultTenant: mode.defaultTenant, allowHeaderIdentity: mode.headerIdentity,
+    verifiers: configuredVerifiers(values, 'model-policy'),
+  });
+  const server = createModelPolicy({
+    backends, directory, identity, log,
+    rules: new PostgresPolicyRules(database.pool),
+    metrics: createMetrics({ service: 'model-policy' }),
+    checks: { postgres: () => database.ping() },
+    metricsIdentity: mode.metricsRequireAuth ? identity : null,
+    contractCheck: mode.contractCheck,
+    limits: { maxBodyBytes: values.AGENTOS_MAX_BODY_BYTES, maxConnections: values.AGENTOS_MAX_CONNECTIONS, stopGraceMs: values.AGENTOS_STOP_GRACE_MS },
+  });
+  const listening = await server.listen(values.AGENTOS_PORT ?? values.PORT ?? values.AGENTOS_MODEL_POLICY_PORT, values.AGENTOS_HOST);
+  log.info({ url: listening, mode: mode.mode, backends: backends.providers.map((provider) => provider.backend) }, 'Model Policy listens.');
+  return {
+    url: listening,
+    async close() {
+      await server.close();
+      await backends.close();
+      await database.close();
+    },
+  };
+}

@@ -1,0 +1,20 @@
+/** The process of Model Policy: `main.ts [--port 50082] [--host 127.0.0.1]`. Everything else is configuration. */
+import { parseArgs } from 'node:util';
+import { SERVICE_VERSION } from '../platform/build-info.ts';
+import { ConfigError, loadConfig } from '../platform/config/load.ts';
+import { EXIT, runService } from '../platform/http/lifecycle.ts';
+import { createLogger } from '../platform/telemetry/logger.ts';
+import { compose } from './compose.ts';
+
+const { values: flags } = parseArgs({ options: { port: { type: 'string' }, host: { type: 'string' } }, strict: true });
+
+try {
+  const config = loadConfig({ flags: { AGENTOS_PORT: flags.port, AGENTOS_HOST: flags.host } });
+  const log = createLogger({ service: 'model-policy', version: SERVICE_VERSION, level: config.values.AGENTOS_LOG_LEVEL });
+  for (const warning of config.warnings) log.warn(warning);
+  await runService(log, () => compose(config, log));
+} catch (error) {
+  if (!(error instanceof ConfigError)) throw error;
+  process.stderr.write(`${error.message}\n`);
+  process.exit(EXIT.configuration);
+}

@@ -1,0 +1,49 @@
+/** Model Policy, wired from adapters that somebody else has chosen: `compose.ts` for the running service, tests for theirs. */
+import type { Logger } from 'pino';
+import { operations } from '../../generated/handlers/model-policy.ts';
+import type { Identity } from '../platform/auth/identity.ts';
+import { openapiPathOf, SERVICE_VERSION } from '../platform/build-info.ts';
+import { createHealth, type ReadinessCheck } from '../platform/http/health.ts';
+import type { RateLimiter } from '../platform/http/rate-limiter.ts';
+import { createServer, type ServerLimits, type ServiceServer } from '../platform/http/server.ts';
+import type { Metrics } from '../platform/telemetry/metrics.ts';
+import type { DirectoryPort } from '../platform/tenancy/directory.ts';
+import { createHandlers } from './api/index.ts';
+import type { Backends } from './backends.ts';
+import { BackendHealth } from './engine/backend-health.ts';
+import { createEngine } from './engine/invoke.ts';
+import { createMetricsObserver } from './engine/metrics-observer.ts';
+import type { PolicyRulesPort } from './ports/policy-rules.ts';
+import { LatencyBook } from './router/latency.ts';
+
+export interface ModelPolicyParts {
+  readonly backends: Backends;
+  readonly directory: DirectoryPort;
+  readonly rules: PolicyRulesPort;
+  readonly identity: Identity;
+  readonly metrics: Metrics;
+  readonly log: Logger;
+  readonly rateLimiter?: RateLimiter | null;
+  /** Beside the backends. */
+  readonly checks: Readonly<Record<string, ReadinessCheck>>;
+  readonly metricsIdentity?: Identity | null;
+  readonly contractCheck: boolean;
+  readonly limits?: Partial<ServerLimits>;
+}
+
+export function createModelPolicy(parts: ModelPolicyParts): ServiceServer {
+  const { backends, directory, rules, identity, metrics, log } = parts;
+  const observer = createMetricsObserver(metrics.registry, log);
+  const engine = createEngine({ backends, directory, rules, latency: new LatencyBook(), observer });
+  const backendHealth = new BackendHealth(backends.providers, metrics.registry);
+  const health = createHealth({
+    service: 'model-policy', version: SERVICE_VERSION, metrics, metricsIdentity: parts.metricsIdentity ?? null,
+    checks: { ...parts.checks, models: () => backendHealth.requireOne() },
+  });
+  return createServer({
+    service: 'model-policy', operations, handlers: createHandlers({ engine, health, backends: backendHealth }),
+    identity, directory, health, log, metrics, rateLimiter: parts.rateLimiter ?? null,
+    contractCheck: parts.contractCheck, openapiPath: openapiPathOf('model-policy'),
+    ...(parts.limits === undefined ? {} : { limits: parts.limits }),
+  });
+}
