@@ -1,0 +1,36 @@
+import type { ModelCapability, ModelRequest, ModelResponse, PolicyCheck, PolicyResult } from '../../../generated/types/index.ts';
+import type { ApiPromise } from '../api-promise.ts';
+import type { Session } from '../session.ts';
+import type { RequestOptions } from '../transport.ts';
+
+/** Governed model access (PRS 6, Appendix E). Usage, latency, policy outcome and route stand in every answer. */
+export class Models {
+  readonly #session: Session;
+
+  constructor(session: Session) {
+    this.#session = session;
+  }
+
+  list(options: RequestOptions = {}): ApiPromise<readonly ModelCapability[]> {
+    return this.#session.call('read', options, async (init) => {
+      const answer = await this.#session.modelPolicy.GET('/v1/models', init);
+      return { data: answer.data?.models as ModelCapability[] | undefined, error: answer.error, response: answer.response };
+    });
+  }
+
+  /** Chat or embed. `request_id` makes a repeated call the same call. */
+  invoke(request: ModelRequest, options: RequestOptions = {}): ApiPromise<ModelResponse> {
+    return this.#session.call('mutation', options, async (init) => {
+      const answer = await this.#session.modelPolicy.POST('/v1/models:invoke', { ...init, body: { request } });
+      return { data: answer.data?.response as ModelResponse | undefined, error: answer.error, response: answer.response };
+    });
+  }
+
+  /** What policy says of a text, without calling a model. */
+  checkPolicy(check: PolicyCheck, options: RequestOptions = {}): ApiPromise<PolicyResult> {
+    return this.#session.call('mutation', options, async (init) => {
+      const answer = await this.#session.modelPolicy.POST('/v1/policy:check', { ...init, body: { policy_check: check } });
+      return { data: answer.data?.policy_result as PolicyResult | undefined, error: answer.error, response: answer.response };
+    });
+  }
+}

@@ -1,0 +1,54 @@
+import type { Tenant, TenantCreate, TenantPatch } from '../../../generated/types/index.ts';
+import type { ApiPromise } from '../api-promise.ts';
+import { PagePromise } from '../pages.ts';
+import type { Session } from '../session.ts';
+import type { RequestOptions } from '../transport.ts';
+
+/** Tenant administration (PRS 15.4, Appendix C); needs the scope `tenants:admin`. */
+export class Tenants {
+  readonly #session: Session;
+
+  constructor(session: Session) {
+    this.#session = session;
+  }
+
+  create(tenant: TenantCreate, options: RequestOptions = {}): ApiPromise<Tenant> {
+    return this.#session.call('mutation', options, async (init) =>
+      unwrap(await this.#session.orchestrator.POST('/v1/admin/tenants', { ...init, body: { tenant_create: tenant } as never })),
+    );
+  }
+
+  get(tenantId: string, options: RequestOptions = {}): ApiPromise<Tenant> {
+    return this.#session.call('read', options, async (init) =>
+      unwrap(await this.#session.orchestrator.GET('/v1/admin/tenants/{tenant_id}', { ...init, params: { path: { tenant_id: tenantId } } })),
+    );
+  }
+
+  /** Changes the members that are named and leaves the others. */
+  update(tenantId: string, patch: TenantPatch, options: RequestOptions = {}): ApiPromise<Tenant> {
+    return this.#session.call('mutation', options, async (init) =>
+      unwrap(await this.#session.orchestrator.PATCH('/v1/admin/tenants/{tenant_id}', { ...init, params: { path: { tenant_id: tenantId } }, body: patch })),
+    );
+  }
+
+  delete(tenantId: string, options: RequestOptions = {}): ApiPromise<string> {
+    return this.#session.call('mutation', options, async (init) => {
+      const answer = await this.#session.orchestrator.DELETE('/v1/admin/tenants/{tenant_id}', { ...init, params: { path: { tenant_id: tenantId } } });
+      return { data: answer.data?.deleted, error: answer.error, response: answer.response };
+    });
+  }
+
+  list(query: { readonly limit?: number } = {}, options: RequestOptions = {}): PagePromise<Tenant> {
+    return new PagePromise<Tenant>(async (after) => {
+      const page = { ...(query.limit && { limit: query.limit }), ...(after && { after: after.tenant_id }) };
+      const list = await this.#session.call('read', options, (init) =>
+        this.#session.orchestrator.GET('/v1/admin/tenants', { ...init, params: { query: page } }),
+      );
+      return { items: list.tenants as Tenant[], hasMore: list.has_more ?? false };
+    });
+  }
+}
+
+function unwrap(answer: { data?: { tenant: unknown } | undefined; error?: unknown; response: Response }): { data?: Tenant | undefined; error?: unknown; response: Response } {
+  return { data: answer.data?.tenant as Tenant | undefined, error: answer.error, response: answer.response };
+}
