@@ -1,0 +1,205 @@
+/** The laws of docs/architecture.md, derived from the sources themselves each time. */
+import { readFileSync } from 'node:fs';
+import { basename, join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { verifies } from '../http/verifies.ts';
+import { exceptions, type Law } from './exceptions.ts';
+import { functionsOf, readSources, ROOT, type SourceFile } from './sources.ts';
+
+const MAX_FUNCTION_LINES = 70;
+const MAX_FILE_LINES = 400;
+const MAX_TEST_FILE_LINES = 600;
+const DOMAIN_FOLDERS = ['runtime', 'router', 'policy', 'budgets'];
+const FORBIDDEN_NAMES = /(^|[-.])(utils?|helpers?|manager|impl|misc|common)([-.]|$)/;
+const SERVICES = ['agent-orchestrator', 'model-policy', 'federation', 'gateway'];
+
+const sources = readSources();
+const byPath = new Map(sources.map((source) => [source.path, source]));
+/** Suites and the harness are read as tests are: long lists of cases. */
+const isTestCode = (source: SourceFile): boolean => source.isTest || source.path.startsWith('conformance/');
+
+/** Compares what breaks a law with its exceptions, both ways. */
+function expectLaw(law: Law, broken: ReadonlyMap<string, string>): void {
+  const known = exceptions[law];
+  expect([...broken].filter(([place]) => !(place in known)).map(([place, what]) => `${place}: ${what}`), `law ${law}`).toEqual([]);
+  expect(Object.keys(known).filter((place) => !broken.has(place)), `stale exceptions of ${law}: remove them`).toEqual([]);
+}
+
+describe('size', () => {
+  it(`no function is longer than ${MAX_FUNCTION_LINES} lines`, () => {
+    const broken = new Map<string, string>();
+    for (const source of sources) {
+      for (const span of functionsOf(source)) {
+        if (span.lines > MAX_FUNCTION_LINES) broken.set(`${source.path}#${span.name}`, `${span.lines} lines at ${span.line}`);
+      }
+    }
+    expectLaw('function-length', broken);
+  });
+
+  it(`no file is longer than ${MAX_FILE_LINES} lines, no test than ${MAX_TEST_FILE_LINES}`, () => {
+    const broken = new Map<string, string>();
+    for (const source of sources) {
+      const limit = isTestCode(source) ? MAX_TEST_FILE_LINES : MAX_FILE_LINES;
+      if (source.lines > limit) broken.set(source.path, `${source.lines} lines`);
+    }
+    expectLaw('file-length', broken);
+  });
+
+  it('most files are short', () => {
+    const lines = sources.filter((source) => !isTestCode(source)).map((source) => source.lines).sort((a, b) => a - b);
+    expect(lines[Math.floor(lines.length / 2)]).toBeLessThan(110);
+  });
+});
+
+describe('layers', () => {
+  it('the rules know no adapter, web framework or database driver', verifies(['PRS-5.1-01'], () => {
+    const broken = new Map<string, string>();
+    for (const source of sources) {
+      if (source.isTest || !source.path.startsWith('services/')) continue;
+      if (!source.path.split('/').some((part) => DOMAIN_FOLDERS.includes(part))) continue;
+      for (const { specifier, target } of source.imports) {
+        const bad = /^(express|knex|pg|undici|node:http)(\/|$)/.test(specifier) || target?.includes('/adapters/') === true || target?.includes('platform/db/') === true;
+        if (bad) broken.set(source.path, `imports ${specifier}`);
+      }
+    }
+    expectLaw('domain-imports', broken);
+  }));
+
+  it('no service imports another', verifies(['PRS-1-04'], () => {
+    const broken: string[] = [];
+    for (const service of SERVICES) {
+      for (const source of sources.filter((candidate) => candidate.path.startsWith(`services/${service}/`))) {
+        for (const { target } of source.imports) {
+          if (SERVICES.some((other) => other !== service && target?.startsWith(`services/${other}/`))) broken.push(`${source.path} imports ${target}`);
+        }
+      }
+    }
+    expect(broken).toEqual([]);
+  }));
+
+  it('the platform imports no service', () => {
+    const broken = sources.filter((source) => source.path.startsWith('services/platform/'))
+      .flatMap((source) => source.imports.filter(({ target }) => SERVICES.some((service) => target?.startsWith(`services/${service}/`))).map(({ target }) => `${source.path} imports ${target}`));
+    expect(broken).toEqual([]);
+  });
+
+  it('ports import no adapter and no rule', () => {
+    const broken = sources.filter((source) => /\/ports\//.test(source.path) && source.path.startsWith('services/'))
+      .flatMap((source) => source.imports.filter(({ target }) => /\/(adapters|runtime|router|policy|api)\//.test(target ?? '')).map(({ target }) => `${source.path} imports ${target}`));
+    expect(broken).toEqual([]);
+  });
+
+  it('no import leads in a circle', () => {
+    const broken = new Map(cycles().map((cycle) => [cycle[0]!, cycle.join(' → ')]));
+    expectLaw('cycles', broken);
+  });
+});
+
+/** Cycles over imports that exist at run time. */
+function cycles(): string[][] {
+  const state = new Map<string, 'open' | 'done'>();
+  const found: string[][] = [];
+  const visit = (path: string, trail: string[]): void => {
+    if (state.get(path) === 'done') return;
+    if (state.get(path) === 'open') {
+      found.push([...trail.slice(trail.indexOf(path)), path]);
+      return;
+    }
+    state.set(path, 'open');
+    for (const { target, typeOnly } of byPath.get(path)?.imports ?? []) {
+      if (target !== null && !typeOnly && byPath.has(target)) visit(target, [...trail, path]);
+    }
+    state.set(path, 'done');
+  };
+  for (const path of byPath.keys()) visit(path, []);
+  return found;
+}
+
+describe('contract', () => {
+  it("every service's api/index.ts ends in satisfies …Handlers", () => {
+    for (const service of SERVICES.filter((name) => byPath.has(`services/${name}/compose.ts`) && name !== 'gateway')) {
+      const index = byPath.get(`services/${service}/api/index.ts`);
+      expect(index?.text ?? '', `services/${service}/api/index.ts`).toMatch(/satisfies \w+Handlers\b/);
+    }
+  });
+
+  it('a file of api/ is named as the operation that it serves', () => {
+    const broken: string[] = [];
+    for (const service of SERVICES) {
+      const handled = handledOperations(service);
+      for (const source of sources.filter((candidate) => candidate.path.startsWith(`services/${service}/api/`) && !candidate.isTest)) {
+        const name = basename(source.path, '.ts');
+        if (/^[a-z][a-z0-9]*[A-Z]/.test(name) && !handled.has(name)) broken.push(`${source.path} serves no operation of ${service}`);
+      }
+      for (const operationId of handled) {
+        if (byPath.has(`services/${service}/compose.ts`) && !byPath.has(`services/${service}/api/${operationId}.ts`)) broken.push(`services/${service}/api/${operationId}.ts is missing`);
+      }
+    }
+    expect(broken).toEqual([]);
+  });
+
+  it('the statuses of errors are decided in one file', () => {
+    const deciders = sources.filter((source) => source.path.startsWith('services/') && !source.isTest && /ERROR_CODES\[[^\]]+\]\.status\b|\.statuses\b.*ERROR_CODES/.test(source.text));
+    expect(deciders.map((source) => source.path)).toEqual(['services/platform/http/errors.ts']);
+  });
+});
+
+/** Operation ids whose handler a service must have; planned ones and aliases have none. */
+function handledOperations(service: string): Set<string> {
+  let text = '';
+  try {
+    text = readFileSync(join(ROOT, `generated/handlers/${service}.ts`), 'utf8');
+  } catch {
+    return new Set();
+  }
+  const handlers = /export interface \w+Handlers \{([\s\S]*?)\n\}/.exec(text)?.[1] ?? '';
+  return new Set([...handlers.matchAll(/^ {2}(?:readonly )?(\w+)\b/gm)].map((match) => match[1]!));
+}
+
+describe('names', () => {
+  it('files are kebab-case and say what they hold', () => {
+    const broken = new Map<string, string>();
+    for (const source of sources) {
+      const name = basename(source.path).replace(/(\.test|\.setup|\.config)?\.ts$/, '');
+      const isOperation = /^services\/[^/]+\/api\//.test(source.path);
+      if (!isOperation && !/^[a-z0-9]+(-[a-z0-9]+)*$/.test(name)) broken.set(source.path, 'not kebab-case');
+      if (source.path.split('/').some((part) => FORBIDDEN_NAMES.test(part.replace(/\.ts$/, '')))) broken.set(source.path, 'a name that says nothing');
+    }
+    expectLaw('naming', broken);
+  });
+
+  it('types carry no I-, -Impl or -Manager', () => {
+    const broken = sources.flatMap((source) => [...source.text.matchAll(/^export (?:abstract )?(?:class|interface|type) (\w+)/gm)]
+      .filter((match) => /^I[A-Z][a-z]|(Impl|Manager|Helper|Utils?)$/.test(match[1]!)).map((match) => `${source.path}: ${match[1]}`));
+    expect(broken).toEqual([]);
+  });
+
+  it('imports of our own files carry the .ts ending', () => {
+    const broken = sources.flatMap((source) => source.imports.filter(({ specifier }) => specifier.startsWith('.') && !/\.(ts|js|json|mjs)$/.test(specifier)).map(({ specifier }) => `${source.path}: ${specifier}`));
+    expect(broken).toEqual([]);
+  });
+
+  it('nothing is exported as default but what a tool or a registry loads', () => {
+    const allowed = /(\.config\.ts|global-setup\.ts|\/factories\/[^/]+\.ts|scripts\/commands\/[^/]+\.ts)$/;
+    const broken = sources.filter((source) => /^export default\b/m.test(source.text) && !allowed.test(source.path)).map((source) => source.path);
+    expect(broken).toEqual([]);
+  });
+});
+
+describe('tests', () => {
+  it('replace no module', () => {
+    const mocking = /\b(vi|jest)\.(mock|doMock|hoisted|unstable_mockModule)\(/;
+    expect(sources.filter((source) => mocking.test(source.text)).map((source) => source.path)).toEqual([]);
+  });
+
+  it('none is skipped or singled out in the source', () => {
+    const marked = /\b(it|test|describe)\.(only|todo|skip|fails)\(/;
+    expect(sources.filter((source) => source.isTest && marked.test(source.text)).map((source) => source.path)).toEqual([]);
+  });
+
+  it('no source says that it is not implemented', () => {
+    const confession = /^.*(?:\/\/|\/?\*+) .*\b(not implemented yet|TODO|FIXME|XXX)\b/m;
+    const broken = sources.filter((source) => !source.path.startsWith('conformance/architecture/') && confession.test(source.text)).map((source) => source.path);
+    expect(broken).toEqual([]);
+  });
+});

@@ -1,0 +1,69 @@
+/** What a run leaves in metrics and logs (PRS 9.1, 9.2, 15.5). */
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { call, untilEnded } from '../harness/client.ts';
+import { startNode, type TestNode } from '../harness/node.ts';
+import { verifies } from './verifies.ts';
+
+let node: TestNode;
+beforeAll(async () => {
+  node = await startNode({ env: { AGENTOS_LOG_LEVEL: 'debug' } });
+});
+afterAll(() => node?.close());
+
+type Service = 'agent-orchestrator' | 'model-policy';
+
+/** Sums the samples of a metric; -1 when it is not exposed. */
+async function metric(service: Service, name: string): Promise<number> {
+  const { body } = await call(node.urls[service], '/metrics', { tenant: null });
+  const samples = [...(body as string).matchAll(new RegExp(`^${name}(?:\\{[^}]*\\})? ([0-9.e+-]+)$`, 'gm'))];
+  return samples.length === 0 ? -1 : samples.reduce((sum, sample) => sum + Number(sample[1]), 0);
+}
+
+async function runOnce(): Promise<string> {
+  const made = await call(node.urls['agent-orchestrator'], '/v1/agents/agt_sample_echo_v1/runs', { body: { input: 'hello' } });
+  await untilEnded(node.urls['agent-orchestrator'], made.body.run.run_id as string);
+  return made.body.run.run_id as string;
+}
+
+describe('metrics', () => {
+  const counted: ReadonlyArray<readonly [Service, string]> = [
+    ['agent-orchestrator', 'agentos_http_requests_total'],
+    ['agent-orchestrator', 'agentos_run_count'],
+    ['agent-orchestrator', 'agentos_run_latency_ms_count'],
+    ['model-policy', 'agentos_model_request_count'],
+    ['model-policy', 'agentos_token_usage'],
+    ['model-policy', 'agentos_route_distribution'],
+  ];
+
+  it.each(counted)('%s counts in %s', verifies(['PRS-9.1-01', 'PRS-9.2-02', 'PRS-9.2-05', 'PRS-11.1-05'], async (service: Service, name: string) => {
+    await runOnce();
+    const before = await metric(service, name);
+    await runOnce();
+    expect(before, `${name} is not exposed`).toBeGreaterThanOrEqual(0);
+    await expect.poll(() => metric(service, name), { timeout: 3_000 }).toBeGreaterThan(before);
+  }));
+
+  it('carry no tenant, run or correlation id as a label', async () => {
+    const tenant = await node.tenant();
+    const made = await call(node.urls['agent-orchestrator'], '/v1/agents/agt_x/runs', { tenant, body: { input: 'hello' } });
+    for (const service of ['agent-orchestrator', 'model-policy'] as const) {
+      const { body } = await call(node.urls[service], '/metrics', { tenant: null });
+      for (const id of [tenant, made.body.run.run_id, made.body.correlation_id]) expect(body).not.toContain(id);
+    }
+  });
+});
+
+describe('logs', () => {
+  it('are JSON, one object a line, and name service, tenant, correlation and trace of a request', verifies(['PRS-15.5-01'], async () => {
+    await call(node.urls['agent-orchestrator'], '/v1/runs', { headers: { 'x-correlation-id': 'corr_find_me' } });
+    const found = (): Record<string, unknown>[] => node.logLines.map((line) => JSON.parse(line) as Record<string, unknown>).filter((line) => line['correlation_id'] === 'corr_find_me');
+    await expect.poll(() => found().length, { timeout: 3_000 }).toBeGreaterThan(0);
+    expect(found().at(-1)).toMatchObject({ service: 'agent-orchestrator', tenant_id: 'tnt_demo', trace_id: expect.stringMatching(/^[0-9a-f]{32}$/) as string });
+  }));
+
+  it('hold no secret and no content', verifies(['PRS-10.2-01'], async () => {
+    await call(node.urls['agent-orchestrator'], '/v1/agents/agt_sample_echo_v1/runs', { body: { input: 'canary-3f9a' }, headers: { 'x-api-key': 'aos_live_canary_secret', authorization: 'Bearer canary-token' } });
+    await runOnce();
+    expect(node.logLines.filter((line) => /canary/.test(line))).toEqual([]);
+  }));
+});

@@ -1,0 +1,14 @@
+import { PostgresMemory } from '../../../services/agent-orchestrator/adapters/memory-postgres.ts';
+import type { PortFactory } from '../contract.ts';
+import { freshTenant } from '../fixtures.ts';
+import { orchestratorDatabase } from '../orchestrator-store.ts';
+
+const factory: PortFactory<'memory'> = {
+  port: 'memory',
+  adapter: 'postgres',
+  async create() {
+    const { database, dispose } = await orchestratorDatabase();
+    return { memory: new PostgresMemory(database.pool), newTenant: async () => freshTenant(), dispose };
+  },
+};
+export default factory;

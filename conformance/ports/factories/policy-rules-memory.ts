@@ -1,0 +1,13 @@
+import { MemoryPolicyRules } from '../../../services/model-policy/adapters/policy-rules-memory.ts';
+import type { PortFactory } from '../contract.ts';
+import { freshTenant } from '../fixtures.ts';
+
+const factory: PortFactory<'policy-rules'> = {
+  port: 'policy-rules',
+  adapter: 'memory',
+  async create() {
+    const rules = new MemoryPolicyRules();
+    return { rules, put: (auth, set) => rules.put(auth, set), staleMs: 0, newTenant: async () => freshTenant(), dispose: async () => {} };
+  },
+};
+export default factory;

@@ -1,0 +1,62 @@
+/** The Postgres store of Agent Orchestrator as a service composes it, over a database of the suite's own. */
+import { createDatabase, type Database } from '../../services/platform/db/pool.ts';
+import { PostgresEvents } from '../../services/agent-orchestrator/adapters/events-postgres.ts';
+import { PostgresQueue } from '../../services/agent-orchestrator/adapters/queue-postgres.ts';
+import { PostgresRunState } from '../../services/agent-orchestrator/adapters/run-state-postgres.ts';
+import { PostgresWake } from '../../services/agent-orchestrator/adapters/postgres-wake.ts';
+import { migrations, SCHEMA } from '../../services/agent-orchestrator/adapters/migrations/index.ts';
+import { testDatabase, type MigrationSet, type TestDatabase } from '../harness/database.ts';
+import type { RunStoreHarness, RunStores } from './contract.ts';
+import { freshTenant } from './fixtures.ts';
+
+export const orchestratorMigrations: readonly MigrationSet[] = [{ schema: SCHEMA, migrations }];
+
+export interface OrchestratorDatabase {
+  readonly database: Database;
+  readonly test: TestDatabase;
+  dispose(): Promise<void>;
+}
+
+export async function orchestratorDatabase(): Promise<OrchestratorDatabase> {
+  const test = await testDatabase({ migrations: orchestratorMigrations });
+  const database = await createDatabase({ url: test.url, applicationName: 'suite' });
+  return {
+    database,
+    test,
+    async dispose() {
+      await database.close();
+      await test.drop();
+    },
+  };
+}
+
+/** Run state, queue and events as one process holds them. */
+export async function openPostgresRunStores(url: string): Promise<RunStores & { close(): Promise<void> }> {
+  const database = await createDatabase({ url, applicationName: 'suite' });
+  const wake = new PostgresWake({ pool: database.pool, url });
+  const runState = new PostgresRunState(database.pool);
+  return {
+    runState,
+    queue: new PostgresQueue(database.pool, wake),
+    events: new PostgresEvents(database.pool, wake),
+    async close() {
+      await runState.close();
+      await wake.close();
+      await database.close();
+    },
+  };
+}
+
+export async function postgresRunStore(): Promise<RunStoreHarness> {
+  const test = await testDatabase({ migrations: orchestratorMigrations });
+  const stores = await openPostgresRunStores(test.url);
+  return {
+    ...stores,
+    newTenant: async () => freshTenant(),
+    restart: () => openPostgresRunStores(test.url),
+    async dispose() {
+      await stores.close();
+      await test.drop();
+    },
+  };
+}

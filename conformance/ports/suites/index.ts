@@ -1,0 +1,25 @@
+/** The suite of each port. */
+import type { PortHarnesses, PortName } from '../contract.ts';
+import { agentsSuite } from './agents.ts';
+import { directorySuite } from './directory.ts';
+import { eventsSuite } from './events.ts';
+import { memorySuite } from './memory.ts';
+import { modelSuite } from './model.ts';
+import { policyRulesSuite } from './policy-rules.ts';
+import { providerSuite } from './provider.ts';
+import { queueSuite } from './queue.ts';
+import { runStateSuite } from './run-state.ts';
+import { toolSuite } from './tool.ts';
+
+export const suites: { readonly [Name in PortName]: (create: () => Promise<PortHarnesses[Name]>) => void } = {
+  'run-state': runStateSuite,
+  queue: queueSuite,
+  events: eventsSuite,
+  agents: agentsSuite,
+  model: modelSuite,
+  tool: toolSuite,
+  memory: memorySuite,
+  provider: providerSuite,
+  'policy-rules': policyRulesSuite,
+  directory: directorySuite,
+};

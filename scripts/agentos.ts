@@ -1,0 +1,135 @@
+#!/usr/bin/env node
+/**
+ * The command line: finds the command among the modules beside it, parses by what the module declares, runs it, and
+ * turns whatever is thrown into one error with an exit code. Only the module that was asked for is loaded, so that
+ * `agentos status` answers at once.
+ */
+import { existsSync, readdirSync } from 'node:fs';
+import path from 'node:path';
+import { fileURLToPath, pathToFileURL } from 'node:url';
+import { Command as Program, CommanderError } from 'commander';
+import type { Command, GlobalOptions, OptionValues } from './lib/command.ts';
+import { parseDurationMs } from './lib/duration.ts';
+import { CliError, EXIT, type ExitCode } from './lib/errors.ts';
+import { createOutput, wantsColor, type Output } from './lib/output.ts';
+import { asCliError } from './lib/phases.ts';
+
+const here = fileURLToPath(import.meta.url);
+const ENDING = path.extname(here);
+const FOLDER = path.join(path.dirname(here), 'commands');
+
+function commandNames(): readonly string[] {
+  return readdirSync(FOLDER)
+    .filter((file) => file.endsWith(ENDING) && !file.includes('.test.') && !file.endsWith('.d.ts'))
+    .map((file) => file.slice(0, -ENDING.length))
+    .sort();
+}
+
+async function loadCommand(name: string): Promise<Command> {
+  const module = (await import(pathToFileURL(path.join(FOLDER, `${name}${ENDING}`)).href)) as { command: Command };
+  return module.command;
+}
+
+/** The one command that is asked for, or all of them when help is. */
+async function loadCommands(argv: readonly string[]): Promise<readonly Command[]> {
+  const word = argv.find((argument) => /^[a-z][a-z-]*$/.test(argument));
+  const asked = word !== undefined && word !== 'help' && existsSync(path.join(FOLDER, `${word}${ENDING}`));
+  return Promise.all((asked ? [word] : commandNames()).map(loadCommand));
+}
+
+interface RawGlobals {
+  readonly output?: string;
+  readonly json?: boolean;
+  readonly color?: boolean;
+  readonly timeout?: string;
+  readonly mode?: string;
+  readonly profile?: string;
+  readonly yesReally?: boolean;
+}
+
+function addGlobalOptions(program: Program): Program {
+  return program
+    .option('-o, --output <format>', 'text or json')
+    .option('--json', 'the same as --output json')
+    .option('--color', 'colour even without a terminal')
+    .option('--no-color', 'no colour (as NO_COLOR does)')
+    .option('--timeout <duration>', 'give up after this time, e.g. 90s, 5m')
+    .option('--mode <mode>', 'demo, dev or prod')
+    .option('--profile <profile>', 'local, federated or gpu-node');
+}
+
+/** Commander would make --color default to true because --no-color exists; absent must stay absent. */
+function outputOf(raw: RawGlobals, argv: readonly string[]): Output {
+  const flag = argv.includes('--no-color') ? false : argv.includes('--color') ? true : undefined;
+  const format = raw.json === true ? 'json' : raw.output ?? 'text';
+  if (format !== 'text' && format !== 'json') {
+    throw new CliError(`--output cannot be "${format}"`, { exitCode: EXIT.usage, evidence: ['known: text, json'], next: 'agentos --help' });
+  }
+  const json = format === 'json';
+  return createOutput({ json, color: !json && wantsColor(flag, process.env, process.stderr.isTTY === true) });
+}
+
+function globalsOf(raw: RawGlobals): GlobalOptions {
+  const timeoutMs = raw.timeout === undefined ? null : parseDurationMs(raw.timeout);
+  if (raw.timeout !== undefined && timeoutMs === null) {
+    throw new CliError(`--timeout cannot be "${raw.timeout}"`, { exitCode: EXIT.usage, next: '--timeout 90s' });
+  }
+  return {
+    timeoutMs,
+    yesReally: raw.yesReally === true,
+    ...(raw.mode === undefined ? {} : { mode: raw.mode }),
+    ...(raw.profile === undefined ? {} : { profile: raw.profile }),
+  };
+}
+
+function register(program: Program, command: Command, argv: readonly string[], finish: (code: ExitCode) => void): void {
+  const sub = program.command(command.name).description(command.summary);
+  addGlobalOptions(sub).exitOverride();
+  for (const { usage, summary } of command.args ?? []) sub.argument(usage, summary);
+  for (const row of command.options ?? []) sub.option(row.flags, row.summary, row.default);
+  if (command.examples !== undefined) sub.addHelpText('after', `\nExamples:\n${command.examples.map((line) => `  ${line}`).join('\n')}`);
+  sub.action(async (...values: unknown[]) => {
+    const args = values.slice(0, -2).filter((value): value is string => typeof value === 'string');
+    const options = sub.optsWithGlobals<RawGlobals & OptionValues>();
+    const output = outputOf(options, argv);
+    const interrupt = new AbortController();
+    const onSignal = (): void => interrupt.abort();
+    process.on('SIGINT', onSignal).on('SIGTERM', onSignal);
+    try {
+      finish(await command.run({ output, global: globalsOf(options), signal: interrupt.signal }, args, options));
+    } catch (cause) {
+      const error = interrupt.signal.aborted && !(cause instanceof CliError) ? new CliError('interrupted', { exitCode: EXIT.interrupted, cause }) : asCliError(cause);
+      output.failure(error);
+      finish(error.exitCode);
+    } finally {
+      process.off('SIGINT', onSignal).off('SIGTERM', onSignal);
+    }
+  });
+}
+
+/** Runs one command line, without the program's own name. Never throws; answers the exit code. */
+export async function main(argv: readonly string[]): Promise<ExitCode> {
+  let exitCode: ExitCode = EXIT.ok;
+  const program = addGlobalOptions(new Program('agentos'))
+    .description('AgentOS: bring a node up, run agents on it, look after it.')
+    .exitOverride()
+    .showHelpAfterError('Type agentos --help for the commands.')
+    .configureHelp({ showGlobalOptions: false });
+  try {
+    for (const command of await loadCommands(argv)) register(program, command, argv, (code) => { exitCode = code; });
+    await program.parseAsync([...argv], { from: 'user' });
+    return exitCode;
+  } catch (error) {
+    if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.ok : EXIT.usage;
+    const failure = asCliError(error);
+    createOutput({ json: false, color: false }).failure(failure);
+    return failure.exitCode;
+  }
+}
+
+// A reader that goes away (| head) is no failure of ours.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code === 'EPIPE') process.exit(EXIT.ok);
+  throw error;
+});
+process.exitCode = await main(process.argv.slice(2));

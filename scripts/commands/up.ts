@@ -1,0 +1,132 @@
+import { bootNode, type Booted } from '../lib/boot.ts';
+import type { Command, CommandContext } from '../lib/command.ts';
+import { formatMs } from '../lib/duration.ts';
+import { EXIT } from '../lib/errors.ts';
+import type { Output } from '../lib/output.ts';
+import { runPhases, type Phase, type PhasesResult } from '../lib/phases.ts';
+import { preflight } from '../lib/preflight.ts';
+import { ALERTING, credentials, emptyReport, endpoints, finishReport } from '../lib/reports/node-report.ts';
+import { writeReport, type Report, type ReportCheck, type WrittenReport } from '../lib/reports/report.ts';
+import { readSeeded } from '../lib/seeded.ts';
+import { seedNode } from '../lib/seeding.ts';
+import { clientHost, loadSettings, type Settings } from '../lib/settings.ts';
+import { ensureStateFolder, withNodeLock } from '../lib/state-folder.ts';
+import { runChecks } from '../lib/validation/checks.ts';
+import { smokeChecks } from '../lib/validation/smoke.ts';
+import { wireNode } from '../lib/wiring.ts';
+
+const READY_TIMEOUT_MS = 45_000;
+
+export const command: Command = {
+  name: 'up',
+  summary: 'Bring the node up: database, services, seed data, checks',
+  examples: ['agentos up', 'agentos up --mode dev', 'AGENTOS_AGENT_ORCHESTRATOR_PORT=51081 agentos up', 'agentos up --json 2>progress.jsonl >report.json'],
+  async run(context) {
+    const settings = loadSettings({ mode: context.global.mode, profile: context.global.profile });
+    const startedAt = new Date();
+    const state: UpState = { warnings: [], checks: [], booted: null };
+    // The lock lies in the state folder, so that has to be there first.
+    ensureStateFolder(settings.home);
+    const result = await withNodeLock(settings.home, 'up', () => runPhases(phases(context, settings, state), context.output));
+    const started = performance.now();
+    const base: Report = { ...(await emptyReport(settings, 'up', startedAt)), checks: [...state.checks], seeded: readSeeded(settings.home), remediation: remediation(result) };
+    const report = withReportPhase(finishReport(base, result), started);
+    const files = writeReport(settings.reportsDir, report);
+    for (const warning of state.warnings) context.output.note(`${context.output.style('yellow', 'warning:')} ${warning}`);
+    if (result.error !== null) {
+      context.output.note(`report: ${files.markdown}`);
+      throw result.error;
+    }
+    context.output.result(report, summary(context.output, settings, report, files));
+    return EXIT.ok;
+  },
+};
+
+interface UpState {
+  warnings: readonly string[];
+  checks: readonly ReportCheck[];
+  booted: Booted | null;
+}
+
+function phases(context: CommandContext, settings: Settings, state: UpState): readonly Phase[] {
+  const { signal } = context;
+  return [
+    {
+      name: 'preflight',
+      title: 'Node.js, settings, ports',
+      run: async () => {
+        const { detail, warnings } = await preflight(settings);
+        state.warnings = warnings;
+        return detail;
+      },
+    },
+    {
+      name: 'boot',
+      title: 'database and services',
+      run: async (tell) => {
+        state.booted = await bootNode(settings, { signal, readyTimeoutMs: context.global.timeoutMs ?? READY_TIMEOUT_MS }, tell);
+        return state.booted.detail;
+      },
+    },
+    { name: 'seed', title: 'tenant, administrators, agents', run: (tell) => seedNode(settings, state.booted!.databaseUrl, tell) },
+    { name: 'wire', title: 'services find each other', run: () => wireNode(settings, signal) },
+    {
+      name: 'validate',
+      title: 'a first run',
+      run: async (tell) => {
+        state.checks = await runChecks(smokeChecks(settings, signal), tell);
+        return failOnFailed(state.checks);
+      },
+    },
+  ];
+}
+
+function failOnFailed(checks: readonly ReportCheck[]): string {
+  const failed = checks.filter((check) => check.status === 'failed');
+  if (failed.length > 0) throw new Error(failed.map((check) => `${check.name}: ${check.detail}`).join('; '));
+  const passed = checks.filter((check) => check.status === 'passed').length;
+  return passed === checks.length ? `${passed} checks passed` : `${passed} checks passed, ${checks.length - passed} skipped`;
+}
+
+/** The report is a phase as well; it can only be timed once it is nearly done. */
+function withReportPhase(report: Report, started: number): Report {
+  const phase = { name: 'report', status: 'ok' as const, duration_ms: Math.round(performance.now() - started), detail: 'written' };
+  return { ...report, phases: [...report.phases, phase] };
+}
+
+function remediation(result: PhasesResult): string[] {
+  if (result.error !== null) return ['agentos up is safe to repeat after a failure', 'agentos status'];
+  return ['agentos validate checks more, isolation of tenants included', 'agentos nuke --yes-really stops the node'];
+}
+
+function summary(output: Output, settings: Settings, report: Report, files: WrittenReport): string {
+  const bold = (text: string): string => output.style('bold', text);
+  const times = report.phases.map((phase) => `${phase.name} ${formatMs(phase.duration_ms)}`).join(', ');
+  const secrets = credentials(settings);
+  return [
+    `${output.style('green', 'AgentOS is up')} in ${formatMs(report.duration_ms)} (${times})`,
+    '',
+    ...endpoints(settings).map((row) => `  ${row.name.padEnd(20)} ${row.url}`),
+    `  ${'Metrics'.padEnd(20)} ${baseOf(settings)}/metrics, and so for each service`,
+    '',
+    bold('Credentials'),
+    ...(settings.mode === 'demo' ? ['  demo mode: the header X-Tenant-Id is identity enough; loopback only'] : []),
+    ...secrets.map((row) => `  ${row.what}: ${row.where}`),
+    '  to rotate the signing key: remove its file, then agentos up',
+    '',
+    bold('Tenants'),
+    report.seeded === null ? '  none seeded' : `  default tenant ${report.seeded.default_tenant_id}, without run quotas of its own; agents ${report.seeded.sample_agent_ids.join(', ')}`,
+    `  more: POST ${baseOf(settings)}/v1/admin/tenants (scope tenants:admin); quotas are part of the tenant`,
+    '',
+    bold('Alerting'),
+    `  ${ALERTING.configured ? 'configured' : 'not configured yet'}: ${ALERTING.next}`,
+    '',
+    `report: ${files.markdown}`,
+    bold('next:'),
+    '  npx agentos run agt_review_summarizer_v1 --input-file examples/reviews/reviews.txt',
+  ].join('\n');
+}
+
+function baseOf(settings: Settings): string {
+  return `http://${clientHost(settings)}:${settings.ports['agent-orchestrator']}`;
+}

@@ -1,0 +1,53 @@
+import type { Command, CommandContext } from '../lib/command.ts';
+import { CliError, EXIT } from '../lib/errors.ts';
+import { formatMs } from '../lib/duration.ts';
+import { runPhases } from '../lib/phases.ts';
+import { emptyReport, finishReport } from '../lib/reports/node-report.ts';
+import { writeReport, type Report, type ReportCheck } from '../lib/reports/report.ts';
+import { readSeeded } from '../lib/seeded.ts';
+import { loadSettings } from '../lib/settings.ts';
+import { runChecks } from '../lib/validation/checks.ts';
+import { validationChecks } from '../lib/validation/run-checks.ts';
+
+export const command: Command = {
+  name: 'validate',
+  summary: 'Check the running node: health, a real run, replay, isolation of tenants',
+  examples: ['agentos validate', 'agentos validate --json > validate.json'],
+  async run(context) {
+    const settings = loadSettings({ mode: context.global.mode, profile: context.global.profile, asBroughtUp: true });
+    const startedAt = new Date();
+    const timeout = AbortSignal.timeout(context.global.timeoutMs ?? 120_000);
+    const signal = AbortSignal.any([context.signal, timeout]);
+    let checks: readonly ReportCheck[] = [];
+    const result = await runPhases([{
+      name: 'validate',
+      title: 'checking the running node',
+      run: async (tell) => {
+        checks = await runChecks(validationChecks(settings, signal), tell);
+        return summarise(checks, timeout.aborted);
+      },
+    }], context.output);
+    const base = { ...(await emptyReport(settings, 'validate', startedAt)), checks: [...checks], seeded: readSeeded(settings.home), remediation: ['agentos logs agent-orchestrator --since 5m shows what the services said'] };
+    const report = finishReport(base, result);
+    const files = writeReport(settings.reportsDir, report);
+    context.output.result(report, render(context, report, files.markdown));
+    if (result.error !== null && !context.output.json) context.output.failure(result.error);
+    return result.error === null ? EXIT.ok : result.error.exitCode;
+  },
+};
+
+function summarise(checks: readonly ReportCheck[], timedOut: boolean): string {
+  const failed = checks.filter((check) => check.status !== 'passed');
+  if (failed.length === 0) return `${checks.length} checks passed`;
+  throw new CliError(`${failed.length} of ${checks.length} checks did not pass`, {
+    exitCode: timedOut ? EXIT.timeout : EXIT.gate,
+    evidence: failed.map((check) => `${check.name}: ${check.detail}`),
+    next: 'agentos status, then agentos up',
+  });
+}
+
+function render({ output }: CommandContext, report: Report, file: string): string {
+  const marks = { passed: output.style('green', 'passed '), failed: output.style('red', 'failed '), skipped: output.style('yellow', 'skipped') } as const;
+  const rows = report.checks.map((check) => `${marks[check.status]}  ${check.name}  (${check.detail}, ${formatMs(check.duration_ms)})`);
+  return [...rows, `report: ${file}`].join('\n');
+}

@@ -1,0 +1,60 @@
+/** Brings Postgres and the services to readiness, touching only what is not as it should be. */
+import { writeFileSync } from 'node:fs';
+import { redact } from './redact.ts';
+import { CliError, EXIT } from './errors.ts';
+import { signingKeyFile } from './identity.ts';
+import { ensurePostgres } from './postgres/index.ts';
+import { SERVICES, type ServiceEntry } from './services/catalog.ts';
+import { ensureService, type Ensured } from './services/control.ts';
+import { rememberedModeFile, serviceEnvironment, type Settings } from './settings.ts';
+
+export interface BootOptions {
+  readonly signal: AbortSignal;
+  readonly readyTimeoutMs: number;
+}
+
+export interface Booted {
+  readonly databaseUrl: string;
+  readonly detail: string;
+  readonly services: ReadonlyArray<{ readonly service: ServiceEntry; readonly ensured: Ensured }>;
+}
+
+export async function bootNode(settings: Settings, options: BootOptions, tell: (detail: string) => void): Promise<Booted> {
+  const database = await ensureDatabase(settings, tell);
+  const environment = serviceEnvironment(settings, { databaseUrl: database.url, signingKeyFile: signingKeyFile(settings.home) });
+  writeFileSync(rememberedModeFile(settings.home), `${settings.mode}\n`);
+  let healthy = 0;
+  const services = await Promise.all(SERVICES.map(async (service) => {
+    const ensured = await ensureService(service, { home: settings.home, host: settings.host, port: settings.ports[service.name], environment, ...options });
+    healthy += 1;
+    tell(`healthy ${healthy}/${SERVICES.length}: ${service.name} ${ensured.action}`);
+    return { service, ensured };
+  }));
+  const actions = [`postgres ${database.action}`, ...services.map(({ service, ensured }) => `${service.name} ${ensured.action}`)];
+  return { databaseUrl: database.url, services, detail: actions.join(', ') };
+}
+
+/** The address the services get: the user's own server, or the embedded one, started. */
+export async function ensureDatabase(settings: Settings, tell: (detail: string) => void): Promise<{ readonly url: string; readonly action: string }> {
+  if (settings.databaseUrl !== null) {
+    await askDatabase(settings.databaseUrl);
+    return { url: settings.databaseUrl, action: 'external' };
+  }
+  tell('starting the embedded Postgres');
+  const server = await ensurePostgres({ home: settings.home, port: settings.postgresPort });
+  tell(`postgres ${server.action.replace('_', ' ')} on port ${server.port}`);
+  return { url: server.url, action: server.action === 'already_running' ? 'left alone' : server.action };
+}
+
+async function askDatabase(url: string): Promise<void> {
+  const { Client } = (await import('pg')).default;
+  const client = new Client({ connectionString: url, connectionTimeoutMillis: 5_000 });
+  try {
+    await client.connect();
+    await client.query('SELECT 1');
+  } catch (cause) {
+    throw new CliError('the Postgres server of DATABASE_URL cannot be used', { exitCode: EXIT.dependency, evidence: [redact(url), (cause as Error).message], next: 'correct DATABASE_URL, or unset it to use the embedded Postgres', cause });
+  } finally {
+    await client.end().catch(() => undefined);
+  }
+}

@@ -1,0 +1,40 @@
+/** The SDK, set up for this node, and its errors as the command line's. */
+import type { AgentOS } from '../../sdk/src/index.ts';
+import { baseUrl } from './api.ts';
+import { CliError, EXIT } from './errors.ts';
+import { credential, demoHeaders, type Role } from './identity.ts';
+import type { Settings } from './settings.ts';
+
+/** A client that acts as `role` for `tenantId`. */
+export async function createClient(settings: Settings, role: Role, tenantId: string): Promise<AgentOS> {
+  const { AgentOS } = await import('../../sdk/src/index.ts');
+  const apiKey = credential(settings, role);
+  return new AgentOS({
+    endpoints: {
+      agentOrchestrator: baseUrl(settings, 'agent-orchestrator'),
+      modelPolicy: baseUrl(settings, 'model-policy'),
+      federation: baseUrl(settings, 'federation'),
+    },
+    ...(apiKey === null ? { headers: demoHeaders(role, tenantId) } : { apiKey, tenantId }),
+  });
+}
+
+/** What the SDK threw, with the next thing to type. */
+export async function explainClientError(error: unknown, what: string): Promise<unknown> {
+  const { ApiError, ConnectionError } = await import('../../sdk/src/index.ts');
+  if (error instanceof ApiError) {
+    return new CliError(`${what}: ${error.message}`, { exitCode: EXIT.gate, evidence: Object.keys(error.details).length === 0 ? [] : [JSON.stringify(error.details)], next: nextFor(error.code), cause: error });
+  }
+  if (error instanceof ConnectionError) {
+    const cause = error.cause as { cause?: { code?: string }; message?: string } | undefined;
+    return new CliError(`${what}: the node does not answer`, { exitCode: EXIT.dependency, evidence: [cause?.cause?.code ?? error.message], next: 'agentos up', cause: error });
+  }
+  return error;
+}
+
+function nextFor(code: string): string {
+  if (code === 'not_found') return 'check the id and the tenant (--tenant)';
+  if (['unauthorized', 'forbidden', 'tenant_unknown', 'tenant_mismatch'].includes(code)) return 'check the credential and the tenant (AGENTOS_API_KEY, --tenant)';
+  if (code === 'rate_limited' || code === 'quota_exceeded') return 'wait a little, then try again';
+  return 'agentos logs agent-orchestrator --since 1m';
+}

@@ -1,0 +1,71 @@
+/** What must be right before anything is started: Node.js, settings, and ports that nobody else holds. */
+import { existsSync } from 'node:fs';
+import path from 'node:path';
+import { ensureEnvFile } from './env-file.ts';
+import { CliError, EXIT } from './errors.ts';
+import { signingKeyFile } from './identity.ts';
+import { describeHolder, holderOf, isPortFree } from './ports.ts';
+import { postgresStatus } from './postgres/index.ts';
+import { repositoryRoot } from './repository.ts';
+import { buildIsStale } from './services/build.ts';
+import { SERVICES } from './services/catalog.ts';
+import { livingState } from './services/state.ts';
+import { checkMode, clientHost, serviceEnvironment, type Settings } from './settings.ts';
+import { ensureStateFolder } from './state-folder.ts';
+
+export interface PreflightResult {
+  readonly detail: string;
+  /** Things that work but that a person should know. */
+  readonly warnings: readonly string[];
+}
+
+export async function preflight(settings: Settings): Promise<PreflightResult> {
+  checkNode();
+  ensureStateFolder(settings.home);
+  const envFileMade = ensureEnvFile(settings.envFile, { mode: settings.mode });
+  // The database's address is not known yet; any will do to ask whether the mode accepts the rest.
+  checkMode(settings, serviceEnvironment(settings, { databaseUrl: settings.databaseUrl ?? 'postgres://127.0.0.1/agentos', signingKeyFile: signingKeyFile(settings.home) }));
+  await checkPorts(settings);
+  const warnings = [...settings.config.warnings];
+  if (!existsSync(path.join(repositoryRoot, 'dist', 'services'))) warnings.push('Nothing is built: the services run from source, which starts slower. Build with: npm run build');
+  else if (buildIsStale()) warnings.push('The source is newer than the build that runs. Build with: npm run build');
+  return { detail: `Node.js ${process.version}, ports free, settings in ${settings.envFile}${envFileMade ? ' (made)' : ''}`, warnings };
+}
+
+function checkNode(): void {
+  const major = Number(process.versions.node.split('.')[0]);
+  if (major >= 20) return;
+  throw new CliError(`Node.js ${process.version} is too old`, { exitCode: EXIT.dependency, evidence: ['AgentOS needs Node.js 20 or newer'], next: 'install Node.js 20, 22 or 24' });
+}
+
+/** Names every taken port with its holder at once, before anything starts. */
+export async function checkPorts(settings: Settings): Promise<void> {
+  const wanted: Array<{ what: string; port: number; variable: string }> = SERVICES.filter((service) => livingState(settings.home, service.name)?.port !== settings.ports[service.name])
+    .map((service) => ({ what: service.name, port: settings.ports[service.name], variable: service.portVariable }));
+  if (settings.databaseUrl === null && settings.postgresPort !== null && postgresStatus(settings.home) === null) {
+    wanted.push({ what: 'postgres', port: settings.postgresPort, variable: 'AGENTOS_POSTGRES_PORT' });
+  }
+  refuseDoubles(wanted);
+  const host = clientHost(settings);
+  const taken: string[] = [];
+  const variables: string[] = [];
+  for (const { what, port, variable } of wanted) {
+    if (await isPortFree(port, settings.host)) continue;
+    taken.push(`port ${port} (${what}) on ${host} is held by ${describeHolder(holderOf(port))}`);
+    variables.push(`${variable}=<free port>`);
+  }
+  if (taken.length === 0) return;
+  throw new CliError(`${taken.length === 1 ? 'a port is' : `${taken.length} ports are`} taken; nothing was started`, {
+    exitCode: EXIT.configuration,
+    evidence: taken,
+    next: `stop the holder, or choose other ports: ${variables.join(' ')} agentos up`,
+  });
+}
+
+function refuseDoubles(wanted: ReadonlyArray<{ readonly what: string; readonly port: number; readonly variable: string }>): void {
+  for (const [index, row] of wanted.entries()) {
+    const other = wanted.slice(0, index).find((earlier) => earlier.port === row.port && row.port !== 0);
+    if (other === undefined) continue;
+    throw new CliError(`${other.what} and ${row.what} are both to listen on port ${row.port}`, { exitCode: EXIT.configuration, evidence: [`${other.variable}=${row.port}`, `${row.variable}=${row.port}`], next: `set ${row.variable} to another port` });
+  }
+}

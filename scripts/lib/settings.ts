@@ -1,0 +1,134 @@
+/**
+ * What the command line works with, by the same loader as the services: flag, then environment, then `.agentos.env`,
+ * then default. The services get the same sources plus the few values that only `up` can know.
+ */
+import { existsSync, readFileSync } from 'node:fs';
+import path from 'node:path';
+import { ConfigError, loadConfig, type Config, type ConfigSource } from '../../services/platform/config/load.ts';
+import { resolveMode, resolveModeRules } from '../../services/platform/config/mode.ts';
+import { CliError, EXIT } from './errors.ts';
+import { repositoryRoot } from './repository.ts';
+import { SERVICES, type ServiceName } from './services/catalog.ts';
+
+export type Mode = 'demo' | 'dev' | 'prod';
+export type Profile = 'local' | 'federated' | 'gpu-node';
+const MODES: readonly string[] = ['demo', 'dev', 'prod'];
+const PROFILES: readonly string[] = ['local', 'federated', 'gpu-node'];
+
+export interface SettingsFlags {
+  readonly mode?: string | undefined;
+  readonly profile?: string | undefined;
+  /** Everything but `up` speaks to the node as it was brought up, whatever the file says by now. */
+  readonly asBroughtUp?: boolean | undefined;
+}
+
+export interface Settings {
+  /** State folder: data, logs, pids, secrets. */
+  readonly home: string;
+  readonly envFile: string;
+  readonly reportsDir: string;
+  readonly mode: Mode;
+  readonly profile: Profile;
+  /** Address the services listen on. */
+  readonly host: string;
+  readonly ports: Readonly<Record<ServiceName, number>>;
+  /** null: the default, or the next free one. */
+  readonly postgresPort: number | null;
+  /** A server of the user's own; null: the embedded one. */
+  readonly databaseUrl: string | null;
+  readonly defaultTenant: string;
+  /** API key of the caller; null when none is set. */
+  readonly apiKey: string | null;
+  readonly config: Config;
+}
+
+/** @throws CliError usage or configuration for a value that cannot be. */
+export function loadSettings(flags: SettingsFlags = {}, env: NodeJS.ProcessEnv = process.env): Settings {
+  const ownHome = env['AGENTOS_HOME'] || env['AGENTOS_DATA_DIR'] || null;
+  const home = path.resolve(ownHome ?? path.join(repositoryRoot, '.agentos'));
+  const envFile = path.resolve(env['AGENTOS_ENV_FILE'] || path.join(ownHome === null ? repositoryRoot : home, '.agentos.env'));
+  checkFlag('--mode', flags.mode, MODES);
+  checkFlag('--profile', flags.profile, PROFILES);
+  return asCliErrors(() => {
+    const first = loadConfig({ flags: { AGENTOS_MODE: flags.mode, AGENTOS_PROFILE: flags.profile }, env, envFile });
+    const remembered = flags.asBroughtUp === true && !['flag', 'environment'].includes(first.sources.AGENTOS_MODE) ? readRememberedMode(home) : undefined;
+    const config = remembered === undefined ? first : loadConfig({ flags: { AGENTOS_MODE: remembered, AGENTOS_PROFILE: flags.profile }, env, envFile });
+    const { values, sources } = config;
+    const profile = values.AGENTOS_PROFILE;
+    return {
+      home,
+      envFile,
+      reportsDir: path.resolve(values.AGENTOS_REPORTS_DIR ?? path.join(repositoryRoot, 'reports')),
+      mode: resolveMode(config),
+      profile: profile !== undefined && PROFILES.includes(profile) ? (profile as Profile) : 'local',
+      host: values.AGENTOS_HOST,
+      ports: {
+        'agent-orchestrator': values.AGENTOS_AGENT_ORCHESTRATOR_PORT,
+        'model-policy': values.AGENTOS_MODEL_POLICY_PORT,
+        federation: values.AGENTOS_FEDERATION_PORT,
+      },
+      postgresPort: sources.AGENTOS_POSTGRES_PORT === 'default' ? null : values.AGENTOS_POSTGRES_PORT,
+      databaseUrl: values.DATABASE_URL ?? null,
+      defaultTenant: values.AGENTOS_TENANT_ID ?? values.AGENTOS_DEFAULT_TENANT ?? 'tnt_demo',
+      apiKey: values.AGENTOS_API_KEY ?? values.AGENTOS_SERVICE_TOKEN ?? null,
+      config,
+    };
+  });
+}
+
+/** Refuses what the mode refuses, before anything is started. @throws CliError configuration. */
+export function checkMode(settings: Settings, known: Readonly<Record<string, string>>): void {
+  asCliErrors(() => resolveModeRules(loadConfig({ flags: { AGENTOS_MODE: settings.mode }, env: { ...process.env, ...known }, envFile: settings.envFile })));
+}
+
+/** The address a client on this machine uses. */
+export function clientHost(settings: Settings): string {
+  return settings.host === '0.0.0.0' || settings.host === '::' ? '127.0.0.1' : settings.host;
+}
+
+/**
+ * The environment of the services: the caller's own, and above it what `up` decided. The client's key is kept from
+ * them; they have no use for it.
+ */
+export function serviceEnvironment(settings: Settings, decided: { readonly databaseUrl: string; readonly signingKeyFile: string }, env: NodeJS.ProcessEnv = process.env): Readonly<Record<string, string>> {
+  const { AGENTOS_API_KEY: _key, AGENTOS_API_KEY_FILE: _keyFile, DATABASE_URL_FILE: _urlFile, ...passed } = env;
+  const { sources } = settings.config;
+  const result: Record<string, string> = {};
+  for (const [name, value] of Object.entries(passed)) if (value !== undefined) result[name] = value;
+  const unless = (source: ConfigSource, name: string, value: string): void => {
+    if (source === 'default' || source === 'unset') result[name] = value;
+  };
+  for (const service of SERVICES) unless(sources[service.urlVariable], service.urlVariable, `http://${clientHost(settings)}:${settings.ports[service.name]}`);
+  unless(sources.AGENTOS_SIGNING_KEY, 'AGENTOS_SIGNING_KEY_FILE', decided.signingKeyFile);
+  if (settings.mode !== 'prod') unless(sources.AGENTOS_DEFAULT_TENANT, 'AGENTOS_DEFAULT_TENANT', 'tnt_demo');
+  result['AGENTOS_MODE'] = settings.mode;
+  result['AGENTOS_ENV_FILE'] = settings.envFile;
+  result['AGENTOS_DATA_DIR'] = settings.home;
+  result['DATABASE_URL'] = decided.databaseUrl;
+  return result;
+}
+
+/** The mode that the running node was brought up with, kept so that later commands need no flag. */
+export function rememberedModeFile(home: string): string {
+  return path.join(home, 'state', 'mode');
+}
+
+function readRememberedMode(home: string): Mode | undefined {
+  if (!existsSync(rememberedModeFile(home))) return undefined;
+  const text = readFileSync(rememberedModeFile(home), 'utf8').trim();
+  return MODES.includes(text) ? (text as Mode) : undefined;
+}
+
+function checkFlag(flag: string, value: string | undefined, known: readonly string[]): void {
+  if (value === undefined || known.includes(value)) return;
+  throw new CliError(`${flag} cannot be "${value}"`, { exitCode: EXIT.usage, evidence: [`known: ${known.join(', ')}`], next: `${flag} ${known[0]}` });
+}
+
+function asCliErrors<Result>(work: () => Result): Result {
+  try {
+    return work();
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    throw new CliError(error.message, { exitCode: EXIT.configuration, next: `correct ${error.variable} in the environment or in .agentos.env`, cause: error });
+  }
+}

@@ -1,0 +1,12 @@
+/** The few checks that `up` ends with: quick, and enough to know that a run goes through every part of the node. */
+import type { Settings } from '../settings.ts';
+import type { Check } from './checks.ts';
+import { validationChecks } from './run-checks.ts';
+
+const SMOKE = new Set(['models are listed', 'a fresh run completes', 'its events have no gap and no repeat', 'it called a tool and a model', 'metrics are served']);
+
+/** None in prod: a run needs a tenant, and prod seeds none. */
+export function smokeChecks(settings: Settings, signal: AbortSignal): readonly Check[] {
+  if (settings.mode === 'prod') return [];
+  return validationChecks(settings, signal).filter((check) => SMOKE.has(check.name) || check.name.endsWith('healthy and ready'));
+}
