@@ -22,7 +22,7 @@ export default defineConfig({
     restoreMocks: true,
     unstubEnvs: true,
     sequence: { hooks: 'list' },
-    reporters: process.env['CI'] === undefined ? ['default'] : ['default', ['json', { outputFile: '.agentos/test-report.json' }]],
+    reporters: ['default'],
     // A test that logs is a test whose failure nobody finds; what a failing test prints is kept.
     silent: 'passed-only',
   },

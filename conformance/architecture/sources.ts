@@ -46,10 +46,13 @@ export function readSources(): SourceFile[] {
 }
 
 function parse(file: string): SourceFile {
-  const text = readFileSync(file, 'utf8');
-  const path = relative(ROOT, file);
+  return parseSource(relative(ROOT, file), readFileSync(file, 'utf8'));
+}
+
+/** @param path from the root; need not exist */
+export function parseSource(path: string, text: string): SourceFile {
   const tree = ts.createSourceFile(path, text, ts.ScriptTarget.ES2022, true);
-  return { path, text, tree, lines: text.split('\n').length - (text.endsWith('\n') ? 1 : 0), isTest: path.endsWith('.test.ts'), imports: importsOf(file, tree) };
+  return { path, text, tree, lines: text.split('\n').length - (text.endsWith('\n') ? 1 : 0), isTest: /\.(test|fixture)\.ts$/.test(path), imports: importsOf(join(ROOT, path), tree) };
 }
 
 function importsOf(file: string, tree: ts.SourceFile): ImportEdge[] {

@@ -70,6 +70,19 @@ describe('an idempotency key', () => {
     expect(new Set(answers.map((answer) => answer.body.run.run_id as string)).size).toBe(4);
   }));
 
+  it('is forgotten when its time is over and its run has ended', verifies(['PRS-4.3-08'], async () => {
+    const tenant = await node.tenant();
+    const body = { input: 'hello', idempotency_key: 'idem_ttl' };
+    const first = await create(tenant, body);
+    await untilEnded(ao(), first.body.run.run_id as string, { tenant });
+    const kept = await node.database.asSuperuser((client) => client.query<{ hours: number }>('SELECT extract(epoch FROM expires_at - created_at)::float8 / 3600 AS hours FROM orchestrator.idempotency_keys WHERE tenant_id = $1', [tenant]));
+    expect(kept.rows).toEqual([{ hours: 24 }]);
+    await node.database.asSuperuser((client) => client.query("UPDATE orchestrator.idempotency_keys SET expires_at = now() - interval '1 second' WHERE tenant_id = $1", [tenant]));
+    const later = await create(tenant, body);
+    expect(later.status).toBe(201);
+    expect(later.body.run.run_id).not.toBe(first.body.run.run_id);
+  }));
+
   it('makes one run of a hundred equal requests at once', verifies(['PRS-4.3-04'], async () => {
     const tenant = await node.tenant();
     const answers = await Promise.all(Array.from({ length: 100 }, () => create(tenant, { input: 'race', idempotency_key: 'idem_race' })));

@@ -10,7 +10,7 @@ import { isRequirement, requirements, type Requirement } from './requirements.ts
 
 const ROOTS = ['conformance', 'services', 'sdk', 'scripts', 'examples', 'specs'];
 const SKIPPED = new Set(['node_modules', 'dist', '.agentos', 'generated']);
-const DEFINITIONS = new Set(['conformance/http/verifies.ts', 'conformance/http/citations.ts', 'conformance/http/coverage.ts']);
+const DEFINITIONS = new Set(['conformance/http/verifies.ts', 'conformance/http/citations.ts', 'conformance/http/coverage.ts', 'conformance/http/coverage.test.ts']);
 
 export interface Citation {
   readonly id: string;

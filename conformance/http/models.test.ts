@@ -84,12 +84,12 @@ describe('models:invoke', () => {
 });
 
 describe('policy checks', () => {
-  it('are the same on both paths', async () => {
+  it('are the same on both paths', verifies(['PRS-6.1-03'], async () => {
     const body = goldenPayload('E.3-policy-check.request.json');
     const [colon, slash] = [await mp('/v1/policy:check', { body }), await mp('/v1/policy/check', { body })];
     expect([colon.status, slash.status]).toEqual([200, 200]);
     expect(slash.body.policy_result).toEqual(colon.body.policy_result);
-  });
+  }));
 
   it('find personal data', verifies(['PRS-6.3-02', 'PRS-6.2-07'], async () => {
     const { body } = await mp('/v1/policy:check', { body: { policy_check: { content: { type: 'text', text: 'Write to ann@example.com, card 4111 1111 1111 1111.' } } } });

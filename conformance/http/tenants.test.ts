@@ -52,6 +52,15 @@ describe('creating a tenant', () => {
   }));
 });
 
+describe('the tenant that every demo node has', () => {
+  it('is there, without run quotas of its own', verifies(['PRS-11.1-07', 'PRS-8.5-04'], async () => {
+    const { status, body } = await admin('/v1/admin/tenants/tnt_demo');
+    expect(status).toBe(200);
+    expect(body.tenant).toMatchObject({ tenant_id: 'tnt_demo', status: 'active' });
+    expect(body.tenant.quotas?.runs).toBeUndefined();
+  }));
+});
+
 describe('a tenant', () => {
   it('is listed, changed and deleted', verifies(['PRS-15.4-02', 'PRS-15.4-04', 'PRS-12.2-03'], async () => {
     const tenantId = freshId();

@@ -42,7 +42,10 @@ export const command: Command = {
     const result = plan.nothingThere ? await work() : await withNodeLock(settings.home, 'nuke', work);
     const report = finishReport({ ...(await emptyReport(settings, 'nuke', startedAt)), removed, remediation: remediation(hard) }, result);
     const files = writeReport(settings.reportsDir, report);
-    if (result.error !== null) throw result.error;
+    if (result.error !== null) {
+      if (context.output.json) context.output.result(report, '');
+      throw result.error;
+    }
     context.output.result(report, [...removed, `report: ${files.markdown}`, 'next: agentos up'].join('\n'));
     return EXIT.ok;
   },

@@ -28,7 +28,10 @@ export const command: Command = {
     ], context.output));
     const report = finishReport({ ...(await emptyReport(settings, 'restart', startedAt)), seeded: readSeeded(settings.home), remediation: ['agentos validate'] }, result);
     const files = writeReport(settings.reportsDir, report);
-    if (result.error !== null) throw result.error;
+    if (result.error !== null) {
+      if (context.output.json) context.output.result(report, '');
+      throw result.error;
+    }
     context.output.result(report, `restarted in ${formatMs(report.duration_ms)}\nreport: ${files.markdown}`);
     return EXIT.ok;
   },

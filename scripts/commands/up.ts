@@ -34,6 +34,7 @@ export const command: Command = {
     const files = writeReport(settings.reportsDir, report);
     for (const warning of state.warnings) context.output.note(`${context.output.style('yellow', 'warning:')} ${warning}`);
     if (result.error !== null) {
+      if (context.output.json) context.output.result(report, '');
       context.output.note(`report: ${files.markdown}`);
       throw result.error;
     }

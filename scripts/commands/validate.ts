@@ -31,8 +31,8 @@ export const command: Command = {
     const report = finishReport(base, result);
     const files = writeReport(settings.reportsDir, report);
     context.output.result(report, render(context, report, files.markdown));
-    if (result.error !== null && !context.output.json) context.output.failure(result.error);
-    return result.error === null ? EXIT.ok : result.error.exitCode;
+    if (result.error !== null) throw result.error;
+    return EXIT.ok;
   },
 };
 

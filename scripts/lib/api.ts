@@ -1,6 +1,6 @@
 /** Plain HTTP to the node's services, with answers and errors as the command line needs them. */
-import type { ErrorObject } from '../../generated/types/index.ts';
 import type { IncomingHttpHeaders } from 'node:http';
+import type { ErrorObject } from '../../generated/types/index.ts';
 import { CliError, EXIT } from './errors.ts';
 import { requestText } from './http.ts';
 import type { ServiceName } from './services/catalog.ts';

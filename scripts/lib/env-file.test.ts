@@ -42,7 +42,7 @@ describe('settings', () => {
   const env = (more: NodeJS.ProcessEnv = {}): NodeJS.ProcessEnv => ({ AGENTOS_HOME: folder, ...more });
   const write = (text: string): void => writeFileSync(path.join(folder, '.agentos.env'), text);
 
-  it('take the flag before the environment before the file before the default', verifies(['PRS-8.1-10', 'PRS-8.1-08', 'PRS-8.1-09'], () => {
+  it('take the flag before the environment before the file before the default', verifies('PRS-8.1-10', () => {
     expect(loadSettings({}, env()).mode).toBe('demo');
     write('AGENTOS_MODE=dev\nAGENTOS_PROFILE=gpu-node\nAGENTOS_MODEL_POLICY_PORT=51082\n');
     expect(loadSettings({}, env())).toMatchObject({ mode: 'dev', profile: 'gpu-node', ports: { 'model-policy': 51082, 'agent-orchestrator': 50081 } });

@@ -5,12 +5,10 @@
 import { existsSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { CliError, EXIT } from './errors.ts';
+import { SEED_PLATFORM_ADMIN, SEED_TENANT_ADMIN } from '../../services/agent-orchestrator/seed.ts';
 import { TENANT_SCOPES } from '../../services/platform/tenancy/scopes.ts';
 import type { ServiceName } from './services/catalog.ts';
 import type { Settings } from './settings.ts';
-
-export const PLATFORM_ADMIN = 'usr_platform_admin';
-export const TENANT_ADMIN = 'usr_tnt_demo_admin';
 
 /** `tenant` does a tenant's work, `platform` administers tenants. */
 export type Role = 'tenant' | 'platform';
@@ -28,7 +26,7 @@ export function signingKeyFile(home: string): string {
 export function demoHeaders(role: Role, tenantId: string): Readonly<Record<string, string>> {
   return {
     'x-tenant-id': tenantId,
-    'x-principal-id': role === 'tenant' ? TENANT_ADMIN : PLATFORM_ADMIN,
+    'x-principal-id': role === 'tenant' ? SEED_TENANT_ADMIN : SEED_PLATFORM_ADMIN,
     'x-scopes': scopesOf(role).join(' '),
   };
 }
@@ -40,7 +38,7 @@ export function demoHeaders(role: Role, tenantId: string): Readonly<Record<strin
 export async function operatorHeaders(settings: Settings, role: Role, tenantId: string, audience: ServiceName): Promise<Readonly<Record<string, string>>> {
   if (settings.mode === 'demo') return demoHeaders(role, tenantId);
   const { issueServiceToken, serviceTokenKey } = await import('../../services/platform/auth/service-token.ts');
-  const auth = { tenant_id: tenantId, principal: { principal_id: role === 'tenant' ? TENANT_ADMIN : PLATFORM_ADMIN, principal_type: 'user' as const }, scopes: [...scopesOf(role)], roles: [] };
+  const auth = { tenant_id: tenantId, principal: { principal_id: role === 'tenant' ? SEED_TENANT_ADMIN : SEED_PLATFORM_ADMIN, principal_type: 'user' as const }, scopes: [...scopesOf(role)], roles: [] };
   const token = await issueServiceToken(serviceTokenKey(signingKey(settings)), { issuer: 'agentos-cli', audience, auth });
   return { authorization: `Bearer ${token}` };
 }

@@ -44,7 +44,8 @@ export function createOutput(options: OutputOptions, stdout: NodeJS.WritableStre
   return {
     json,
     color,
-    live: !json && stderr.isTTY === true && process.env['CI'] === undefined,
+    // A terminal that claims to have no width (some recorders do) would get one letter a line.
+    live: !json && stderr.isTTY === true && process.env['CI'] === undefined && (process.stdout.columns ?? 80) >= 40,
     style,
     result: (document, text) => write(stdout, json ? JSON.stringify(document, null, 2) : text),
     line: (document, text) => write(stdout, json ? JSON.stringify(document) : text),

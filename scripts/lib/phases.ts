@@ -92,7 +92,9 @@ function jsonRenderer(output: Output): PhaseRenderer {
 
 /** listr2 draws the list; it is loaded only here because a plain `agentos status` must answer at once. */
 async function runLive(phases: readonly Phase[]): Promise<PhasesResult> {
-  const { Listr } = await import('listr2');
+  const { Listr, ListrLogger, ProcessOutput } = await import('listr2');
+  // Progress goes to stderr, so that the result can be piped; listr2 draws on what it takes for stdout.
+  const logger = new ListrLogger({ useIcons: true, processOutput: new ProcessOutput(process.stderr, process.stderr) });
   const done: ReportPhase[] = [];
   const failure: { error: CliError | null } = { error: null };
   const tasks = new Listr(
@@ -114,7 +116,7 @@ async function runLive(phases: readonly Phase[]): Promise<PhasesResult> {
         }
       },
     })),
-    { exitOnError: false, registerSignalListeners: false, fallbackRendererCondition: false, rendererOptions: { showErrorMessage: false, collapseErrors: false } },
+    { exitOnError: false, registerSignalListeners: false, fallbackRendererCondition: false, rendererOptions: { logger, showErrorMessage: false, collapseErrors: false } },
   );
   await tasks.run();
   for (const phase of phases.slice(done.length)) done.push({ name: phase.name, status: 'skipped', duration_ms: 0, detail: 'an earlier phase failed' });

@@ -29,6 +29,7 @@ export async function preflight(settings: Settings): Promise<PreflightResult> {
   const warnings = [...settings.config.warnings];
   if (!existsSync(path.join(repositoryRoot, 'dist', 'services'))) warnings.push('Nothing is built: the services run from source, which starts slower. Build with: npm run build');
   else if (buildIsStale()) warnings.push('The source is newer than the build that runs. Build with: npm run build');
+  if (settings.profile !== 'local') warnings.push(`Profile ${settings.profile} starts what local starts in this version: one node, the built-in or a configured model.`);
   return { detail: `Node.js ${process.version}, ports free, settings in ${settings.envFile}${envFileMade ? ' (made)' : ''}`, warnings };
 }
 

@@ -5,7 +5,7 @@
 import { existsSync, writeFileSync } from 'node:fs';
 import type { DirectoryPort } from '../../services/platform/tenancy/directory.ts';
 import { TENANT_SCOPES } from '../../services/platform/tenancy/scopes.ts';
-import { apiKeyFile, PLATFORM_ADMIN, TENANT_ADMIN, type Role } from './identity.ts';
+import { apiKeyFile, type Role } from './identity.ts';
 import { writeSeeded } from './seeded.ts';
 import type { Settings } from './settings.ts';
 
@@ -32,10 +32,10 @@ export async function seedNode(settings: Settings, databaseUrl: string, tell: (d
 
 /** Makes the keys that are not there. Only their hashes are stored; each secret goes to one file and nowhere else. */
 async function ensureKeys(settings: Settings, directory: DirectoryPort): Promise<number> {
-  const [{ createApiKey }, { SEED_AUTH, SEED_TENANT_ID }] = await Promise.all([import('../../services/platform/auth/api-key.ts'), import('../../services/agent-orchestrator/seed.ts')]);
+  const [{ createApiKey }, { SEED_AUTH, SEED_PLATFORM_ADMIN, SEED_TENANT_ADMIN, SEED_TENANT_ID }] = await Promise.all([import('../../services/platform/auth/api-key.ts'), import('../../services/agent-orchestrator/seed.ts')]);
   const grants: ReadonlyArray<readonly [Role, string, readonly string[], readonly string[]]> = [
-    ['tenant', TENANT_ADMIN, TENANT_SCOPES, ['tenant_admin']],
-    ['platform', PLATFORM_ADMIN, [...TENANT_SCOPES, 'tenants:admin'], ['platform_admin']],
+    ['tenant', SEED_TENANT_ADMIN, TENANT_SCOPES, ['tenant_admin']],
+    ['platform', SEED_PLATFORM_ADMIN, [...TENANT_SCOPES, 'tenants:admin'], ['platform_admin']],
   ];
   let made = 0;
   for (const [role, principalId, scopes, roles] of grants) {

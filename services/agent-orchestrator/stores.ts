@@ -53,6 +53,7 @@ export async function openPostgresStores(config: Config, log: Logger, metrics: M
   const size = metrics.groupCommitSize.labels('runs');
   const duration = metrics.groupCommitDuration.labels('runs');
   const runState = new PostgresRunState(database.pool, {
+    tail: wake.tail,
     onFlush: (flush) => {
       size.observe(flush.size);
       duration.observe(flush.durationMs / 1000);

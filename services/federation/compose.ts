@@ -26,6 +26,8 @@ export async function compose(config: Config, log: Logger): Promise<RunningServi
   if (values.AGENTOS_FED_REQUIRE_MTLS) {
     throw new ConfigError('AGENTOS_FED_REQUIRE_MTLS', 'AGENTOS_FED_REQUIRE_MTLS is on, and this release does not serve mutual TLS yet: it would listen unprotected, so it does not start. Turn it off and keep Federation on a private network.');
   }
+  // Read before anything is opened: settings that cannot be used must not cost a connection.
+  const verifiers = configuredVerifiers(values, 'federation');
   const url = values.DATABASE_URL;
   if (url === undefined) throw new ConfigError('DATABASE_URL', 'DATABASE_URL is not set. `agentos up` starts PostgreSQL and sets it; or name a server: postgres://user:password@host:5432/database.');
   await migrate({ url, schema: 'directory', migrations: directoryMigrations, log });
@@ -33,7 +35,7 @@ export async function compose(config: Config, log: Logger): Promise<RunningServi
   const directory = new PostgresDirectory(database.pool);
   const identity = createIdentity({
     mode: mode.mode, directory, defaultTenant: mode.defaultTenant, allowHeaderIdentity: mode.headerIdentity,
-    verifiers: configuredVerifiers(values, 'federation'),
+    verifiers,
   });
   const signingKey = values.AGENTOS_SIGNING_KEY;
   const server = createFederation({

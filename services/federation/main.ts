@@ -6,15 +6,16 @@ import { EXIT, runService } from '../platform/http/lifecycle.ts';
 import { createLogger } from '../platform/telemetry/logger.ts';
 import { compose } from './compose.ts';
 
-const { values: flags } = parseArgs({ options: { port: { type: 'string' }, host: { type: 'string' } }, strict: true });
-
 try {
+  const { values: flags } = parseArgs({ options: { port: { type: 'string' }, host: { type: 'string' } }, strict: true });
   const config = loadConfig({ flags: { AGENTOS_PORT: flags.port, AGENTOS_HOST: flags.host } });
   const log = createLogger({ service: 'federation', version: SERVICE_VERSION, level: config.values.AGENTOS_LOG_LEVEL });
   for (const warning of config.warnings) log.warn(warning);
   await runService(log, () => compose(config, log));
 } catch (error) {
-  if (!(error instanceof ConfigError)) throw error;
-  process.stderr.write(`${error.message}\n`);
-  process.exit(EXIT.configuration);
+  const { code, message } = error as Error & { code?: string };
+  const badFlag = code?.startsWith('ERR_PARSE_ARGS') === true;
+  if (!badFlag && !(error instanceof ConfigError)) throw error;
+  process.stderr.write(`${message}\n`);
+  process.exit(badFlag ? EXIT.usage : EXIT.configuration);
 }

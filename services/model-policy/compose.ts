@@ -19,6 +19,8 @@ import { createModelPolicy } from './service.ts';
 export async function compose(config: Config, log: Logger): Promise<RunningService & { readonly url: string }> {
   const { values } = config;
   const mode = resolveModeRules(config);
+  // Read before anything is opened: settings that cannot be used must not cost a connection.
+  const verifiers = configuredVerifiers(values, 'model-policy');
   const url = values.DATABASE_URL;
   if (url === undefined) throw new ConfigError('DATABASE_URL', 'DATABASE_URL is not set. `agentos up` starts PostgreSQL and sets it; or name a server: postgres://user:password@host:5432/database.');
   await migrate({ url, schema: 'directory', migrations: directoryMigrations, log });
@@ -28,7 +30,7 @@ export async function compose(config: Config, log: Logger): Promise<RunningServi
   const directory = new PostgresDirectory(database.pool);
   const identity = createIdentity({
     mode: mode.mode, directory, defaultTenant: mode.defaultTenant, allowHeaderIdentity: mode.headerIdentity,
-    verifiers: configuredVerifiers(values, 'model-policy'),
+    verifiers,
   });
   const server = createModelPolicy({
     backends, directory, identity, log,

@@ -107,6 +107,17 @@ function leases(under: Under): void {
     expect(gone.map((lease) => lease.token)).toContain(lost.lease.token);
   });
 
+  it('lets the old holder of a run prolong nothing', async () => {
+    const tenant = await under().newTenant();
+    const lost = await createAndClaim(under(), tenant, { leaseMs: 60 });
+    await pause(160);
+    const [taken] = await under().queue.claim(OTHER, claimOptions({ leaseMs: 150 }));
+    expect(await under().queue.heartbeat(WORKER, [lost.lease], 60_000)).toEqual([lost.lease]);
+    await pause(300);
+    const [again] = await under().queue.claim(WORKER, claimOptions());
+    expect(again?.run.runId, 'the second lease ran out when it should').toBe(taken!.run.runId);
+  });
+
   it('takes a run back and waits as long as asked', async () => {
     const tenant = await under().newTenant();
     const { lease, run } = await createAndClaim(under(), tenant);

@@ -6,18 +6,18 @@ import { AgentOsError } from '../../platform/errors.ts';
 import type { EventPage, EventPort, RunEvent } from '../ports/events.ts';
 import type { RunStatus } from '../ports/run-state.ts';
 import { traceparentAt } from '../runtime/ids.ts';
-import { readAsTenant } from './postgres-read.ts';
+import { readScoped, scoped } from './postgres-read.ts';
 import { isoTime } from './run-rows.ts';
 import type { PostgresWake } from './postgres-wake.ts';
 
-const READ_EVENTS = {
-  name: 'ao_read_events',
-  text: `SELECT r.status, r.last_seq, r.agent_id, r.traceparent, e.sequence, e.event_id, e.type,
+const READ_EVENTS = scoped(
+  'ao_read_events',
+  `SELECT r.status, r.last_seq, r.agent_id, r.traceparent, e.sequence, e.event_id, e.type,
       (extract(epoch FROM e.time) * 1000)::float8 AS time_ms, e.step_id, e.span_id, e.payload
     FROM orchestrator.runs r
     LEFT JOIN orchestrator.run_events e ON e.tenant_id = r.tenant_id AND e.run_id = r.run_id AND e.sequence > $3
-    WHERE r.tenant_id = $1 AND r.run_id = $2 ORDER BY e.sequence LIMIT $4`,
-};
+    WHERE r.tenant_id = s.tenant_id AND r.run_id = $2 ORDER BY e.sequence LIMIT $4`,
+);
 
 interface EventRow extends pg.QueryResultRow {
   readonly status: RunStatus;
@@ -50,8 +50,9 @@ export class PostgresEvents implements EventPort {
   }
 
   async read(auth: AuthContext, runId: string, query: { readonly after: number; readonly limit: number }): Promise<EventPage> {
-    const values = [auth.tenant_id, runId, Math.min(query.after, MAX_SEQUENCE), query.limit];
-    const rows = await readAsTenant<EventRow>(this.#pool, auth.tenant_id, READ_EVENTS, values);
+    const recent = this.#wake.tail.read(auth.tenant_id, runId, query);
+    if (recent !== null) return recent;
+    const rows = await readScoped<EventRow>(this.#pool, READ_EVENTS, [auth.tenant_id, runId, Math.min(query.after, MAX_SEQUENCE), query.limit]);
     const first = rows[0];
     if (first === undefined) throw new AgentOsError('not_found', { message: `There is no run ${runId}.`, details: { run_id: runId } });
     const events = first.sequence === null ? [] : rows.map((row) => eventOf(auth.tenant_id, runId, row));

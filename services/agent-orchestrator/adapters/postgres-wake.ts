@@ -9,6 +9,7 @@ import type pg from 'pg';
 import { newId } from '../../platform/ids.ts';
 import { listen, type Listener } from '../../platform/db/listener.ts';
 import type { Logger } from 'pino';
+import { EventTail } from './event-tail.ts';
 import { WakeHub, runKey } from './wake-hub.ts';
 
 export const WAKE_CHANNEL = 'agentos_orchestrator';
@@ -35,6 +36,8 @@ interface WakeMessage {
 }
 
 export class PostgresWake {
+  /** What this process wrote last; see there. */
+  readonly tail = new EventTail();
   readonly #hub = new WakeHub();
   readonly #from = newId('wrk');
   readonly #pool: pg.Pool;

@@ -12,7 +12,7 @@ import { withScheduler, withTenant } from '../../platform/db/transaction.ts';
 import type { ClaimOptions, ClaimedRun, QueueDepth, QueuePort, WorkerIdentity } from '../ports/queue.ts';
 import type { EventDraft, RunLease } from '../ports/run-state.ts';
 import type { PostgresWake } from './postgres-wake.ts';
-import { RUN_COLUMNS, recordOf, storableJson, type RunRow, type StoredWork } from './run-rows.ts';
+import { RUN_COLUMNS, isoTime, recordOf, storableJson, type RunRow, type StoredWork } from './run-rows.ts';
 
 /** $1 limit, $2 worker, $3 lease in milliseconds, $4 attempts at most. */
 const CLAIM_RUNS = {
@@ -114,8 +114,15 @@ export class PostgresQueue implements QueuePort {
       return { rows, noted };
     });
     await noted;
+    for (const row of rows) this.#tellTail(row, options);
     for (const row of rows) if (row.lease_token === null) this.#wake.announceRun(row.tenant_id, row.run_id, row.last_seq);
     return rows.flatMap((row) => (row.lease_token === null ? [] : [claimedOf(row, row.lease_token)]));
+  }
+
+  #tellTail(row: ClaimRow, options: ClaimOptions): void {
+    const draft = draftOf(row, options);
+    if (draft === null) return;
+    this.#wake.tail.append(row.tenant_id, row.run_id, { drafts: [draft], lastSequence: row.last_seq, time: isoTime(row.now_ms), status: row.status, bytes: 400 });
   }
 
   waitForWork(maxWaitMs: number, signal: AbortSignal): Promise<void> {
@@ -142,11 +149,15 @@ export class PostgresQueue implements QueuePort {
 }
 
 /** The first claim of a run is told once; a run that was given up is told its end. */
-function noteOf(row: ClaimRow, options: ClaimOptions): Record<string, unknown>[] {
+function draftOf(row: ClaimRow, options: ClaimOptions): EventDraft | null {
   const run = { tenantId: row.tenant_id, runId: row.run_id };
-  const poisoned = row.lease_token === null;
-  if (!poisoned && row.attempts > 1) return [];
-  const draft: EventDraft = poisoned ? options.poisoned({ ...run, attempts: row.attempts }) : options.started(run);
+  if (row.lease_token === null) return options.poisoned({ ...run, attempts: row.attempts });
+  return row.attempts > 1 ? null : options.started(run);
+}
+
+function noteOf(row: ClaimRow, options: ClaimOptions): Record<string, unknown>[] {
+  const draft = draftOf(row, options);
+  if (draft === null) return [];
   return [
     {
       tenant_id: row.tenant_id,
@@ -157,7 +168,7 @@ function noteOf(row: ClaimRow, options: ClaimOptions): Record<string, unknown>[]
       span_id: draft.spanId,
       payload: draft.payload,
       now_ms: row.now_ms,
-      poisoned,
+      poisoned: row.lease_token === null,
     },
   ];
 }

@@ -107,8 +107,10 @@ export const PRIORITY_LEVEL: Readonly<Record<RunPriority, 0 | 1 | 2>> = { low: 0
  * JSON that Postgres takes: NUL and lone surrogates, which a tool or a model may produce, have no place in a text of
  * the database and are replaced by U+FFFD. JSON.stringify writes both as escapes, so looking for those is enough.
  */
-export function storableJson(value: unknown): string {
-  const json = JSON.stringify(value);
+export const storableJson = (value: unknown): string => storableText(JSON.stringify(value));
+
+/** The same, for JSON that has been made already. */
+export function storableText(json: string): string {
   if (!json.includes('\\u0000') && !/\\ud[89a-f]/.test(json)) return json;
   return json.replace(/\\\\|\\u0000|\\ud[89a-f][0-9a-f]{2}/g, (match) => (match === '\\\\' ? match : '\\ufffd'));
 }

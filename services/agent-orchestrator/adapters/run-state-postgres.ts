@@ -9,11 +9,12 @@ import type { PortCapabilities } from '../../platform/port.ts';
 import { AgentOsError } from '../../platform/errors.ts';
 import { GroupCommit, type GroupCommitOptions } from '../../platform/db/group-commit.ts';
 import type { AdvanceResult, CreateRunResult, EventDraft, ListRunsQuery, NewRun, RunLease, RunRecord, RunStatePort, RunTransition } from '../ports/run-state.ts';
-import { readAsTenant } from './postgres-read.ts';
+import type { EventTail } from './event-tail.ts';
+import { readAsTenant, readScoped, scoped } from './postgres-read.ts';
 import { RUN_COLUMNS, recordOf, type RunRow } from './run-rows.ts';
 import { flushWrites, writeKey, type RunVerdict, type RunWrite } from './run-writes-postgres.ts';
 
-const GET_RUN = { name: 'ao_get_run', text: `SELECT ${RUN_COLUMNS} FROM orchestrator.runs r WHERE r.tenant_id = $1 AND r.run_id = $2` };
+const GET_RUN = scoped('ao_get_run', `SELECT ${RUN_COLUMNS} FROM orchestrator.runs r WHERE r.tenant_id = s.tenant_id AND r.run_id = $2`);
 
 /** One text a combination of filters, so that each has a plan of its own. */
 function listStatement(query: ListRunsQuery): { name: string; text: string } {
@@ -29,19 +30,26 @@ function listStatement(query: ListRunsQuery): { name: string; text: string } {
   };
 }
 
+/** Beyond these the executor, which knows whether it still holds the lease, decides how long to go on. */
+const ADVANCE_ATTEMPTS = 3;
+
 export interface PostgresRunStateOptions {
   /** Flushes under way at once. */
   readonly lanes?: number;
   readonly maxBatch?: number;
+  /** Told what was committed, for readers in this process. */
+  readonly tail?: EventTail;
   readonly onFlush?: GroupCommitOptions<RunWrite, RunVerdict>['onFlush'];
 }
 
 export class PostgresRunState implements RunStatePort {
   readonly #pool: pg.Pool;
   readonly #writer: GroupCommit<RunWrite, RunVerdict>;
+  readonly #tail: EventTail | undefined;
 
   constructor(pool: pg.Pool, options: PostgresRunStateOptions = {}) {
     this.#pool = pool;
+    this.#tail = options.tail;
     this.#writer = new GroupCommit<RunWrite, RunVerdict>({
       flush: (writes) => flushWrites(pool, writes),
       key: writeKey,
@@ -58,7 +66,9 @@ export class PostgresRunState implements RunStatePort {
 
   async createRun(auth: AuthContext, run: NewRun): Promise<CreateRunResult> {
     try {
-      return (await this.#writer.submit({ kind: 'create', auth, run })) as CreateRunResult;
+      const result = (await this.#writer.submit({ kind: 'create', auth, run })) as CreateRunResult;
+      if (result.outcome === 'created') this.#tail?.begin(auth, run, result.run.createdAt);
+      return result;
     } catch (error) {
       // A commit whose answer was lost may stand. The run id is ours alone, so finding it settles the question.
       const found = isUnavailable(error) ? await this.#findAfterLoss(auth, run.runId) : null;
@@ -82,7 +92,9 @@ export class PostgresRunState implements RunStatePort {
   async cancelRun(auth: AuthContext, runId: string, canceled: EventDraft): Promise<RunRecord> {
     const write: RunWrite = { kind: 'cancel', tenantId: auth.tenant_id, runId, canceled };
     try {
-      return (await this.#writer.submit(write)) as RunRecord;
+      const run = (await this.#writer.submit(write)) as RunRecord;
+      this.#tail?.append(auth.tenant_id, runId, { drafts: [canceled], lastSequence: run.lastSequence, time: run.completedAt!, status: 'canceled', bytes: 200 });
+      return run;
     } catch (error) {
       const found = isUnavailable(error) ? await this.#findAfterLoss(auth, runId) : null;
       if (found === null || found.status !== 'canceled') throw error;
@@ -92,13 +104,19 @@ export class PostgresRunState implements RunStatePort {
 
   async advance(auth: AuthContext, lease: RunLease, transition: RunTransition): Promise<AdvanceResult> {
     if (auth.tenant_id !== lease.tenantId) throw new AgentOsError('not_found', { message: `There is no run ${lease.runId}.`, details: { run_id: lease.runId } });
-    const write: RunWrite = { kind: 'advance', lease, transition };
+    const write: RunWrite = {
+      kind: 'advance',
+      lease,
+      transition,
+      applied: (time, lastSequence, bytes) =>
+        this.#tail?.append(lease.tenantId, lease.runId, { drafts: transition.events, lastSequence, time, status: transition.end?.status ?? 'running', bytes }),
+    };
     for (let attempt = 1; ; attempt += 1) {
       try {
         return (await this.#writer.submit(write)) as AdvanceResult;
       } catch (error) {
         // Writing again is reading back: the step comparison refuses what was applied, and the log says so.
-        if (!isUnavailable(error) || attempt >= 3) throw error;
+        if (!isUnavailable(error) || attempt >= ADVANCE_ATTEMPTS) throw error;
         await sleep(25 * attempt);
       }
     }
@@ -110,7 +128,7 @@ export class PostgresRunState implements RunStatePort {
   }
 
   async #find(auth: AuthContext, runId: string): Promise<RunRecord | null> {
-    const [row] = await readAsTenant<RunRow>(this.#pool, auth.tenant_id, GET_RUN, [auth.tenant_id, runId]);
+    const [row] = await readScoped<RunRow>(this.#pool, GET_RUN, [auth.tenant_id, runId]);
     return row === undefined ? null : recordOf(row);
   }
 

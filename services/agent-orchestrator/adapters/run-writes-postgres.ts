@@ -14,11 +14,12 @@ import { withTenant } from '../../platform/db/transaction.ts';
 import type { AdvanceResult, CreateRunResult, EventDraft, NewRun, RunLease, RunRecord, RunTransition } from '../ports/run-state.ts';
 import { admit, type TenantRunsState } from '../tenancy/admission.ts';
 import { QueuePlaces, type WaitingRanks } from '../tenancy/fairness.ts';
-import { PRIORITY_LEVEL, isoTime, newRecord, recordOf, storableJson, type RunRow, type StoredWork } from './run-rows.ts';
+import { PRIORITY_LEVEL, isoTime, newRecord, recordOf, storableJson, storableText, type RunRow, type StoredWork } from './run-rows.ts';
 import { ADD_TENANTS, ADVANCE_RUNS, CANCEL_RUNS, CREATE_RUNS, LOCK_TENANTS, READ_BACK, READ_KEYS, READ_QUEUE } from './run-writes-sql.ts';
 
 export type CreateWrite = { readonly kind: 'create'; readonly auth: AuthContext; readonly run: NewRun };
-export type AdvanceWrite = { readonly kind: 'advance'; readonly lease: RunLease; readonly transition: RunTransition };
+export type AdvanceWrite = { readonly kind: 'advance'; readonly lease: RunLease; readonly transition: RunTransition; /** Told once it is committed. */ readonly applied?: Applied };
+export type Applied = (time: string, lastSequence: number, bytes: number) => void;
 export type CancelWrite = { readonly kind: 'cancel'; readonly tenantId: string; readonly runId: string; readonly canceled: EventDraft };
 export type RunWrite = CreateWrite | AdvanceWrite | CancelWrite;
 export type RunVerdict = CreateRunResult | AdvanceResult | RunRecord;
@@ -63,12 +64,15 @@ class Flush {
   readonly #creates: Slot<CreateWrite>[] = [];
   readonly #advances: Slot<AdvanceWrite>[] = [];
   readonly #cancels: Slot<CancelWrite>[] = [];
+  readonly #writes: readonly RunWrite[];
+  readonly #applied: { readonly row: AppliedRow; readonly bytes: number }[] = [];
   readonly #pending: Promise<unknown>[] = [];
   /** The first statement that failed; COMMIT then only reports that it rolled back. */
   statementError: unknown = null;
 
   constructor(pool: pg.Pool, writes: readonly RunWrite[]) {
     this.#pool = pool;
+    this.#writes = writes;
     this.#verdicts = new Array<RunVerdict | Error>(writes.length);
     this.#tenants = [...new Set(writes.map(tenantOf))].sort();
     for (const [ord, write] of writes.entries()) {
@@ -80,7 +84,12 @@ class Flush {
 
   async run(): Promise<ReadonlyArray<RunVerdict | Error>> {
     await withTenant(this.#pool, this.#tenants, (client) => this.#body(client), { attempts: 1 });
+    // Committed, so every statement succeeded; nothing below may fail the flush as a whole.
     await Promise.all(this.#pending);
+    for (const { row, bytes } of this.#applied) {
+      const { transition, applied } = this.#writes[row.ord] as AdvanceWrite;
+      applied?.(isoTime(row.now_ms), row.last_seq, bytes * transition.events.length);
+    }
     await this.#readBack();
     return this.#verdicts;
   }
@@ -190,10 +199,17 @@ class Flush {
         events.push({ ord, idx: index + 1, event_id: event.eventId, type: event.type, step_id: event.stepId, span_id: event.spanId, payload: event.payload });
       }
     }
-    const applied = this.#send<{ ord: number; last_seq: number }>(client, ADVANCE_RUNS, [storableJson(runs), storableJson(events)]);
+    const raw = JSON.stringify(events);
+    const json = storableText(raw);
+    // Text that had to be changed is read back as it was stored.
+    const unchanged = json === raw;
+    const applied = this.#send<AppliedRow>(client, ADVANCE_RUNS, [storableJson(runs), json]);
     this.#later(
       applied.then((rows) => {
-        for (const row of rows) this.#verdicts[row.ord] = { outcome: 'applied', lastSequence: row.last_seq };
+        for (const row of rows) {
+          this.#verdicts[row.ord] = { outcome: 'applied', lastSequence: row.last_seq };
+          this.#applied.push({ row, bytes: unchanged ? json.length / events.length : Number.POSITIVE_INFINITY });
+        }
       }),
     );
   }
@@ -227,7 +243,14 @@ class Flush {
       run_id: write.kind === 'advance' ? write.lease.runId : write.runId,
       event_id: write.kind === 'advance' ? write.transition.events.at(-1)?.eventId : write.canceled.eventId,
     }));
-    const rows = await withTenant(this.#pool, this.#tenants, (client) => this.#send<BackRow>(client, READ_BACK, [JSON.stringify(questions)]));
+    let rows: BackRow[];
+    try {
+      rows = await withTenant(this.#pool, this.#tenants, (client) => this.#send<BackRow>(client, READ_BACK, [JSON.stringify(questions)]));
+    } catch (error) {
+      // The flush itself stands: only the writes whose outcome is still unknown are told that it is.
+      for (const { ord } of open) this.#verdicts[ord] = error as Error;
+      return;
+    }
     const found = new Map(rows.map((row) => [row.ord, row]));
     for (const { ord, write } of open) {
       const row = found.get(ord);
@@ -277,6 +300,11 @@ interface LockRow extends pg.QueryResultRow {
   readonly tenant_id: string;
   readonly active: number;
   readonly arrival_ms: number;
+}
+interface AppliedRow extends pg.QueryResultRow {
+  readonly ord: number;
+  readonly last_seq: number;
+  readonly now_ms: number;
 }
 interface QueueRow extends pg.QueryResultRow {
   readonly tenant_id: string;

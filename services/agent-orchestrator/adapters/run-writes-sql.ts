@@ -96,7 +96,7 @@ export const ADVANCE_RUNS = {
       FROM t, clock
       WHERE r.tenant_id = t.tenant_id AND r.run_id = t.run_id
         AND r.lease_token = t.token AND r.status = 'running' AND r.step = t.step
-      RETURNING t.ord, r.tenant_id, r.run_id, r.last_seq, r.last_seq - t.events AS base, t.status AS ended
+      RETURNING t.ord, r.tenant_id, r.run_id, r.last_seq, r.last_seq - t.events AS base, t.status AS ended, clock.now
     ), e AS (
       INSERT INTO orchestrator.run_events (tenant_id, run_id, sequence, event_id, type, time, step_id, span_id, payload)
       SELECT u.tenant_id, u.run_id, u.base + e.idx, e.event_id, e.type, clock.now, e.step_id, e.span_id, e.payload
@@ -107,7 +107,7 @@ export const ADVANCE_RUNS = {
       FROM (SELECT tenant_id, count(*)::int AS ended FROM u WHERE u.ended IS NOT NULL GROUP BY tenant_id) d
       WHERE q.tenant_id = d.tenant_id
     )
-    SELECT ord, last_seq FROM u`,
+    SELECT ord, last_seq, (extract(epoch FROM now) * 1000)::float8 AS now_ms FROM u`,
 };
 
 /** What became of transitions that the fence refused: applied before, or no longer ours. */

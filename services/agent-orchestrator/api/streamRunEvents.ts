@@ -6,6 +6,6 @@ import { openEventStream } from '../events/stream.ts';
 export const streamRunEvents = (events: EventPort): AgentOrchestratorHandlers['streamRunEvents'] =>
   async ({ path, query, auth, context }) => {
     const lastEventId = context.headers['last-event-id'];
-    const after = query?.after_sequence ?? query?.from_sequence ?? (typeof lastEventId === 'string' ? Number(lastEventId) : 0);
+    const after = query?.after_sequence ?? query?.from_sequence ?? (lastEventId === undefined ? 0 : Number(lastEventId));
     return { status: 200, stream: await openEventStream(events, auth, path.run_id, { after, signal: context.signal }) };
   };

@@ -155,10 +155,11 @@ class Execution {
 
     const calls = new AbortController();
     const signal = AbortSignal.any([this.#signal, calls.signal]);
+    const committed = this.#commit(null);
     const call = callModel(model, clock, { work, progress: before, step: action.step, request, signal });
     call.catch(() => undefined);
     try {
-      await this.#commit(null);
+      await committed;
     } catch (error) {
       calls.abort();
       throw error;

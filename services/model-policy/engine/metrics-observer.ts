@@ -14,13 +14,20 @@ export function createMetricsObserver(registry: Registry, log: Logger): EngineOb
   const attempts = new Counter({ name: 'agentos_route_distribution', help: 'Attempts at backends; outcome is ok or the error code.', labelNames: ['backend', 'model', 'outcome'] as const, registers });
   const blocks = new Counter({ name: 'agentos_policy_block_count', help: 'Calls and checks that policy refused, by reason.', labelNames: ['reason'] as const, registers });
   const redactions = new Counter({ name: 'agentos_redaction_count', help: 'Pieces of text that policy took out, by kind.', labelNames: ['kind'] as const, registers });
+  // Looking a labelled child up costs a sort and a join each time; the handful that exist are kept.
+  const attemptOf = remembered((backend, model, outcome) => attempts.labels({ backend, model, outcome }));
+  const callOf = remembered((operation, backend, model, outcome) => ({
+    count: requests.labels({ operation, backend, model, outcome }), latency: latency.labels({ operation, backend }),
+    input: tokens.labels({ backend, model, direction: 'input' }), output: tokens.labels({ backend, model, direction: 'output' }),
+  }));
   return {
-    attempted: ({ backend, model, error }) => attempts.inc({ backend, model, outcome: error ?? 'ok' }),
+    attempted: ({ backend, model, error }) => attemptOf(backend, model, error ?? 'ok').inc(),
     finished({ operation, backend, model, outcome, inputTokens, outputTokens, costUsd, latencyMs }) {
-      requests.inc({ operation, backend, model, outcome });
-      latency.observe({ operation, backend }, latencyMs);
-      if (inputTokens > 0) tokens.inc({ backend, model, direction: 'input' }, inputTokens);
-      if (outputTokens > 0) tokens.inc({ backend, model, direction: 'output' }, outputTokens);
+      const call = callOf(operation, backend, model, outcome);
+      call.count.inc();
+      call.latency.observe(latencyMs);
+      if (inputTokens > 0) call.input.inc(inputTokens);
+      if (outputTokens > 0) call.output.inc(outputTokens);
       if (costUsd !== null && costUsd > 0) cost.inc({ backend, model }, costUsd);
     },
     judged(verdict) {
@@ -29,5 +36,16 @@ export function createMetricsObserver(registry: Registry, log: Logger): EngineOb
       for (const { type, count } of verdict.redactions) redactions.inc({ kind: type }, count);
     },
     guardFailed: (error) => log.error({ err: error }, 'The content guard failed; the call is blocked.'),
+  };
+}
+
+/** Labels come from configuration and from the list of error codes, so there are few of them. */
+function remembered<Child>(make: (a: string, b: string, c: string, d: string) => Child): (a: string, b: string, c: string, d?: string) => Child {
+  const children = new Map<string, Child>();
+  return (a, b, c, d = '') => {
+    const key = `${a} ${b} ${c} ${d}`;
+    let child = children.get(key);
+    if (child === undefined) children.set(key, (child = make(a, b, c, d)));
+    return child;
   };
 }

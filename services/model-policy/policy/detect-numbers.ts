@@ -2,7 +2,7 @@
 import isIBAN from 'validator/lib/isIBAN.js';
 import isIP from 'validator/lib/isIP.js';
 import isLuhnNumber from 'validator/lib/isLuhnNumber.js';
-import { parsePhoneNumberFromString } from 'libphonenumber-js/min';
+import { parsePhoneNumberFromString, type CountryCode } from 'libphonenumber-js/min';
 import type { Finding } from './detect.ts';
 
 const CARD_LENGTHS = { min: 13, max: 19 } as const;
@@ -16,25 +16,36 @@ interface DigitGroup {
   readonly end: number;
 }
 
+/** The shortest group that a card written in groups begins with. */
+const FIRST_GROUP_DIGITS = 4;
+const MAX_GROUPS = 5;
+
 export function findCards(text: string, out: Finding[]): void {
   const groups: DigitGroup[] = [];
   for (const match of text.matchAll(/\d+/g)) groups.push({ start: match.index, end: match.index + match[0].length });
   for (let first = 0; first < groups.length; first += 1) {
+    const start = groups[first]!;
+    if (start.end - start.start < FIRST_GROUP_DIGITS) continue;
     let digits = '';
     let shape = '';
-    for (let last = first; last < groups.length && last < first + 5; last += 1) {
-      if (last > first && !/^[ -]$/.test(text.slice(groups[last - 1]!.end, groups[last]!.start))) break;
+    for (let last = first; last < groups.length && last < first + MAX_GROUPS; last += 1) {
       const group = groups[last]!;
+      if (last > first && group.end - group.start > 8) break;
+      if (last > first && !isGroupGap(text, groups[last - 1]!.end, group.start)) break;
       digits += text.slice(group.start, group.end);
       shape += `${last === first ? '' : ','}${group.end - group.start}`;
       if (digits.length > CARD_LENGTHS.max) break;
       if (last > first && !CARD_GROUPS.has(shape)) continue;
-      if (!isCard(digits) || !standsFree(text, groups[first]!.start, group.end)) continue;
-      out.push({ kind: 'card', start: groups[first]!.start, end: group.end });
+      if (!isCard(digits) || !standsFree(text, start.start, group.end)) continue;
+      out.push({ kind: 'card', start: start.start, end: group.end });
       first = last;
       break;
     }
   }
+}
+
+function isGroupGap(text: string, end: number, next: number): boolean {
+  return next - end === 1 && (text[end] === ' ' || text[end] === '-');
 }
 
 function isCard(digits: string): boolean {
@@ -113,18 +124,27 @@ const PHONE_US = /(?<![\p{L}\p{N}.+-])(?:1[ .-])?(?:\(\d{3}\) ?|\d{3}[ .-])\d{3}
 const PHONE_NAMED = /\b(?:tel(?:ephone)?|phone|mobile|cell|fax|call(?: me| us)?|whatsapp|text me|ring)\b(?: (?:number|no\.?))?(?: (?:is|at|on))?[:. ]{0,3}(\(?\d(?:[ .()/-]{0,2}\d){6,13})(?!\d)/gi;
 const NAMED_COUNTRIES = ['US', 'GB', 'DE', 'FR', 'IN', 'AU', 'ES', 'IT'] as const;
 
+/**
+ * Confirming a number by the numbering plans takes some 15 µs. Past this many in one text, what looks like a number
+ * counts as one, so that a text full of them costs no more than a moment and hides none.
+ */
+const MAX_CONFIRMED = 2_000;
+
 export function findPhones(text: string, out: Finding[]): void {
+  let left = MAX_CONFIRMED;
+  const isPhone = (number: string, countries: readonly (CountryCode | undefined)[]): boolean => {
+    left -= 1;
+    return left < 0 || countries.some((country) => parsePhoneNumberFromString(number, country)?.isValid() === true);
+  };
   for (const match of text.matchAll(PHONE_INTERNATIONAL)) {
-    if (parsePhoneNumberFromString(match[0])?.isValid() === true) push(out, match.index, match[0]);
+    if (isPhone(match[0], [undefined])) push(out, match.index, match[0]);
   }
   for (const match of text.matchAll(PHONE_US)) {
-    if (parsePhoneNumberFromString(match[0], 'US')?.isValid() === true) push(out, match.index, match[0]);
+    if (isPhone(match[0], ['US'])) push(out, match.index, match[0]);
   }
   for (const match of text.matchAll(PHONE_NAMED)) {
     const number = match[1]!;
-    if (NAMED_COUNTRIES.some((country) => parsePhoneNumberFromString(number, country)?.isValid() === true)) {
-      push(out, match.index + match[0].length - number.length, number);
-    }
+    if (isPhone(number, NAMED_COUNTRIES)) push(out, match.index + match[0].length - number.length, number);
   }
 }
 

@@ -87,43 +87,9 @@ export interface ServiceServer {
 
 export function createServer(options: ServerOptions): ServiceServer {
   const limits: ServerLimits = { ...DEFAULT_LIMITS, ...options.limits };
-  const contractCheck = options.contractCheck ?? false;
   requireHandlers(options);
-  const pipeline = createPipeline({
-    handlers: options.handlers,
-    identity: options.identity,
-    directory: options.directory,
-    rateLimiter: options.rateLimiter ?? null,
-    streams: createStreamAdmission({ total: limits.maxStreams, perTenant: limits.maxStreamsPerTenant }),
-    metrics: options.metrics,
-    log: options.log,
-    checkAnswers: options.checkAnswers ?? contractCheck,
-    maxBodyBytes: limits.maxBodyBytes,
-  });
-  const router = createRouter(options.operations);
-  const app = createExpressApp({ operations: options.operations, pipeline, log: options.log, openapiPath: contractCheck ? requirePath(options) : null });
-  const listening = new Set<Exchange>();
-  let stopping = false;
-
-  const onRequest = (request: IncomingMessage, response: ServerResponse): void => {
-    const exchange = new Exchange(request, response, options.log, (listener) => {
-      listening.add(listener);
-      response.once('close', () => listening.delete(listener));
-    });
-    if (stopping) response.setHeader('connection', 'close');
-    let match: RouteMatch;
-    try {
-      refuseAtTheEdge(request);
-      match = router.match(request.method ?? 'GET', request.url ?? '/');
-    } catch (error) {
-      const { status } = writeError(exchange, error);
-      options.metrics.observeHttp({ operation: 'unmatched', method: request.method ?? '', status, durationSeconds: (performance.now() - exchange.startedAt) / 1000 });
-      return;
-    }
-    if (match.row.hot && !contractCheck) void pipeline.serve(match, exchange, null);
-    else app(match, exchange);
-  };
-
+  const state: ServerState = { stopping: false, listeners: new Set() };
+  const onRequest = requestListener(options, limits, state);
   const server = createHttpServer({ maxHeaderSize: limits.maxHeaderBytes, requireHostHeader: false, connectionsCheckingInterval: Math.min(1_000, limits.headersTimeoutMs) }, onRequest);
   server.headersTimeout = limits.headersTimeoutMs;
   server.requestTimeout = limits.requestTimeoutMs;
@@ -133,26 +99,10 @@ export function createServer(options: ServerOptions): ServiceServer {
   server.on('checkExpectation', onRequest);
 
   let closing: Promise<void> | null = null;
-  const stop = async (): Promise<void> => {
+  const close = async (): Promise<void> => {
     options.health.beginStopping();
-    if (!server.listening) return;
-    if (limits.stopGraceMs > 0) await sleep(limits.stopGraceMs);
-    stopping = true;
-    const closed = new Promise<void>((resolve) => server.close(() => resolve()));
-    for (const exchange of listening) if (exchange.response.headersSent) exchange.abort('the server stops');
-    server.closeIdleConnections();
-    // A connection that falls idle after this moment is closed by its answer's `connection: close`; this catches the
-    // ones whose answer had been begun before.
-    const sweep = setInterval(() => server.closeIdleConnections(), 50);
-    const deadline = setTimeout(() => {
-      for (const exchange of listening) exchange.abort('the server stops');
-      server.closeAllConnections();
-    }, limits.drainMs);
-    await closed;
-    clearInterval(sweep);
-    clearTimeout(deadline);
+    if (server.listening) await stop(server, limits, state);
   };
-
   return {
     server,
     get address() {
@@ -169,8 +119,69 @@ export function createServer(options: ServerOptions): ServiceServer {
           resolve(urlOf(server));
         });
       }),
-    close: () => (closing ??= stop()),
+    close: () => (closing ??= close()),
   };
+}
+
+interface ServerState {
+  stopping: boolean;
+  /** Exchanges in which somebody wants to hear that the server stops. */
+  readonly listeners: Set<Exchange>;
+}
+
+function requestListener(options: ServerOptions, limits: ServerLimits, state: ServerState): (request: IncomingMessage, response: ServerResponse) => void {
+  const contractCheck = options.contractCheck ?? false;
+  const pipeline = createPipeline({
+    handlers: options.handlers,
+    identity: options.identity,
+    directory: options.directory,
+    rateLimiter: options.rateLimiter ?? null,
+    streams: createStreamAdmission({ total: limits.maxStreams, perTenant: limits.maxStreamsPerTenant }),
+    metrics: options.metrics,
+    log: options.log,
+    checkAnswers: options.checkAnswers ?? contractCheck,
+    maxBodyBytes: limits.maxBodyBytes,
+  });
+  const router = createRouter(options.operations);
+  const app = createExpressApp({ operations: options.operations, pipeline, log: options.log, openapiPath: contractCheck ? requirePath(options) : null });
+
+  return (request, response) => {
+    const exchange = new Exchange(request, response, options.log, (listener) => {
+      state.listeners.add(listener);
+      response.once('close', () => state.listeners.delete(listener));
+    });
+    if (state.stopping) response.setHeader('connection', 'close');
+    let match: RouteMatch;
+    try {
+      refuseAtTheEdge(request);
+      match = router.match(request.method ?? 'GET', request.url ?? '/');
+    } catch (error) {
+      const { status } = writeError(exchange, error);
+      options.metrics.observeHttp({ operation: 'unmatched', method: request.method ?? '', status, durationSeconds: (performance.now() - exchange.startedAt) / 1000 });
+      return;
+    }
+    if (match.row.hot && !contractCheck) void pipeline.serve(match, exchange, null);
+    else app(match, exchange);
+  };
+}
+
+/** Grace, no more connections, streams ended, requests under way finished or, after their time, cut off. */
+async function stop(server: Server, limits: ServerLimits, state: ServerState): Promise<void> {
+  if (limits.stopGraceMs > 0) await sleep(limits.stopGraceMs);
+  state.stopping = true;
+  const closed = new Promise<void>((resolve) => server.close(() => resolve()));
+  for (const exchange of state.listeners) if (exchange.response.headersSent) exchange.abort('the server stops');
+  // A connection that falls idle after this moment is closed by its answer's `connection: close`; sweeping catches
+  // those whose answer had been begun before.
+  server.closeIdleConnections();
+  const sweep = setInterval(() => server.closeIdleConnections(), 50);
+  const deadline = setTimeout(() => {
+    for (const exchange of state.listeners) exchange.abort('the server stops');
+    server.closeAllConnections();
+  }, limits.drainMs);
+  await closed;
+  clearInterval(sweep);
+  clearTimeout(deadline);
 }
 
 function urlOf(server: Server): string {

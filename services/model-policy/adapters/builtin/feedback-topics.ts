@@ -13,12 +13,12 @@ export interface FeedbackTopic {
 }
 
 export const FEEDBACK_TOPICS: readonly FeedbackTopic[] = [
-  { name: 'battery', stems: ['battery', 'charg', 'charge', 'charger', 'recharge', 'recharg', 'standby'], phrases: ['power bank'], remedy: 'Fix battery life and charging' },
+  { name: 'battery', stems: ['battery', 'charge', 'charging', 'charger', 'recharge', 'recharging', 'standby'], phrases: ['power bank'], remedy: 'Fix battery life and charging' },
   { name: 'shipping', stems: ['ship', 'shipp', 'shipment', 'delivery', 'deliver', 'courier', 'arrive', 'arriv', 'parcel', 'dispatch'], remedy: 'Fix shipping times and delivery handling' },
   { name: 'packaging', stems: ['packag', 'package', 'packaging', 'box', 'carton', 'unbox'], remedy: 'Improve the packaging' },
   { name: 'price', stems: ['price', 'pric', 'pricey', 'cost', 'expensive', 'overpriced', 'cheap', 'afford', 'affordable', 'money', 'discount', 'subscription'], remedy: 'Review the price and what is included in it' },
   { name: 'app stability', stems: ['crash', 'freez', 'freeze', 'froze', 'bug', 'buggy', 'glitch', 'glitchy'], remedy: 'Fix the crashes and freezes' },
-  { name: 'app', stems: ['app', 'software', 'firmware', 'login', 'ui', 'interface', 'menu'], remedy: 'Fix the app and its updates', yieldsTo: ['app stability'] },
+  { name: 'app', stems: ['app', 'software', 'firmware', 'login', 'ui', 'interface', 'menu', 'updates'], phrases: ['an update', 'the update', 'this update', 'last update', 'latest update', 'after update'], remedy: 'Fix the app and its updates', yieldsTo: ['app stability'] },
   { name: 'connectivity', stems: ['bluetooth', 'wifi', 'pair', 'connect', 'connection', 'disconnect', 'sync', 'syncs'], phrases: ['wi-fi', 'wi fi'], remedy: 'Fix pairing and dropped connections' },
   { name: 'customer support', stems: ['support', 'agent', 'helpdesk', 'representative'], phrases: ['customer service', 'customer care'], remedy: 'Make customer support faster and more helpful' },
   { name: 'returns and warranty', stems: ['refund', 'warranty', 'replacement', 'exchange', 'guarantee'], remedy: 'Simplify refunds, returns and warranty claims' },
@@ -26,7 +26,7 @@ export const FEEDBACK_TOPICS: readonly FeedbackTopic[] = [
   { name: 'setup and instructions', stems: ['setup', 'manual', 'instruction', 'assembly', 'assemble', 'assembl', 'install', 'installation', 'onboard'], phrases: ['set up', 'setting up'], remedy: 'Simplify setup and rewrite the instructions' },
   { name: 'sound', stems: ['sound', 'audio', 'volume', 'bass', 'microphone', 'mic', 'speaker'], phrases: ['noise cancelling', 'noise cancellation'], remedy: 'Improve sound and microphone quality' },
   { name: 'screen', stems: ['screen', 'display', 'brightness', 'resolution', 'touchscreen'], remedy: 'Improve the screen' },
-  { name: 'camera', stems: ['camera', 'photo', 'picture', 'lens'], remedy: 'Improve the camera' },
+  { name: 'camera', stems: ['camera', 'photo', 'lens'], remedy: 'Improve the camera', yieldsTo: ['app', 'app stability'] },
   { name: 'size and fit', stems: ['size', 'siz', 'fit', 'fitt'], phrases: ['too tight', 'too loose', 'runs small', 'runs large'], remedy: 'Correct the sizing and say it clearly' },
   { name: 'comfort', stems: ['comfort', 'comfortable', 'comfy', 'uncomfortable', 'ergonomic', 'cushion'], remedy: 'Improve comfort' },
   { name: 'speed', stems: ['speed', 'slow', 'slowly', 'lag', 'laggy', 'performance', 'sluggish'], remedy: 'Make it faster', yieldsTo: ['shipping', 'customer support', 'battery'] },

@@ -5,6 +5,7 @@
  * Ties go to the earlier sentence, so equal input gives equal output.
  */
 import { contentStems, sentences } from './text.ts';
+import type { Theme } from './themes.ts';
 
 interface Scored {
   readonly text: string;
@@ -20,6 +21,39 @@ const MAX_CANDIDATES = 400;
 
 /** At most `count` sentences of the items, in the order they stand in. */
 export function salientSentences(pieces: readonly string[], count: number): string[] {
+  return pick(scoreSentences(pieces), count).sort((a, b) => a.order - b.order).map((each) => each.text);
+}
+
+/**
+ * One sentence a subject, then the most salient others: what a reader of many opinions wants to know first is what
+ * most of them are about. Of a subject's sentences those that judge as most of them do come first, then salience.
+ */
+export function salientByTheme(pieces: readonly string[], themes: readonly Theme[], count: number): string[] {
+  const scored = scoreSentences(pieces);
+  const scoreOf = new Map(scored.map((each) => [each.text, each]));
+  const picked = new Map<string, Scored>();
+  for (const theme of themes) {
+    if (picked.size >= count) break;
+    const direction = Math.sign(theme.positive - theme.negative);
+    let best: Scored | undefined;
+    let bestValue = -1;
+    for (const mention of theme.mentions) {
+      const sentence = scoreOf.get(mention.sentence);
+      if (sentence === undefined || picked.has(sentence.text)) continue;
+      const agreement = direction === 0 ? 0 : Math.max(-1, Math.min(2, mention.sentiment * direction));
+      const value = sentence.score * (1 + agreement) * (sentence.text.length > 140 ? 0.6 : 1);
+      if (value > bestValue) {
+        best = sentence;
+        bestValue = value;
+      }
+    }
+    if (best !== undefined) picked.set(best.text, best);
+  }
+  for (const other of pick(scored, count * 2)) if (picked.size < count) picked.set(other.text, other);
+  return [...picked.keys()];
+}
+
+function scoreSentences(pieces: readonly string[]): Scored[] {
   const read: { text: string; stems: string[]; item: number }[] = [];
   pieces.forEach((piece, item) => {
     for (const text of sentences(piece)) {
@@ -36,7 +70,7 @@ export function salientSentences(pieces: readonly string[], count: number): stri
       users.add(unit);
     }
   });
-  const scored = read.map(({ text, stems }, order): Scored => {
+  return read.map(({ text, stems }, order): Scored => {
     const distinct = new Set(stems);
     let weight = 0;
     for (const each of distinct) weight += Math.log2(1 + usage.get(each)!.size);
@@ -45,7 +79,6 @@ export function salientSentences(pieces: readonly string[], count: number): stri
     const early = EARLY_BONUS * (1 - order / read.length);
     return { text, order, stems: distinct, score: (weight / length) * damping * (1 + early) };
   });
-  return pick(scored, count).sort((a, b) => a.order - b.order).map((each) => each.text);
 }
 
 function pick(scored: readonly Scored[], count: number): Scored[] {

@@ -2,25 +2,25 @@
 import { words } from './text.ts';
 
 const POSITIVE = new Set(
-  ('amazing awesome beautiful best better bright clear comfortable comfy convenient crisp delighted durable easy effective effortless elegant enjoy ' +
+  ('amazing awesome beautiful best better bright clear comfortable comfy convenient crisp delight delighted durable easy effective effortless elegant enjoy ' +
     'enjoyed enjoying excellent exceptional fair fantastic fast faster fine flawless flawlessly friendly fun generous gentle glad good gorgeous great ' +
-    'handy happy helpful impressed impressive incredible intuitive lightweight love loved lovely loves loving nice outstanding painless perfect ' +
+    'handy happiest happy helpful impressed impressive incredible intuitive lightweight love loved lovely loves loving nice outstanding painless perfect ' +
     'perfectly pleasant pleased polite premium prompt quick quickly quiet recommend recommended reliable responsive rich satisfied seamless sharp ' +
     'simple sleek smooth smoothly snappy solid spotless stable sturdy stunning superb superior sweet thrilled value versatile vibrant warm ' +
     'wonderful works worked worth').split(' '),
 );
 
 const NEGATIVE = new Set(
-  ('abysmal annoyed annoying annoyance atrocious awful awkward bad badly bent blurry broke broken breaks buggy bug bugs burned burnt charged cheaply ' +
+  ('abysmal apologised apologized cancelled canceled closes creaks creaky crushed deleted deletes dim dropped empty forever hangs hiss ignores lied lies misses muffled nowhere overcharged refuses scam scratches shattered short stolen stops stutters thin tinny twice unreadable unusable vague vanished annoyed annoying annoyance atrocious awful awkward bad badly bent blurry broke broken breaks buggy bug bugs burned burnt charged cheaply ' +
     'clumsy complaint confusing crack cracked crash crashed crashes crashing cumbersome damaged dead deceptive defective delay delayed delays dent ' +
     'dented die died dies dirty disappointed disappointing disappointment disconnect disconnected disconnecting disconnects downside drain drained ' +
     'draining drains drop drops error errors expensive fail failed failing fails failure fall falls faulty flaw flawed flimsy freeze freezes freezing ' +
-    'froze frustrated frustrating frustration garbage glitch glitches glitchy hang hangs hate hated heavy horrible ignored impossible ' +
+    'froze frustrated frustrating frustration garbage glitch glitches glitchy hang hate hated heavy horrible ignored impossible ' +
     'inaccurate inconsistent issue issues junk lag lags laggy lagging late leak leaked leaking leaks lemon loose lose loses lost loud mediocre mess ' +
     'misleading missing mistake nightmare noisy outrageous overheat overheated overheating overheats overpriced pain painful pathetic peeled peeling ' +
-    'poor poorly pricey problem problems refused regret returned returning ridiculous rude scratched scratches scratchy shame shoddy slow slower ' +
+    'poor poorly pricey problem problems refused regret returned returning ridiculous rude scratched scratchy shame shoddy slow slower ' +
     'slowly smell smells smelly sorry sticky stopped stuck struggle struggles tangled terrible trouble ugly unacceptable uncomfortable unhappy ' +
-    'unhelpful unreliable unresponsive unstable unusable useless waited waiting waste wasted weak wobbly worse worst wrong').split(' '),
+    'unhelpful unreliable unresponsive unstable useless waited waiting waste wasted weak wobbly worse worst wrong').split(' '),
 );
 
 const NEGATORS = new Set(['not', 'no', 'never', 'none', 'hardly', 'barely', 'without', 'cannot', 'nobody', 'nothing', 'neither', 'isnt', 'wasnt', 'dont', 'doesnt', 'didnt', 'wont', 'cant', 'stopped', 'stops', 'zero', 'lacks', 'lack']);

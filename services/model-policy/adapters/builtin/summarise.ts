@@ -1,6 +1,6 @@
 /** The built-in model's report on a body of text: key points, themes with counts, and an action list. */
 import { listActions, quotable } from './actions.ts';
-import { salientSentences } from './salience.ts';
+import { salientByTheme, salientSentences } from './salience.ts';
 import { sentiment, statedRating } from './sentiment.ts';
 import { items, prose, sentences, words } from './text.ts';
 import { findThemes, leaning } from './themes.ts';
@@ -38,36 +38,34 @@ export function summarise(text: string, limits: SummaryLimits, figures: string |
   if (wordCount < 25) return `${head}The text is already short, so it stands as its own summary: “${quotable(pieces.join(' '))}”`;
   // One piece of prose is a list of sentences; a list of reviews or notes is a list of those.
   const all = pieces.flatMap(sentences);
-  const units = pieces.length >= 3 ? pieces : all;
-  const themes = findThemes(units, limits.themes);
+  const isList = pieces.length >= 3;
+  const units = isList ? pieces : all;
+  const leanings = isList ? raw.map((item, index) => leaningOf(item, pieces[index]!)) : all.map(() => 0);
+  const themes = findThemes(units, leanings, limits.themes);
   const actions = listActions(units, themes, limits.actions);
   const keyPoints = Math.min(limits.keyPoints, Math.max(1, Math.ceil(all.length / 2)));
-  const parts = [`${head}**${headline(raw, pieces, wordCount)}**`];
-  parts.push(section('Key points', salientSentences(pieces, keyPoints).map((sentence) => `- ${quotable(sentence)}`)));
+  const points = isList && themes.length >= 2 ? salientByTheme(pieces, themes, keyPoints) : salientSentences(pieces, keyPoints);
+  const parts = [`${head}**${headline(raw, leanings, wordCount)}**`];
+  parts.push(section('Key points', points.map((sentence) => `- ${quotable(sentence)}`)));
   parts.push(section('Themes', themes.map((theme) => `- ${theme.name} — ${count(theme.mentions.length, 'mention')}, ${leaning(theme)}`)));
   parts.push(section('Action list', actions.map((action, index) =>
     `${index + 1}. ${action.title} (${count(action.mentions, 'mention')})${action.quote === null ? '' : ` — “${action.quote}”`}`)));
   return parts.filter((part) => part !== '').join('\n\n');
 }
 
-function headline(raw: readonly string[], pieces: readonly string[], wordCount: number): string {
-  if (pieces.length < 3) return `Summary of ${count(wordCount, 'word')}`;
-  let positive = 0;
-  let negative = 0;
-  let ratingSum = 0;
-  let rated = 0;
-  raw.forEach((item, index) => {
-    const rating = statedRating(item);
-    if (rating !== null) {
-      ratingSum += rating;
-      rated += 1;
-    }
-    const judgement = rating === null ? sentiment(pieces[index]!) : rating - 3;
-    if (judgement > 0.2) positive += 1;
-    else if (judgement < -0.2) negative += 1;
-  });
-  const average = rated >= pieces.length / 2 ? `, average rating ${(ratingSum / rated).toFixed(1)} of 5` : '';
-  return `Summary of ${pieces.length} items, ${count(wordCount, 'word')}${average}: ${positive} positive, ${negative} negative, ${pieces.length - positive - negative} neutral or mixed`;
+/** From -1 to 1: the rating where the item states one, else what its words say. */
+function leaningOf(item: string, text: string): number {
+  const rating = statedRating(item);
+  return rating === null ? Math.max(-1, Math.min(1, sentiment(text) / 2)) : (rating - 3) / 2;
+}
+
+function headline(raw: readonly string[], leanings: readonly number[], wordCount: number): string {
+  if (raw.length < 3) return `Summary of ${count(wordCount, 'word')}`;
+  const positive = leanings.filter((leaning) => leaning > 0.1).length;
+  const negative = leanings.filter((leaning) => leaning < -0.1).length;
+  const ratings = raw.map(statedRating).filter((rating) => rating !== null);
+  const average = ratings.length >= raw.length / 2 ? `, average rating ${(ratings.reduce((sum, rating) => sum + rating, 0) / ratings.length).toFixed(1)} of 5` : '';
+  return `Summary of ${raw.length} items, ${count(wordCount, 'word')}${average}: ${positive} positive, ${negative} negative, ${raw.length - positive - negative} neutral or mixed`;
 }
 
 function section(title: string, lines: readonly string[]): string {

@@ -88,7 +88,7 @@ export function sentences(text: string): string[] {
   let start = 0;
   for (let match = boundary.exec(text); match !== null; match = boundary.exec(text)) {
     const end = match.index + match[0].trimEnd().length;
-    if (/(?:\b(?:e\.g|i\.e|mr|mrs|ms|dr|vs|etc|approx|no)|\b\p{Lu})\.$/iu.test(text.slice(Math.max(0, end - 8), end))) continue;
+    if (text.charAt(match.index) === '.' && /(?:\b(?:e\.g|i\.e|mr|mrs|ms|dr|vs|etc|approx|no)|\b\p{Lu})\.$/iu.test(text.slice(Math.max(0, end - 8), end))) continue;
     out.push(text.slice(start, end).trim());
     start = match.index + match[0].length;
   }

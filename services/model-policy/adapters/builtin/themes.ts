@@ -26,6 +26,7 @@ interface Clause {
   readonly clause: string;
   readonly sentence: string;
   readonly sentiment: number;
+  readonly forms: readonly string[];
   readonly stems: ReadonlySet<string>;
   readonly lower: string;
 }
@@ -37,9 +38,12 @@ FEEDBACK_TOPICS.forEach((topic, index) => {
 const YIELDS_TO = FEEDBACK_TOPICS.map((topic) => (topic.yieldsTo ?? []).map((name) => FEEDBACK_TOPICS.findIndex((other) => other.name === name)));
 const TOPIC_PHRASES = FEEDBACK_TOPICS.flatMap((topic, index) => (topic.phrases ?? []).map((phrase) => ({ phrase, index })));
 
-/** Subjects that at least two items name, most mentioned first. */
-export function findThemes(pieces: readonly string[], limit: number): Theme[] {
-  const all = readClauses(pieces);
+/**
+ * Subjects that at least two items name, most mentioned first.
+ * @param leanings how each item judges as a whole, from -1 to 1: it tips the clauses that say little by themselves
+ */
+export function findThemes(pieces: readonly string[], leanings: readonly number[], limit: number): Theme[] {
+  const all = readClauses(pieces, leanings);
   const byTopic: Mention[][] = FEEDBACK_TOPICS.map(() => []);
   for (const clause of all) {
     for (const index of topicsOf(clause)) byTopic[index]!.push(clause);
@@ -65,17 +69,18 @@ export function leaning(theme: Theme): string {
   return 'mixed';
 }
 
-function readClauses(pieces: readonly string[]): Clause[] {
+const LEANING_WEIGHT = 0.5;
+
+function readClauses(pieces: readonly string[], leanings: readonly number[]): Clause[] {
   const out: Clause[] = [];
   pieces.forEach((piece, item) => {
     for (const sentence of sentences(piece)) {
       for (const clause of clauses(sentence)) {
-        const stems = new Set<string>();
-        for (const word of words(clause)) {
-          stems.add(stem(word));
-          stems.add(word);
-        }
-        out.push({ item, clause, sentence, sentiment: sentiment(clause), stems, lower: clause.toLowerCase() });
+        const forms = words(clause);
+        const stems = new Set<string>(forms);
+        for (const word of forms) stems.add(stem(word));
+        const own = sentiment(clause);
+        out.push({ item, clause, sentence, sentiment: own + (leanings[item] ?? 0) * LEANING_WEIGHT, forms, stems, lower: clause.toLowerCase() });
       }
     }
   });
@@ -121,7 +126,7 @@ function frequentSubjects(all: readonly Clause[], itemCount: number, topics: rea
   const topicItems = topics.map((topic) => new Set(topic.mentions.map((mention) => mention.item)));
   const byStem = new Map<string, { items: Set<number>; forms: Map<string, number>; mentions: Mention[] }>();
   for (const clause of all) {
-    for (const form of new Set(words(clause.clause))) {
+    for (const form of new Set(clause.forms)) {
       if (form.length < 4 || isStopWord(form) || isSentimentWord(form) || !/^\p{L}+$/u.test(form) || /ly$/.test(form)) continue;
       const key = stem(form);
       if (TOPIC_BY_STEM.has(key) || TOPIC_BY_STEM.has(form) || isSentimentWord(key)) continue;

@@ -1,0 +1,95 @@
+import { createServer, type IncomingMessage, type Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { afterEach, describe, expect, it } from 'vitest';
+import type { ModelRequest } from '../../../generated/types/index.ts';
+import { AgentOsError } from '../../platform/errors.ts';
+import { AUTH } from '../runtime/runtime.fixture.ts';
+import { HttpModel } from './model-http.ts';
+
+interface Answer {
+  readonly status: number;
+  readonly headers?: Record<string, string>;
+  readonly body: unknown;
+}
+
+let server: Server | null = null;
+let model: HttpModel | null = null;
+afterEach(async () => {
+  await model?.close();
+  await new Promise((resolve) => (server === null ? resolve(null) : (server.closeAllConnections(), server.close(resolve))));
+});
+
+const OK = { response: { request_id: 'req_1', status: 'ok' }, correlation_id: 'c' };
+const REQUEST: ModelRequest = { request_id: 'req_1', operation: 'chat', model_ref: 'tier:balanced', input: { messages: [{ role: 'user', content: 'x' }] } };
+const options = { timeoutMs: 2_000, signal: new AbortController().signal, traceparent: '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01', correlationId: 'corr_1' };
+
+async function start(answer: (request: IncomingMessage, body: string, count: number) => Answer | null): Promise<HttpModel> {
+  let count = 0;
+  server = createServer((request, response) => {
+    const chunks: Buffer[] = [];
+    request.on('data', (chunk: Buffer) => chunks.push(chunk));
+    request.on('end', () => {
+      const found = answer(request, Buffer.concat(chunks).toString(), (count += 1));
+      if (found === null) return void request.socket.destroy();
+      response.writeHead(found.status, { 'content-type': 'application/json', ...found.headers });
+      response.end(typeof found.body === 'string' ? found.body : JSON.stringify(found.body));
+    });
+  });
+  await new Promise<void>((resolve) => server!.listen(0, '127.0.0.1', resolve));
+  model = new HttpModel({ baseUrl: `http://127.0.0.1:${(server.address() as AddressInfo).port}/base/`, credentials: async () => ({ authorization: 'Bearer t' }) });
+  return model;
+}
+
+const failure = async (call: Promise<unknown>): Promise<AgentOsError> => {
+  const error = await call.then(() => new Error('It succeeded.'), (thrown: unknown) => thrown);
+  expect(error).toBeInstanceOf(AgentOsError);
+  return error as AgentOsError;
+};
+
+describe('Model Policy over HTTP', () => {
+  it('is called as the service, for the tenant of the run', async () => {
+    let seen: { headers: Record<string, unknown>; url: string; body: unknown } | null = null;
+    const http = await start((request, body) => {
+      seen = { headers: request.headers, url: request.url!, body: JSON.parse(body) };
+      return { status: 200, body: OK };
+    });
+    expect(await http.chat({ ...AUTH, policy_context: { data_classification: 'confidential', region: 'eu', purpose: 'x' } }, REQUEST, options)).toEqual(OK.response);
+    expect(seen!).toMatchObject({
+      url: '/base/v1/models:invoke',
+      headers: { authorization: 'Bearer t', 'x-correlation-id': 'corr_1', traceparent: options.traceparent },
+      body: { request: REQUEST, traceparent: options.traceparent, auth: { tenant_id: 'tnt_test', principal: { principal_id: 'svc_agent-orchestrator', principal_type: 'service' }, policy_context: { data_classification: 'confidential', region: 'eu', purpose: 'agent_run' } } },
+    });
+  });
+
+  it('is asked again when the connection breaks', async () => {
+    const http = await start((_request, _body, count) => (count < 3 ? null : { status: 200, body: OK }));
+    expect((await http.chat(AUTH, REQUEST, options)).status).toBe('ok');
+  });
+
+  it('keeps the codes, details and patience of an error', async () => {
+    const http = await start(() => ({ status: 429, headers: { 'retry-after': '7' }, body: { error: { code: 'rate_limited', message: 'Slow down.', retryable: true, details: { limit: 5 } }, correlation_id: 'c' } }));
+    const error = await failure(http.chat(AUTH, REQUEST, options));
+    expect(error).toMatchObject({ code: 'rate_limited', message: 'Slow down.', retryable: true, retryAfterSeconds: 7, details: { limit: 5, service: 'model-policy' } });
+  });
+
+  it('is unavailable when it is broken, and does not pass on what it says then', async () => {
+    for (const answer of [{ status: 500, body: { error: { code: 'internal_error', message: 'secret stack' } } }, { status: 502, body: '<html>' }, { status: 200, body: 'not json' }, { status: 200, body: {} }] as const) {
+      const http = await start(() => answer);
+      const error = await failure(http.chat(AUTH, REQUEST, options));
+      expect(error).toMatchObject({ code: 'dependency_unavailable', retryable: true, details: { service: 'model-policy' } });
+      expect(error.message).not.toContain('secret');
+    }
+  });
+
+  it('is not asked at all on an aborted signal', async () => {
+    let calls = 0;
+    const http = await start(() => ((calls += 1), { status: 200, body: OK }));
+    await failure(http.chat(AUTH, REQUEST, { ...options, signal: AbortSignal.abort() }));
+    expect(calls).toBe(0);
+  });
+
+  it('answers its health', async () => {
+    const http = await start((request) => ({ status: request.url === '/base/v1/health' ? 200 : 404, body: {} }));
+    await expect(http.ping(new AbortController().signal)).resolves.toBeUndefined();
+  });
+});
