@@ -4,6 +4,10 @@
  * A hint wakes this process at once and is sent to the others a moment later, together with all that gathered
  * meanwhile: a NOTIFY inside each transaction would serialise the commits. What is lost (a listener that reconnects,
  * a notification that cannot be sent) costs one poll.
+ *
+ * A process that is alone on its database sends no hints at all. Processes find each other by the same channel: each
+ * says that it is here when it connects and every ten seconds after; whoever has heard of nobody for half a minute is
+ * alone.
  */
 import type pg from 'pg';
 import { newId } from '../../platform/ids.ts';
@@ -27,9 +31,14 @@ export interface PostgresWakeOptions {
   readonly log?: Logger;
 }
 
+const PRESENCE_MS = 10_000;
+const ALONE_AFTER_MS = 30_000;
+
 interface WakeMessage {
   /** The sender, which has woken its own waiters already. */
   readonly from: string;
+  /** Wants to be answered, so that it knows at once who else is here. */
+  readonly hello?: true;
   readonly work?: true;
   /** [tenant, run, newest sequence] */
   readonly runs?: readonly (readonly [string, string, number])[];
@@ -49,6 +58,8 @@ export class PostgresWake {
   #timer: NodeJS.Timeout | null = null;
   #sending: Promise<void> = Promise.resolve();
   #closed = false;
+  #othersUntil = 0;
+  readonly #presence: NodeJS.Timeout | null;
 
   constructor(options: PostgresWakeOptions) {
     this.#pool = options.pool;
@@ -62,13 +73,21 @@ export class PostgresWake {
             applicationName: 'agentos-orchestrator-wake',
             channels: [WAKE_CHANNEL],
             onNotification: (_channel, payload) => this.#receive(payload),
-            onConnect: () => this.#hub.wakeAll(),
+            onConnect: () => {
+              this.#hub.wakeAll();
+              this.#say({ from: this.#from, hello: true });
+            },
             ...(options.log === undefined ? {} : { log: options.log }),
           });
+    this.#presence = this.#listener === null ? null : setInterval(() => this.#say({ from: this.#from }), PRESENCE_MS);
+    this.#presence?.unref();
+    // A process that hears nobody cannot know that it is alone.
+    if (this.#listener === null) this.#othersUntil = Number.POSITIVE_INFINITY;
   }
 
   announceWork(): void {
     this.#hub.signalWork();
+    if (this.#alone()) return;
     this.#work = true;
     this.#schedule();
   }
@@ -76,6 +95,7 @@ export class PostgresWake {
   announceRun(tenantId: string, runId: string, lastSequence: number): void {
     const key = runKey(tenantId, runId);
     this.#hub.signalRun(key, lastSequence);
+    if (this.#alone()) return;
     this.#runs.set(key, [tenantId, runId, lastSequence]);
     this.#schedule();
   }
@@ -100,6 +120,7 @@ export class PostgresWake {
   async close(): Promise<void> {
     this.#closed = true;
     if (this.#timer !== null) clearTimeout(this.#timer);
+    if (this.#presence !== null) clearInterval(this.#presence);
     await this.#sending;
     await this.#listener?.close();
   }
@@ -108,12 +129,21 @@ export class PostgresWake {
     if (this.#timer !== null || this.#closed) return;
     this.#timer = setTimeout(() => {
       this.#timer = null;
-      this.#sending = this.#send();
+      this.#sending = this.#send(this.#take());
     }, this.#coalesceMs);
   }
 
-  async #send(): Promise<void> {
-    const messages = this.#take();
+  #alone(): boolean {
+    return performance.now() > this.#othersUntil;
+  }
+
+  #say(message: WakeMessage): void {
+    if (this.#closed) return;
+    const before = this.#sending;
+    this.#sending = before.then(() => this.#send([JSON.stringify(message)]));
+  }
+
+  async #send(messages: readonly string[]): Promise<void> {
     try {
       // Losing a hint in a crash costs a poll, so this transaction need not wait for the disk.
       for (const message of messages) {
@@ -158,6 +188,8 @@ export class PostgresWake {
       return;
     }
     if (message.from === this.#from) return;
+    this.#othersUntil = performance.now() + ALONE_AFTER_MS;
+    if (message.hello) this.#say({ from: this.#from });
     if (message.work) this.#hub.signalWork();
     for (const [tenantId, runId, lastSequence] of message.runs ?? []) this.#hub.signalRun(runKey(tenantId, runId), lastSequence);
   }

@@ -1,0 +1,119 @@
+/** What every report of a node holds, filled from settings and from what is running. */
+import { existsSync } from 'node:fs';
+import type { CliError } from '../errors.ts';
+import { apiKeyFile, signingKeyFile } from '../identity.ts';
+import type { PhasesResult } from '../phases.ts';
+import { passwordFile, postgresStatus } from '../postgres/index.ts';
+import { agentosVersion } from '../repository.ts';
+import { SERVICES } from '../services/catalog.ts';
+import { probeService } from '../services/probe.ts';
+import { livingState } from '../services/state.ts';
+import { clientHost, type Settings } from '../settings.ts';
+import { hostInfo, type Report, type ReportAlerting, type ReportComponent, type ReportCredential, type ReportEndpoint, type ReportHealth } from './report.ts';
+
+/** The truth of today; it changes when alert rules and a mail receiver are shipped. */
+export const ALERTING: ReportAlerting = {
+  configured: false,
+  detail: 'No alert rules and no mail receiver are set up by this version; the services expose Prometheus metrics on /metrics.',
+  next: 'Scrape /metrics of each service with a Prometheus of your own until alerting is part of agentos up.',
+};
+
+/** A report without phases and checks, of the node as it is now. */
+export async function emptyReport(settings: Settings, action: Report['action'], startedAt: Date): Promise<Report> {
+  const health = await readHealth(settings);
+  return {
+    ...refusalReport(settings, action, startedAt, null),
+    components: components(settings, health),
+    endpoints: endpoints(settings),
+    health: health.map(({ version: _version, ...row }) => row),
+    credentials: credentials(settings),
+  };
+}
+
+/** The report of an action that did not begin: nothing of the node is looked at. */
+export function refusalReport(settings: Settings, action: Report['action'], startedAt: Date, error: CliError | null): Report {
+  const finishedAt = new Date();
+  return {
+    report_version: '1.0',
+    action,
+    outcome: error === null ? 'ok' : 'failed',
+    started_at: startedAt.toISOString(),
+    finished_at: finishedAt.toISOString(),
+    duration_ms: finishedAt.getTime() - startedAt.getTime(),
+    mode: settings.mode,
+    profile: settings.profile,
+    version: agentosVersion,
+    host: hostInfo(),
+    components: [],
+    endpoints: [],
+    phases: [],
+    health: [],
+    checks: [],
+    seeded: null,
+    alerting: ALERTING,
+    credentials: [],
+    removed: [],
+    remediation: error?.next == null ? [] : [error.next],
+    error: error === null ? null : describeError(error),
+  };
+}
+
+/** Sets outcome, times, phases and error of a report whose work has ended. */
+export function finishReport(report: Report, result: PhasesResult): Report {
+  const finishedAt = new Date();
+  const remediation = result.error?.next == null ? report.remediation : [result.error.next, ...report.remediation];
+  return {
+    ...report,
+    outcome: result.error === null ? 'ok' : 'failed',
+    finished_at: finishedAt.toISOString(),
+    duration_ms: finishedAt.getTime() - Date.parse(report.started_at),
+    phases: [...result.phases],
+    remediation,
+    error: result.error === null ? null : describeError(result.error),
+  };
+}
+
+function describeError(error: CliError): NonNullable<Report['error']> {
+  return { message: error.message, evidence: [...error.evidence], next: error.next };
+}
+
+async function readHealth(settings: Settings): Promise<ReadonlyArray<ReportHealth & { readonly version: string | null }>> {
+  return Promise.all(SERVICES.map(async (service) => {
+    // A port that somebody else holds and never answers on must not hold up the report of a failure.
+    const probe = await probeService(service, clientHost(settings), settings.ports[service.name], 1_000);
+    return { service: service.name, healthy: probe.healthy, ready: probe.ready, latency_ms: probe.latencyMs, detail: probe.detail, version: probe.version };
+  }));
+}
+
+function components(settings: Settings, health: ReadonlyArray<{ readonly service: string; readonly version: string | null }>): ReportComponent[] {
+  const services = SERVICES.map((service): ReportComponent => {
+    const living = livingState(settings.home, service.name);
+    const version = health.find((row) => row.service === service.name)?.version ?? 'unknown';
+    return { name: service.name, version, digest: living?.buildId ?? null, pid: living?.pid ?? null, status: living === null ? 'stopped' : 'running' };
+  });
+  return [postgresComponent(settings), ...services];
+}
+
+function postgresComponent(settings: Settings): ReportComponent {
+  if (settings.databaseUrl !== null) return { name: 'postgres', version: 'external', digest: null, pid: null, status: 'external' };
+  const server = postgresStatus(settings.home);
+  return { name: 'postgres', version: 'embedded 18', digest: null, pid: server?.pid ?? null, status: server === null ? 'stopped' : 'running' };
+}
+
+export function endpoints(settings: Settings): ReportEndpoint[] {
+  const host = clientHost(settings);
+  const services = [...SERVICES].sort((a, b) => settings.ports[a.name] - settings.ports[b.name]).map((service) => ({ name: service.title, url: `http://${host}:${settings.ports[service.name]}`, port: settings.ports[service.name] }));
+  const server = settings.databaseUrl === null ? postgresStatus(settings.home) : null;
+  return server === null ? services : [...services, { name: 'Postgres (embedded)', url: `postgres://127.0.0.1:${server.port}/agentos`, port: server.port }];
+}
+
+/** Where the credentials of this node lie; only what is there. */
+export function credentials(settings: Settings): ReportCredential[] {
+  const rows: ReportCredential[] = [
+    { what: 'API key of the administrator of tnt_demo', where: apiKeyFile(settings.home, 'tenant') },
+    { what: 'API key of the platform administrator', where: apiKeyFile(settings.home, 'platform') },
+    { what: 'Signing key of the tokens between services', where: signingKeyFile(settings.home) },
+    { what: 'Password of the embedded Postgres (user postgres)', where: passwordFile(settings.home) },
+  ];
+  return rows.filter((row) => existsSync(row.where));
+}
