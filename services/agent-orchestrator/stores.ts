@@ -18,7 +18,7 @@ import { SCHEMA, migrations } from './adapters/migrations/index.ts';
 import { tuneConnections } from './adapters/postgres-read.ts';
 import { PostgresWake } from './adapters/postgres-wake.ts';
 import { MemoryQueue } from './adapters/queue-memory.ts';
-import { PostgresQueue } from './adapters/queue-postgres.ts';
+import { PostgresQueue, reconcileCounters } from './adapters/queue-postgres.ts';
 import { MemoryRunState } from './adapters/run-state-memory.ts';
 import { PostgresRunState } from './adapters/run-state-postgres.ts';
 import { MemoryRunStore } from './adapters/run-store-memory.ts';
@@ -49,6 +49,8 @@ export async function openPostgresStores(config: Config, log: Logger, metrics: M
   await migrate({ url, schema: SCHEMA, migrations, log });
   const database = await createDatabase({ url, applicationName: 'agentos-agent-orchestrator', max: values.AGENTOS_DB_POOL_SIZE, log });
   tuneConnections(database.pool);
+  const drifted = await reconcileCounters(database.pool);
+  if (drifted.length > 0) log.error({ tenants: drifted.slice(0, 20), count: drifted.length }, 'Run counters disagreed with the runs and were set right.');
   const wake = new PostgresWake({ pool: database.pool, url, log, listen: options.listen ?? true });
   const size = metrics.groupCommitSize.labels('runs');
   const duration = metrics.groupCommitDuration.labels('runs');

@@ -1,28 +1,33 @@
 /** What this service tells Prometheus about runs (PRS 9.1, C-70). */
 import { Counter, Gauge, Histogram } from 'prom-client';
 import type { Metrics } from '../platform/telemetry/metrics.ts';
-import type { QueuePort, WorkerIdentity } from './ports/queue.ts';
+import type { QueueDepth, QueuePort, WorkerIdentity } from './ports/queue.ts';
 import type { WorkerMetrics } from './runtime/worker.ts';
 
 const OBSERVER: WorkerIdentity = { workerId: 'wrk_metrics' };
 
-/** Gauges of the queue, read when they are scraped. */
+/** Gauges of the queue, read when they are scraped: one look serves all three. */
 export function observeQueue({ registry }: Metrics, queue: QueuePort): void {
-  const gauge = (name: string, help: string): Gauge => new Gauge({ name, help, registers: [registry] });
-  const queued = gauge('agentos_runs_queued', 'Runs that wait.');
-  const drift = gauge('agentos_run_counter_drift', 'Difference between the tenants’ run counters and their runs; must read 0.');
-  new Gauge({
-    name: 'agentos_runs_running',
-    help: 'Runs that a worker holds.',
-    registers: [registry],
-    async collect() {
-      const depth = await queue.depth(OBSERVER).catch(() => null);
-      if (depth === null) return;
-      this.set(depth.running);
-      queued.set(depth.queued);
-      drift.set(depth.drift);
-    },
-  });
+  let look: Promise<QueueDepth | null> | null = null;
+  const depth = (): Promise<QueueDepth | null> => {
+    look ??= queue.depth(OBSERVER).catch(() => null);
+    // Collectors of one scrape start together; the next scrape looks again.
+    void look.finally(() => (look = null));
+    return look;
+  };
+  const gauge = (name: string, help: string, member: keyof QueueDepth): void => {
+    new Gauge({
+      name,
+      help,
+      registers: [registry],
+      async collect() {
+        this.set((await depth())?.[member] ?? Number.NaN);
+      },
+    });
+  };
+  gauge('agentos_runs_queued', 'Runs that wait.', 'queued');
+  gauge('agentos_runs_running', 'Runs that a worker holds.', 'running');
+  gauge('agentos_run_counter_drift', 'Difference between the tenants’ run counters and their runs; must read 0.', 'drift');
 }
 
 export function workerMetrics({ registry }: Metrics): WorkerMetrics {

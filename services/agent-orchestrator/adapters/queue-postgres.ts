@@ -83,6 +83,31 @@ const DEPTH = {
     FULL JOIN orchestrator.tenant_runs t ON t.tenant_id = r.tenant_id`,
 };
 
+const LOCK_COUNTERS = { name: 'ao_lock_counters', text: 'SELECT t.tenant_id FROM orchestrator.tenant_runs t ORDER BY t.tenant_id FOR UPDATE' };
+
+const RECONCILE = {
+  name: 'ao_reconcile',
+  text: `UPDATE orchestrator.tenant_runs t SET active = counted.active
+    FROM (SELECT t.tenant_id, count(r.run_id)::int AS active FROM orchestrator.tenant_runs t
+          LEFT JOIN orchestrator.runs r ON r.tenant_id = t.tenant_id AND r.status IN ('queued', 'running') GROUP BY t.tenant_id) counted
+    WHERE counted.tenant_id = t.tenant_id AND counted.active <> t.active RETURNING t.tenant_id`,
+};
+
+/**
+ * Sets every tenant's counter to what its runs say, and answers the tenants whose counter was wrong (C-59). Whoever
+ * changes a counter locks it first, so under all locks nothing is under way; the count is a statement of its own,
+ * because one that waited for a lock still sees what was there before it waited.
+ */
+export function reconcileCounters(pool: pg.Pool): Promise<readonly string[]> {
+  return withScheduler(pool, async (client) => {
+    const locked = client.query(LOCK_COUNTERS);
+    locked.catch(() => undefined);
+    const { rows } = await client.query<{ tenant_id: string }>(RECONCILE);
+    await locked;
+    return rows.map((row) => row.tenant_id);
+  });
+}
+
 type ClaimRow = RunRow & { readonly work: StoredWork; readonly lease_token: string | null; readonly now_ms: number };
 
 export class PostgresQueue implements QueuePort {

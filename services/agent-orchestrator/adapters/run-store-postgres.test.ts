@@ -16,7 +16,7 @@ import { PostgresMemory } from './memory-postgres.ts';
 import { SCHEMA, migrations } from './migrations/index.ts';
 import { tuneConnections } from './postgres-read.ts';
 import { PostgresWake } from './postgres-wake.ts';
-import { PostgresQueue } from './queue-postgres.ts';
+import { PostgresQueue, reconcileCounters } from './queue-postgres.ts';
 import { PostgresRunState } from './run-state-postgres.ts';
 import { BuiltinTools } from './tool-builtin.ts';
 import { conversationModel } from './worker-process.fixture.ts';
@@ -39,6 +39,19 @@ async function create(auth: AuthContext, overrides: Parameters<typeof newRun>[0]
 
 async function sequences(auth: AuthContext, runId: string): Promise<number[]> {
   return (await events.read(auth, runId, { after: 0, limit: 500 })).events.map((event) => event.sequence);
+}
+
+/** A claim spans tenants, so no test leaves runs behind for the next. */
+async function cancelAll(...tenants: readonly AuthContext[]): Promise<void> {
+  for (const auth of tenants) {
+    for (const status of ['queued', 'running'] as const) {
+      for (;;) {
+        const { runs, hasMore } = await runState.listRuns(auth, { status, limit: 500 });
+        await Promise.all(runs.map(({ runId }) => runState.cancelRun(auth, runId, runCanceled(runId, 'usr_test'))));
+        if (!hasMore) break;
+      }
+    }
+  }
 }
 
 const range = (length: number): number[] => Array.from({ length }, (_, index) => index + 1);
@@ -101,7 +114,9 @@ describe('a killed worker', () => {
 function forgetfulPool(pool: pg.Pool, share: number): { pool: pg.Pool; lost: () => number } {
   let lost = 0;
   const wrapped = Object.create(pool) as pg.Pool;
-  wrapped.connect = (async () => {
+  // With a callback it is the pool itself that connects, for a single statement without a transaction.
+  wrapped.connect = (async (callback?: Parameters<typeof pool.connect>[0]) => {
+    if (callback !== undefined) return pool.connect(callback);
     const client = await pool.connect();
     const proxy = Object.create(client) as pg.PoolClient;
     proxy.query = ((...query: Parameters<typeof client.query>) => {
@@ -154,7 +169,7 @@ describe('fairness', () => {
     for (const { lease } of claimed) byTenant.set(lease.tenantId, (byTenant.get(lease.tenantId) ?? 0) + 1);
     for (const auth of small) expect(byTenant.get(auth.tenant_id), auth.tenant_id).toBe(2);
     expect(byTenant.get(big.tenant_id)).toBe(23);
-    await Promise.all(claimed.map(({ lease, run }) => runState.cancelRun(run.auth, lease.runId, runCanceled(lease.runId, 'usr_test'))));
+    await cancelAll(big, ...small);
   });
 
   it('serves a tenant’s high priority before its normal and low', async () => {
@@ -202,7 +217,38 @@ describe('a server that goes away', () => {
     clearInterval(announce);
     expect(performance.now() - startedAt).toBeLessThan(5_000);
     await other.close();
-    for (const run of (await runState.listRuns(auth, { limit: 10 })).runs) await runState.cancelRun(auth, run.runId, runCanceled(run.runId, 'usr_test'));
+    await cancelAll(auth);
+  });
+});
+
+describe('counters', () => {
+  it('hold when runs of a tenant are created and end in one and the same flush', async () => {
+    const auth = tenant('counters');
+    await Promise.all(Array.from({ length: 40 }, () => create(auth)));
+    for (let round = 0; round < 10; round += 1) {
+      const claimed = await queue.claim(WORKER, { ...CLAIM, limit: 20, leaseMs: 60_000 });
+      const ending = claimed.map(({ lease, run }, index) =>
+        index % 3 === 0
+          ? runState.cancelRun(auth, run.runId, runCanceled(run.runId, 'usr_test'))
+          : runState.advance(auth, lease, { expectedStep: 0, events: [runCompleted(run.runId, { type: 'text', text: 'x' })], summaryDelta: { stepsTotal: 0, toolCallsTotal: 0, modelCallsTotal: 0 }, end: { status: 'completed', output: { type: 'text', text: 'x' } } }),
+      );
+      await Promise.all([...ending, ...Array.from({ length: 20 }, () => create(auth))]);
+      expect((await queue.depth(WORKER)).drift).toBe(0);
+    }
+    const limits = { ...UNLIMITED, maxConcurrentRuns: 41 };
+    const outcomes = await Promise.all([1, 2, 3].map(() => runState.createRun(auth, newRun({ limits }))));
+    expect(outcomes.map((result) => result.outcome).sort()).toEqual(['concurrency_exceeded', 'concurrency_exceeded', 'created']);
+    await cancelAll(auth);
+  });
+
+  it('are set right at start', async () => {
+    const auth = tenant('drifted');
+    await create(auth);
+    await test.asSuperuser((client) => client.query("UPDATE orchestrator.tenant_runs SET active = 7 WHERE tenant_id = 'tnt_drifted'"));
+    expect((await queue.depth(WORKER)).drift).toBe(6);
+    expect(await reconcileCounters(database.pool)).toEqual(['tnt_drifted']);
+    expect((await queue.depth(WORKER)).drift).toBe(0);
+    expect(await reconcileCounters(database.pool)).toEqual([]);
   });
 });
 

@@ -150,7 +150,7 @@ class Flush {
     const places = new QueuePlaces(first.smallest, new Map(queue.map((row): [string, WaitingRanks] => [row.tenant_id, [row.low, row.normal, row.high]])));
     const known = new Map(keys.map((row) => [row.ord, row]));
     const admitted: Record<string, unknown>[] = [];
-    const touched = new Set<string>();
+    const counts = new Map<string, number>();
     for (const { ord, write } of this.#creates) {
       const { auth, run } = write;
       const key = known.get(ord);
@@ -165,12 +165,12 @@ class Flush {
         continue;
       }
       tenants.set(auth.tenant_id, admission.state);
-      touched.add(auth.tenant_id);
+      counts.set(auth.tenant_id, (counts.get(auth.tenant_id) ?? 0) + 1);
       admitted.push(createRow(write, places.next(auth.tenant_id, PRIORITY_LEVEL[run.options.priority])));
       this.#verdicts[ord] = { outcome: 'created', run: newRecord(auth, run, isoTime(Math.floor(nowMs))) };
     }
     if (admitted.length === 0) return;
-    const counters = [...touched].map((tenantId) => ({ tenant_id: tenantId, active: tenants.get(tenantId)!.active, arrival_ms: tenants.get(tenantId)!.arrivalMs }));
+    const counters = [...counts].map(([tenantId, count]) => ({ tenant_id: tenantId, admitted: count, arrival_ms: tenants.get(tenantId)!.arrivalMs }));
     this.#later(this.#send(client, CREATE_RUNS, [storableJson(admitted), JSON.stringify(counters), Math.floor(nowMs)]));
   }
 

@@ -42,7 +42,10 @@ export const READ_KEYS = {
     WHERE i.expires_at > statement_timestamp() OR r.status IN ('queued', 'running')`,
 };
 
-/** $1 the new runs, $2 the counters of their tenants, $3 the moment of creation in milliseconds. */
+/**
+ * $1 the new runs, $2 what they add to the counters of their tenants, $3 the moment of creation in milliseconds. The
+ * counter is raised and not set: runs that ended in this same flush have lowered it since it was read.
+ */
 export const CREATE_RUNS = {
   name: 'ao_create_runs',
   text: `WITH n AS (
@@ -65,8 +68,8 @@ export const CREATE_RUNS = {
       ON CONFLICT (tenant_id, principal_id, agent_id, key) DO UPDATE
         SET request_hash = excluded.request_hash, run_id = excluded.run_id, created_at = excluded.created_at, expires_at = excluded.expires_at
     )
-    UPDATE orchestrator.tenant_runs t SET active = c.active, arrival_ms = c.arrival_ms
-    FROM json_to_recordset($2::json) AS c (tenant_id text, active int, arrival_ms float8) WHERE t.tenant_id = c.tenant_id`,
+    UPDATE orchestrator.tenant_runs t SET active = t.active + c.admitted, arrival_ms = c.arrival_ms
+    FROM json_to_recordset($2::json) AS c (tenant_id text, admitted int, arrival_ms float8) WHERE t.tenant_id = c.tenant_id`,
 };
 
 /**

@@ -28,7 +28,7 @@ export interface WorkerOptions {
 }
 
 export const DEFAULT_WORKER_OPTIONS: WorkerOptions = {
-  concurrency: 32,
+  concurrency: 64,
   leaseMs: 10_000,
   heartbeatMs: 3_000,
   pollMs: 1_000,

@@ -73,7 +73,7 @@ export const VARIABLES = [
   { name: 'AGENTOS_QUOTA_RUN_CREATE_BURST', type: 'integer', min: 0, description: 'Run creations at once above that rate. Default: the rate.', services: AO },
   { name: 'AGENTOS_QUOTA_CONCURRENT_RUNS', type: 'integer', default: 25, min: 0, description: 'Runs queued or running at once for tenants without a quota of their own.', services: AO },
   { name: 'AGENTOS_QUOTA_INVOKE_QPS', type: 'number', default: 20, min: 0, description: 'Model calls a second for tenants without a quota of their own.', services: MP },
-  { name: 'AGENTOS_WORKER_CONCURRENCY', type: 'integer', default: 16, min: 1, max: 1024, description: 'Runs one worker process executes at once.', services: AO },
+  { name: 'AGENTOS_WORKER_CONCURRENCY', type: 'integer', default: 64, min: 1, max: 1024, description: 'Runs one worker process executes at once.', services: AO },
   { name: 'AGENTOS_LEASE_MS', type: 'integer', default: 10000, min: 500, description: 'How long a worker holds a run without a heartbeat.', services: AO },
   { name: 'AGENTOS_ROLE', type: 'enum', allowed: ['api', 'worker', 'all'], default: 'all', description: 'What a process of Agent Orchestrator does.', services: AO },
   { name: 'AGENTOS_STORE', type: 'enum', allowed: ['postgres', 'memory'], default: 'postgres', description: 'Where runs, agents and tenants live. memory keeps them in the process, for trying things out; refused in prod.', services: AO },
