@@ -31,14 +31,17 @@ export const READ_QUEUE = {
     FROM unnest($1::text[]) AS n (tenant_id)`,
 };
 
-/** A key counts until it has expired and its run has ended. */
+/**
+ * A key counts until it has expired and its run has ended. OFFSET 0 keeps the order, one probe of each key: a planner
+ * that knows nothing of the tables yet would read every key of the tenant.
+ */
 export const READ_KEYS = {
   name: 'ao_read_keys',
   text: `SELECT k.ord, i.request_hash, ${RUN_COLUMNS}
     FROM json_to_recordset($1::json) AS k (ord int, tenant_id text, principal_id text, agent_id text, key text)
-    JOIN orchestrator.idempotency_keys i
-      ON i.tenant_id = k.tenant_id AND i.principal_id = k.principal_id AND i.agent_id = k.agent_id AND i.key = k.key
-    JOIN orchestrator.runs r ON r.tenant_id = i.tenant_id AND r.run_id = i.run_id
+    CROSS JOIN LATERAL (SELECT * FROM orchestrator.idempotency_keys i
+      WHERE i.tenant_id = k.tenant_id AND i.principal_id = k.principal_id AND i.agent_id = k.agent_id AND i.key = k.key OFFSET 0) i
+    CROSS JOIN LATERAL (SELECT * FROM orchestrator.runs r WHERE r.tenant_id = i.tenant_id AND r.run_id = i.run_id OFFSET 0) r
     WHERE i.expires_at > statement_timestamp() OR r.status IN ('queued', 'running')`,
 };
 
