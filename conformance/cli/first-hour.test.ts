@@ -67,7 +67,7 @@ describe.sequential('the first hour', () => {
     expect(result.stdout).toContain('next: agentos up');
   });
 
-  it('up brings everything to readiness, seeds, checks, reports, and leaves the node running', verifies(['PRS-1-01', 'PRS-8.1-01', 'PRS-8.2-01', 'PRS-8.2-02', 'PRS-8.3-01', 'PRS-8.3-03', 'PRS-8.3-04', 'PRS-8.3-05', 'PRS-8.3-06', 'PRS-8.5-01', 'PRS-8.5-04', 'PRS-8.5-06'], async () => {
+  it('up brings everything to readiness, seeds, checks, reports, and leaves the node running', verifies(['PRS-1-01', 'PRS-8.1-01', 'PRS-8.2-01', 'PRS-8.2-02', 'PRS-8.3-01', 'PRS-8.3-03', 'PRS-8.3-04', 'PRS-8.3-05', 'PRS-8.3-06', 'PRS-8.5-01', 'PRS-8.5-04', 'PRS-8.5-06', 'PRS-13-02'], async () => {
     const result = await agentos('up');
     expect(result.stderr).toMatch(/preflight[\s\S]*boot[\s\S]*healthy 3\/3[\s\S]*seed[\s\S]*wire[\s\S]*validate[\s\S]*checks passed/);
     expect(result.code, result.stderr).toBe(0);
@@ -108,6 +108,17 @@ describe.sequential('the first hour', () => {
     expect(bad.code).toBe(1);
     expect(bad.stderr).toMatch(/tenant_unknown[\s\S]*next:/);
   });
+
+  it('run replay takes the decisions of a run again from its log', verifies(['PRS-5.2-08'], async () => {
+    const made = await agentos('run', 'agt_sample_echo_v1', '--input', 'hello', '--json');
+    const runId = jsonLines<CliRunLine>(made.stdout).at(-1)?.run?.['run_id'] as string;
+    const told = await agentos('run', 'replay', runId);
+    expect(told.code, told.stderr).toBe(0);
+    expect(told.stdout).toMatch(/tool\.echo +same[\s\S]*the log leads to the same 3 steps; nothing was called/);
+    expect(JSON.parse((await agentos('run', 'replay', runId, '--json')).stdout)).toMatchObject({ run_id: runId, agreed: true, missing: [] });
+    expect((await agentos('run', 'replay', 'run_absent')).code).toBe(1);
+    expect((await agentos('run', 'agt_demo', runId)).code).toBe(2);
+  }));
 
   it('status tells services, processes and addresses', verifies('PRS-8.1-04', async () => {
     const result = await agentos('status', '--json');
@@ -162,6 +173,24 @@ describe.sequential('the first hour', () => {
     expect(node.pidOf('model-policy')).toBe(modelPolicy);
   });
 
+  it('validate fails on a broken node and names what is broken; once up has mended it, it passes again', verifies(['PRS-13-05', 'PRS-8.1-03'], async () => {
+    expect((await agentos('validate')).code, 'clean').toBe(0);
+    const victim = node.pidOf('model-policy');
+    process.kill(victim, 'SIGKILL');
+    await expect.poll(() => isProcess(victim, []), { timeout: 5_000 }).toBe(false);
+    // Readiness answers are remembered for a second.
+    await expect.poll(async () => (await fetch(`${node.baseUrl}/readyz`)).status, { timeout: 5_000 }).toBe(503);
+    const broken = await agentos('validate', '--json', '--timeout', '30s');
+    expect(broken.code, broken.stderr).toBe(1);
+    const report = reportOf(broken.stdout);
+    expect(report.outcome).toBe('failed');
+    const failed = report.checks.filter((check) => check.status === 'failed').map((check) => `${check.name}: ${check.detail}`).join('; ');
+    expect(failed).toMatch(/model-policy is healthy and ready/);
+    expect(failed, 'the others say whom they miss').toMatch(/agent-orchestrator is healthy and ready: [^;]*model-policy \(unreachable\)/);
+    expect((await agentos('up')).code).toBe(0);
+    expect((await agentos('validate')).code, 'mended').toBe(0);
+  }), 120_000);
+
   it('runs survive kill -9 of the orchestrator: after up they complete, without a gap and without a repeat', verifies(['PRS-1-02', 'PRS-3.1-03'], async () => {
     const input = readFileSync(REVIEWS, 'utf8');
     const created = await Promise.all(Array.from({ length: 40 }, () =>
@@ -189,11 +218,30 @@ describe.sequential('the first hour', () => {
     expect(node.pidOf('agent-orchestrator')).toBe(orchestrator);
   }, 60_000);
 
-  it('nuke without the flag leaves everything running; with it everything stops and the data stays', verifies('PRS-8.1-06', async () => {
+  it('restart of everything while runs are under way, twice, loses nothing and changes nothing', async () => {
+    const kept = async () => ({
+      tenants: (await api<{ tenants: unknown[] }>('/v1/admin/tenants', { headers: { 'x-scopes': 'tenants:admin' } })).tenants,
+      agents: (await api<{ agents: unknown[] }>('/v1/agents')).agents,
+    });
+    const before = await kept();
+    const input = readFileSync(REVIEWS, 'utf8');
+    for (let round = 0; round < 2; round += 1) {
+      const created = await Promise.all(Array.from({ length: 40 }, () => api<{ run: Run }>('/v1/agents/agt_review_summarizer_v1/runs', { method: 'POST', body: JSON.stringify({ input }) })));
+      const result = await agentos('restart');
+      expect(result.code, result.stderr).toBe(0);
+      for (const { run } of created) expectWholeLog(await eventsOf(run.run_id));
+    }
+    expect(await kept()).toEqual(before);
+  }, 120_000);
+
+  it('nuke without the flag leaves everything running; with it everything stops and the data stays', verifies(['PRS-8.1-06', 'PRS-12.2-01'], async () => {
     const pids = SERVICES.slice(1).map((name) => node.pidOf(name));
     expect((await agentos('nuke')).code).toBe(2);
     expect((await agentos('status')).code).toBe(0);
+    const reportsOfNuke = () => readdirSync(node.reports).filter((file) => /^nuke-.*\.json$/.test(file)).map((file) => reportOf(readFileSync(path.join(node.reports, file), 'utf8')));
+    expect(reportsOfNuke(), 'a refusal is reported too').toMatchObject([{ action: 'nuke', outcome: 'failed' }]);
     expect((await agentos('nuke', '--yes-really')).code).toBe(0);
+    expect(reportsOfNuke().map((report) => report.outcome).sort()).toEqual(['failed', 'ok']);
     for (const pid of pids) expect(isProcess(pid, ['services'])).toBe(false);
     expect((await agentos('status')).code).toBe(1);
     const before = await agentos('up');

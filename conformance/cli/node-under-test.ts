@@ -12,6 +12,8 @@ export interface CliNode {
   readonly home: string;
   readonly reports: string;
   readonly baseUrl: string;
+  /** What its commands run with. */
+  readonly env: Readonly<NodeJS.ProcessEnv>;
   /** Runs one command line to its end. */
   agentos(...args: readonly string[]): Promise<CommandResult>;
   /** Starts one and leaves it running. */
@@ -55,6 +57,7 @@ export async function createCliNode(options: { readonly env?: NodeJS.ProcessEnv;
     home,
     reports,
     baseUrl: `http://127.0.0.1:${orchestrator}`,
+    env,
     agentos,
     start: (...args) => spawn(process.execPath, [PROGRAM, ...args], { ...identity, cwd: repositoryRoot, env, stdio: ['ignore', 'pipe', 'pipe'] }),
     pidOf: (service) => (JSON.parse(readFileSync(path.join(home, 'state', `${service}.json`), 'utf8')) as { pid: number }).pid,

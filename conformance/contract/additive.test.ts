@@ -1,4 +1,5 @@
-import { beforeAll, describe, expect, it } from 'vitest';
+import { readFileSync } from 'node:fs';
+import { beforeAll, describe, expect, it, vi } from 'vitest';
 import { judge } from '../../scripts/contract/additive.ts';
 import { diffContracts, diffDeclarations, type Finding } from '../../scripts/contract/contract-diff.ts';
 import type { Contract } from '../../scripts/contract/contract-model.ts';
@@ -6,6 +7,9 @@ import { compareVersions, parseBreaking, parseVersion } from '../../scripts/cont
 import { verifies } from '../http/verifies.ts';
 import { asContract, type Draft, draftOf, editSchema, realContract } from './draft.ts';
 import { additive, breaking } from './mutations.ts';
+
+// Each comparison of documents is a process of its own, of which some tests need a dozen.
+vi.setConfig({ testTimeout: 90_000 });
 
 let contract: Contract;
 beforeAll(async () => {
@@ -63,12 +67,12 @@ describe('when a break may pass', () => {
     expect(await judge({ current: contract, releases: [], entries: [], mergeBase: null })).toEqual([expect.stringContaining('npm run contract:release')]);
   });
 
-  it('refuses a break against the newest pre-release, entered or not, until a new release holds it', async () => {
+  it('refuses a break against the newest pre-release, entered or not, until a new release holds it', verifies(['PRS-11.2-03'], async () => {
     const releases = [release(alpha1, contract)];
     for (const entries of [[], [entry('v1.02.0-alpha.2')]]) {
       expect(await judge({ current: broken(), releases, entries, mergeBase: null })).toEqual([expect.stringContaining('schema RunOptions: property-removed /dry_run')]);
     }
-  });
+  }));
 
   it('passes with an entry and a new pre-release', async () => {
     const releases = [release(alpha1, contract), release(alpha2, broken())];
@@ -89,21 +93,21 @@ describe('when a break may pass', () => {
     }
   });
 
-  it('may break from the last pre-release to the first stable release, and never after it', async () => {
+  it('may break from the last pre-release to the first stable release, and never after it', verifies(['PRS-11.2-03'], async () => {
     const first = [release(alpha1, contract), release(stable, broken())];
     expect(await judge({ current: broken(), releases: first, entries: [entry('v1.02.0')], mergeBase: null })).toEqual([]);
     const after = [release(stable, contract), release(later, broken())];
     const problems = await judge({ current: broken(), releases: after, entries: [entry('v1.03.0-alpha.1')], mergeBase: null });
     expect(problems.length).toBeGreaterThan(0);
     expect(problems.every((problem) => problem.includes('A stable release is never broken'))).toBe(true);
-  });
+  }));
 
-  it('compares with the merge base, whose unreleased promises count too', async () => {
+  it('compares with the merge base, whose unreleased promises count too', verifies(['PRS-11.2-03'], async () => {
     const grown = changed((draft) => editSchema(draft, 'RunOptions', (schema) => { schema.properties.seed = { type: 'integer' }; }));
     const mergeBase = { contract: { ...grown, label: 'commit 1a2b3c4d' }, releases: ['v1.02.0-alpha.1'] };
     const problems = await judge({ current: contract, releases: [release(alpha1, contract)], entries: [], mergeBase });
     expect(problems).toEqual([expect.stringContaining('breaks commit 1a2b3c4d: schema RunOptions: property-removed /seed')]);
-  });
+  }));
 
   it('lets a break against the merge base pass with an entry and a release that the merge base lacks', async () => {
     const mergeBase = { contract: { ...contract, label: 'commit 1a2b3c4d' }, releases: ['v1.02.0-alpha.1'] };
@@ -112,6 +116,16 @@ describe('when a break may pass', () => {
     const known = { ...mergeBase, releases: ['v1.02.0-alpha.1', 'v1.02.0-alpha.2'] };
     expect(await judge({ current: broken(), releases, entries: [entry('v1.02.0-alpha.2')], mergeBase: known })).toHaveLength(1);
   });
+});
+
+describe('the guard', () => {
+  it('stands in what CI runs', verifies(['PRS-11.2-03'], () => {
+    const root = new URL('../../', import.meta.url);
+    const { scripts } = JSON.parse(readFileSync(new URL('package.json', root), 'utf8')) as { scripts: Record<string, string> };
+    const ci = readFileSync(new URL('.ci/run', root), 'utf8');
+    expect(ci).toMatch(/^took test npm test$/m);
+    expect(scripts['test']!.split(' && ')).toContain('npm run -s contract:check');
+  }));
 });
 
 describe('releases', () => {

@@ -40,8 +40,10 @@ export function editSchema(draft: Draft, name: string, change: (schema: Loose) =
   }
 }
 
+/** Adds a schema to the library and, since a changed schema there may refer to it, to each bundle. */
 export function addSchema(draft: Draft, name: string, schema: Loose): void {
   draft.schemas[name] = schema;
+  for (const service of services) draft.openapi[service].components.schemas[name] = schema;
 }
 
 /** The operation object of an operationId. */

@@ -58,6 +58,8 @@ const cases: readonly Case[] = [
   { rule: 'rate-limit', says: 'allowed are', change: setExtension('createRun', 'rate-limit', 'fast') },
   { rule: 'status-and-hot', says: 'other than planned', change: setExtension('getRun', 'status', 'later') },
   { rule: 'status-and-hot', says: 'other than true', change: setExtension('getRun', 'hot', false) },
+  { rule: 'error-shape', says: 'allowed are openai', change: setExtension('getRun', 'error-shape', 'google') },
+  { rule: 'error-model', says: 'answers 401 with something other', change: setExtension('getRun', 'error-shape', 'openai') },
   { rule: 'planned-answers-501', says: 'declares no 501', change: setExtension('getRun', 'status', 'planned') },
   { rule: 'planned-answers-501', says: 'is not planned', change: (d) => void (operation(d, 'getRun').responses['501'] = operation(d, 'getRun').responses['500']) },
   { rule: 'security-fits-tenancy', says: 'lists no security scheme', change: (d) => void (operation(d, 'getRun').security = []) },

@@ -5,6 +5,9 @@ export interface Chance {
   between(low: number, high: number): number;
 }
 
+/** `npm run chaos` runs the long form of every fault test; `npm test` the short one. */
+export const isLongForm = process.env['AGENTOS_CHAOS_FORM'] === 'long';
+
 export function chance(seed: number = seedFromEnvironment()): Chance {
   let state = seed >>> 0;
   // mulberry32: small, and good enough for choosing moments.

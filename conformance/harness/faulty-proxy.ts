@@ -18,7 +18,8 @@ export async function startFaultyProxy(target: string): Promise<FaultyProxy> {
   const server = createServer((request, response) => {
     if (mode === 'answers') setTimeout(() => pass(target, request, response), delay());
     else if (mode === 'unavailable') request.socket.destroy();
-    else if (mode === 'rate-limited') refuse(request, response);
+    else if (mode === 'rate-limited' || mode === 'forbids' || mode === 'fails') refuse(request, response, mode);
+    else if (mode === 'babbles') babble(request, response);
     else request.resume();
   });
   server.on('connection', (socket) => {
@@ -50,8 +51,19 @@ function pass(target: string, request: IncomingMessage, response: ServerResponse
   request.pipe(onward);
 }
 
-function refuse(request: IncomingMessage, response: ServerResponse): void {
+const REFUSALS = {
+  'rate-limited': { status: 429, headers: { 'retry-after': '1' }, error: { code: 'rate_limited', message: 'Too many model calls in this window.', retryable: true, details: {} } },
+  forbids: { status: 403, headers: {}, error: { code: 'forbidden', message: 'This principal may not call models.', retryable: false, details: {} } },
+  fails: { status: 500, headers: {}, error: { code: 'internal_error', message: 'Something broke.', retryable: false, details: {} } },
+} as const;
+
+function refuse(request: IncomingMessage, response: ServerResponse, mode: keyof typeof REFUSALS): void {
   request.resume();
-  const error = { code: 'rate_limited', message: 'Too many model calls in this window.', retryable: true, details: {} };
-  response.writeHead(429, { 'content-type': 'application/json', 'retry-after': '1' }).end(JSON.stringify({ error, correlation_id: 'corr_suite' }));
+  const { status, headers, error } = REFUSALS[mode];
+  response.writeHead(status, { 'content-type': 'application/json', ...headers }).end(JSON.stringify({ error, correlation_id: 'corr_suite' }));
+}
+
+function babble(request: IncomingMessage, response: ServerResponse): void {
+  request.resume();
+  response.writeHead(200, { 'content-type': 'text/html' }).end('<html>Welcome to nginx!</html>');
 }

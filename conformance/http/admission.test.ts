@@ -121,6 +121,19 @@ describe('quotas', () => {
     }
   }));
 
+  it('act at once when they are raised, whatever the slower rate has used up', async () => {
+    const tenant = await node.tenant({ quotas: { runs: { run_create_qps: 0.001, run_create_burst: 1 } } });
+    expect((await create(tenant, { input: 'hello' })).status).toBe(201);
+    const refused = await create(tenant, { input: 'hello' });
+    expect([refused.status, Number(refused.headers.get('retry-after')) > 900]).toEqual([429, true]);
+    const raised = await call(ao(), `/v1/admin/tenants/${tenant}`, { method: 'PATCH', tenant, headers: { 'x-scopes': 'tenants:admin' }, body: { quotas: { runs: { run_create_qps: 5, run_create_burst: 2 } } } });
+    expect(raised.status, JSON.stringify(raised.body)).toBe(200);
+    // Tenants are remembered for less than a second.
+    await expect.poll(async () => (await create(tenant, { input: 'hello' })).status, { timeout: 3_000, interval: 100 }).toBe(201);
+    const answers = await Promise.all(Array.from({ length: 20 }, () => create(tenant, { input: 'hello' })));
+    expect(answers.filter((answer) => answer.status === 429).length, 'and the new rate is kept').toBeGreaterThan(0);
+  });
+
   it('do not touch a replay', verifies(['PRS-4.3-07'], async () => {
     const tenant = await node.tenant({ quotas: { runs: { run_create_qps: 0.01, run_create_burst: 1 } } });
     const body = { input: 'hello', idempotency_key: 'idem_q' };

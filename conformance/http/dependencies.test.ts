@@ -1,6 +1,7 @@
 /** What a caller sees while something that the node stands on is gone (PRS 4.2, HLD 10.1). */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { call, untilEnded } from '../harness/client.ts';
+import { addressOf, onServer } from '../harness/database-server.ts';
 import { startNode, type TestNode } from '../harness/node.ts';
 import { faultsOf, operation } from './operations.ts';
 import { verifies } from './verifies.ts';
@@ -22,6 +23,7 @@ describe('without Model Policy', () => {
     expect(ready.body.status).toBe('unavailable');
     const statusOf = (name: string): unknown => ready.body.checks.find((check: { name: string }) => check.name === name)?.status;
     expect([statusOf('postgres'), statusOf('model-policy')]).toEqual(['ok', 'unavailable']);
+    expect(ready.body.checks.find((check: { name: string }) => check.name === 'model-policy').detail).toBe('unreachable');
     expect(ready.headers.get('retry-after')).not.toBeNull();
     expect(faultsOf(operation('agent-orchestrator', 'getReadiness'), 503, ready.body)).toEqual([]);
   }));
@@ -33,6 +35,29 @@ describe('without Model Policy', () => {
     const ended = await untilEnded(ao, made.body.run.run_id as string, { timeoutMs: 30_000 });
     expect(ended).toMatchObject({ status: 'failed', error: { code: 'dependency_unavailable', retryable: true } });
     expect(JSON.stringify(ended)).not.toMatch(/ECONN[A-Z]+ \d|127\.0\.0\.1:\d+|node_modules/);
+  }), 40_000);
+});
+
+describe('when nothing answers that the node stands on', () => {
+  it('each service names the dependency and the kind of failure, and no address and no driver', verifies(['PRS-4.2-16'], async () => {
+    const node = await startNode();
+    try {
+      const { name } = node.database;
+      await onServer(addressOf(node.database.url, 'postgres'), (client) => client.query(`ALTER DATABASE "${name}" WITH ALLOW_CONNECTIONS false`));
+      await node.database.severConnections();
+      const { hostname, port } = new URL(node.database.url);
+      for (const [service, base] of Object.entries(node.urls)) {
+        await expect.poll(async () => (await call(base, '/readyz', { tenant: null })).status, { timeout: 5_000, interval: 100 }).toBe(503);
+        const { body } = await call(base, '/readyz', { tenant: null });
+        const database = body.checks.find((check: { name: string }) => check.name === 'postgres');
+        expect(database, service).toEqual({ name: 'postgres', status: 'unavailable', detail: expect.stringMatching(/^(unreachable|refused|failed|overloaded|timeout)$/) as string });
+        const said = JSON.stringify([body, (await call(base, '/v1/health', { tenant: null })).body]);
+        for (const secret of [hostname, port, name, 'ECONN', 'connections']) expect(said, `${service} tells ${secret}`).not.toContain(secret);
+      }
+      expect(node.logLines.some((line) => line.includes('A dependency is not ready.') && line.includes(name)), 'the log tells the cause').toBe(true);
+    } finally {
+      await node.close();
+    }
   }), 40_000);
 });
 

@@ -61,6 +61,36 @@ describe('logs', () => {
     expect(found().at(-1)).toMatchObject({ service: 'agent-orchestrator', tenant_id: 'tnt_demo', trace_id: expect.stringMatching(/^[0-9a-f]{32}$/) as string });
   }));
 
+  it('name run, trace and tenant of each run that ended', verifies(['PRS-9.1-03'], async () => {
+    const traceId = '7d1b8f0c3a5e4f6b9c2d1e0f7a8b6c5d';
+    const made = await call(node.urls['agent-orchestrator'], '/v1/agents/agt_sample_echo_v1/runs', { body: { input: 'hello' }, headers: { traceparent: `00-${traceId}-00f067aa0ba902b7-01` } });
+    const runId = made.body.run.run_id as string;
+    await untilEnded(node.urls['agent-orchestrator'], runId);
+    const found = (): Record<string, unknown>[] => node.logLines.map((line) => JSON.parse(line) as Record<string, unknown>).filter((line) => line['run_id'] === runId && line['service'] === 'agent-orchestrator');
+    await expect.poll(() => found().length, { timeout: 3_000 }).toBe(1);
+    expect(found()[0]).toMatchObject({ service: 'agent-orchestrator', run_id: runId, tenant_id: 'tnt_demo', trace_id: traceId, correlation_id: made.body.correlation_id, status: 'completed' });
+  }));
+
+  it('name each model call with its account, on both surfaces', verifies(['PRS-9.1-03', 'PRS-9.2-06', 'PRS-9.2-08'], async () => {
+    const found = (id: string): Record<string, unknown>[] => node.logLines.map((line) => JSON.parse(line) as Record<string, unknown>).filter((line) => line['correlation_id'] === id && line['msg'] === 'Model call.');
+    for (const [path, body, surface] of [
+      ['/v1/chat/completions', { model: 'tier:fast', messages: [{ role: 'user', content: 'canary-7c1d' }], stream: true, metadata: { run_id: 'run_of_log', agent_id: 'agt_of_log' } }, 'openai'],
+      ['/v1/models:invoke', { operation: 'chat', model_id: 'tier:fast', input: { text: 'canary-7c1d' } }, 'canonical'],
+    ] as const) {
+      await call(node.urls['model-policy'], path, { body, headers: { 'x-correlation-id': `corr_${surface}` } });
+      await expect.poll(() => found(`corr_${surface}`).length, { timeout: 3_000 }).toBe(1);
+      expect(found(`corr_${surface}`)[0]).toMatchObject({
+        service: 'model-policy', tenant_id: 'tnt_demo', trace_id: expect.stringMatching(/^[0-9a-f]{32}$/) as string, surface, streamed: surface === 'openai', outcome: 'ok', policy_decision: 'allowed', fallback_used: false,
+        'gen_ai.operation.name': 'chat', 'gen_ai.provider.name': 'builtin', 'gen_ai.request.model': 'tier:fast', 'gen_ai.response.model': 'builtin-fast-1', 'gen_ai.usage.output_tokens': expect.any(Number) as number,
+        ...(surface === 'openai' ? { run_id: 'run_of_log', agent_id: 'agt_of_log', first_byte_ms: expect.any(Number) as number } : {}),
+      });
+    }
+    await call(node.urls['model-policy'], '/v1/chat/completions', { body: { model: 'gpt-99', messages: [] }, headers: { 'x-correlation-id': 'corr_refused' } });
+    expect(found('corr_refused')).toEqual([]);
+    await call(node.urls['model-policy'], '/v1/chat/completions', { body: { model: 'gpt-99', messages: [{ role: 'user', content: 'x' }] }, headers: { 'x-correlation-id': 'corr_unknown' } });
+    await expect.poll(() => found('corr_unknown').map((line) => line['outcome']), { timeout: 3_000 }).toEqual(['not_found']);
+  }));
+
   it('hold no secret and no content', verifies(['PRS-10.2-01'], async () => {
     await call(node.urls['agent-orchestrator'], '/v1/agents/agt_sample_echo_v1/runs', { body: { input: 'canary-3f9a' }, headers: { 'x-api-key': 'aos_live_canary_secret', authorization: 'Bearer canary-token' } });
     await runOnce();

@@ -27,14 +27,22 @@ export function seedDatabase(databaseUrl: string): void {
   execFileSync(process.execPath, [builtEntry('agent-orchestrator', 'seed-main.js')], { env: environment, stdio: ['ignore', 'ignore', 'inherit'] });
 }
 
-function builtEntry(service: string, file: string): string {
-  const entry = path.join(ROOT, 'dist/services', service, file);
+function builtEntry(service: string, file: string, root: string = ROOT): string {
+  const entry = path.join(root, 'dist/services', service, file);
   if (!existsSync(entry)) throw new Error(`${entry} is missing. Build first: npm run build`);
   return entry;
 }
 
+export interface NodeOptions {
+  /** Where `dist/` lies: another build of the platform, to compare two; this repository when absent. */
+  readonly root?: string;
+  readonly environment?: Readonly<Record<string, string>>;
+  /** Processes that only work beside one that only serves; 0, the default, is one process for both. */
+  readonly workers?: number;
+}
+
 /** Starts Model Policy and Agent Orchestrator on this database and waits until both are ready. */
-export async function startNode(databaseUrl: string): Promise<NodeUnderTest> {
+export async function startNode(databaseUrl: string, options: NodeOptions = {}): Promise<NodeUnderTest> {
   const [orchestratorPort, modelPolicyPort] = await Promise.all([freePort(), freePort()]);
   const orchestratorUrl = `http://127.0.0.1:${orchestratorPort}`;
   const modelPolicyUrl = `http://127.0.0.1:${modelPolicyPort}`;
@@ -55,16 +63,23 @@ export async function startNode(databaseUrl: string): Promise<NodeUnderTest> {
     AGENTOS_AGENT_ORCHESTRATOR_URL: orchestratorUrl,
     AGENTOS_MODEL_POLICY_URL: modelPolicyUrl,
     DATABASE_URL: databaseUrl,
+    ...options.environment,
   };
-  const start = (service: string, port: number): ChildProcess => {
-    return spawn(process.execPath, [...PROFILE, builtEntry(service, 'main.js'), '--port', String(port)], { env: environment, stdio: ['ignore', 'inherit', 'inherit'] });
+  const start = (service: string, port: number, role = 'all'): ChildProcess => {
+    const env = { AGENTOS_ROLE: role, ...environment };
+    return spawn(process.execPath, [...PROFILE, builtEntry(service, 'main.js', options.root), '--port', String(port)], { env, stdio: ['ignore', 'inherit', 'inherit'] });
   };
-  const processes = [start('model-policy', modelPolicyPort), start('agent-orchestrator', orchestratorPort)];
+  const workers = await Promise.all(Array.from({ length: options.workers ?? 0 }, freePort));
+  const processes = [
+    start('model-policy', modelPolicyPort),
+    start('agent-orchestrator', orchestratorPort, workers.length === 0 ? 'all' : 'api'),
+    ...workers.map((port) => start('agent-orchestrator', port, 'worker')),
+  ];
   const stop = async (): Promise<void> => {
     await Promise.all(processes.map(stopProcess));
   };
   try {
-    await Promise.all([untilReady(`${modelPolicyUrl}/readyz`, processes[0]!), untilReady(`${orchestratorUrl}/readyz`, processes[1]!)]);
+    await Promise.all([modelPolicyPort, orchestratorPort, ...workers].map((port, index) => untilReady(`http://127.0.0.1:${port}/readyz`, processes[index]!)));
   } catch (error) {
     await stop();
     throw error;

@@ -5,6 +5,7 @@
 import { describe, expect, it } from 'vitest';
 import { verifies } from '../http/verifies.ts';
 import { adaptersOnDisk, factoriesOnDisk, portsOnDisk } from './adapters.ts';
+import { commonSuite } from './every-port.ts';
 import { instanceOf, type PortFactory, type PortHarnesses, type PortName } from './contract.ts';
 import { suites } from './suites/index.ts';
 
@@ -43,7 +44,8 @@ describe('ports and adapters on disk', () => {
 
 for (const name of factoryNames) {
   const { default: factory } = (await import(`./factories/${name}.ts`)) as { default: PortFactory };
-  describe(`${factory.port} · ${factory.adapter}`, () => {
+  const unavailable = (await factory.unavailable?.()) ?? null;
+  describe.skipIf(unavailable !== null)(`${factory.port} · ${factory.adapter}`, () => {
     it('is the adapter that its file says', async () => {
       expect(`${factory.port}-${factory.adapter}`).toBe(name);
       const harness = await factory.create();
@@ -53,6 +55,7 @@ for (const name of factoryNames) {
         await harness.dispose();
       }
     });
+    commonSuite(factory.port, () => factory.create());
     suiteOf[factory.port]!(() => factory.create());
   });
 }

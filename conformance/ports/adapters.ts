@@ -50,7 +50,7 @@ function adapterFolders(): string[] {
 }
 
 /** The definition of a method or function, not a call or a type. */
-const DEFINES_CAPABILITIES = /^\s*(?:async )?(?:function )?capabilities\([^)]*\)(?::\s*[\w.]+)?\s*\{|capabilities:\s*\(\)\s*(?::\s*\w+\s*)?=>|capabilities = \(\)/m;
+const DEFINES_CAPABILITIES = /^\s*(?:override )?(?:async )?(?:function )?capabilities\([^)]*\)(?::\s*[\w.]+)?\s*\{|capabilities:\s*\(\)\s*(?::\s*\w+\s*)?=>|capabilities = \(\)/m;
 
 export function adaptersOnDisk(ports: readonly PortOnDisk[]): { adapters: AdapterOnDisk[]; misnamed: string[] } {
   const names = ports.map((port) => port.port).sort((a, b) => b.length - a.length);
@@ -68,4 +68,10 @@ export function adaptersOnDisk(ports: readonly PortOnDisk[]): { adapters: Adapte
 
 export function factoriesOnDisk(): string[] {
   return sources(join(ROOT, 'conformance/ports/factories')).map((file) => basename(file, '.ts'));
+}
+
+/** Names of the methods that a port's interface demands, read from its source. */
+export function methodsOf(source: string): string[] {
+  const body = PORT_INTERFACE.exec(source)?.[0] ?? '';
+  return [...body.matchAll(/^ {2}(\w+)(?:<[^>]*>)?\(/gm)].map((match) => match[1]!);
 }

@@ -7,15 +7,30 @@ import type { EventPort } from '../../services/agent-orchestrator/ports/events.t
 import type { AgentPort } from '../../services/agent-orchestrator/ports/agents.ts';
 import type { ModelPort } from '../../services/agent-orchestrator/ports/model.ts';
 import type { ToolPort } from '../../services/agent-orchestrator/ports/tool.ts';
+import type { ToolRegistryPort } from '../../services/agent-orchestrator/ports/tool-registry.ts';
 import type { MemoryPort } from '../../services/agent-orchestrator/ports/memory.ts';
+import type { WebhookPort } from '../../services/agent-orchestrator/ports/webhooks.ts';
 import type { ProviderPort } from '../../services/model-policy/ports/provider.ts';
-import type { PolicyRuleSet, PolicyRulesPort } from '../../services/model-policy/ports/policy-rules.ts';
+import type { PolicyRulesPort } from '../../services/model-policy/ports/policy-rules.ts';
+import type { CanaryStatePort } from '../../services/model-policy/ports/canary-state.ts';
+import type { DecisionsPort } from '../../services/model-policy/ports/decisions.ts';
+import type { UsagePort } from '../../services/model-policy/ports/usage.ts';
 import type { DirectoryPort } from '../../services/platform/tenancy/directory.ts';
 import type { AuthContext } from '../../services/platform/tenancy/auth-context.ts';
 import type { PortCapabilities } from '../../services/platform/port.ts';
 
+export interface StoreOutage {
+  /** From now on the store refuses connections, and those that are open are cut. */
+  begin(): Promise<void>;
+  end(): Promise<void>;
+  /** The longest that a call may take to say so. */
+  readonly limitMs: number;
+}
+
 /** What every harness has. */
 export interface Harness {
+  /** The store that the adapter keeps things in can be taken away and given back; for adapters that have one outside the process. */
+  readonly outage?: StoreOutage;
   /** An auth context of a tenant nobody used before, known to the adapter's store. */
   newTenant(): Promise<AuthContext>;
   /** Closes pools, servers and timers; afterwards nothing of the harness keeps the process alive. */
@@ -38,16 +53,34 @@ export interface AgentsHarness extends Harness {
   readonly agents: AgentPort;
 }
 
+/** Deliveries come into being where events are stored, so the run store belongs to it. */
+export interface WebhooksHarness extends RunStoreHarness {
+  readonly webhooks: WebhookPort;
+}
+
 export interface MemoryHarness extends Harness {
   readonly memory: MemoryPort;
 }
 
 export interface ToolHarness extends Harness {
   readonly tools: ToolPort;
+  /**
+   * Ids of tools that every tenant of the harness has; all take `{text}`. `echo` answers it, `slow` never answers,
+   * `failing` says that it failed with the words "no such city", `misfit` breaks its own output schema. Absent where
+   * the adapter has no such tool.
+   */
+  readonly ids: { readonly echo: string; readonly slow?: string; readonly failing?: string; readonly misfit?: string };
 }
 
-/** How the backend that the adapter talks to is to behave for the next calls. */
-export type UpstreamMode = 'answers' | 'unavailable' | 'hangs' | 'rate-limited';
+export interface ToolRegistryHarness extends Harness {
+  readonly registry: ToolRegistryPort;
+}
+
+/**
+ * How the backend that the adapter talks to is to behave for the next calls: `forbids` says no to this caller, `fails`
+ * is its own trouble (500), `babbles` answers 200 with something that is no answer.
+ */
+export type UpstreamMode = 'answers' | 'unavailable' | 'hangs' | 'rate-limited' | 'forbids' | 'fails' | 'babbles';
 
 export interface ModelHarness extends Harness {
   readonly model: ModelPort;
@@ -55,18 +88,46 @@ export interface ModelHarness extends Harness {
   setUpstream(mode: UpstreamMode): Promise<void>;
 }
 
+/** The last four are about streams: the connection breaks, the answer ends without its end, an error comes in the middle, or nothing more. */
+export type ProviderUpstreamMode = 'answers' | 'unavailable' | 'hangs' | 'rate-limited' | 'overloaded' | 'truncates' | 'ends-early' | 'fails-midway' | 'stalls';
+
 export interface ProviderHarness extends Harness {
   readonly provider: ProviderPort;
   /** Absent for a backend that runs in this process and cannot fail so. */
-  setUpstream?(mode: UpstreamMode): Promise<void>;
+  readonly upstream?: {
+    set(mode: ProviderUpstreamMode): void;
+    /** Calls that arrived so far. */
+    calls(): number;
+    /** Of these, the ones that have neither been answered to the end nor given up. */
+    open(): number;
+    /** Connections that are there now, idle ones included. */
+    connections(): number;
+    /** The key that the adapter was given: it must show nowhere. */
+    readonly key: string;
+  };
 }
 
 export interface PolicyRulesHarness extends Harness {
   readonly rules: PolicyRulesPort;
-  /** Stores a rule set for a tenant, by whatever way the adapter has for it. */
-  put(auth: AuthContext, rules: PolicyRuleSet): Promise<void>;
   /** Longest time the adapter may go on answering from a cache. */
   readonly staleMs: number;
+}
+
+export interface UsageHarness extends Harness {
+  readonly usage: UsagePort;
+  /** Another process over the same store; only where the adapter is durable. */
+  another?(): Promise<{ readonly usage: UsagePort; close(): Promise<void> }>;
+  /** Moves the clock that windows are made by. */
+  turnClock(ms: number): void;
+}
+
+export interface DecisionsHarness extends Harness {
+  readonly decisions: DecisionsPort;
+}
+
+/** It belongs to the node, so a harness starts without any roll-back. */
+export interface CanaryStateHarness extends Harness {
+  readonly canaryState: CanaryStatePort;
 }
 
 export interface DirectoryHarness extends Harness {
@@ -83,10 +144,15 @@ export interface PortHarnesses {
   agents: AgentsHarness;
   model: ModelHarness;
   tool: ToolHarness;
+  'tool-registry': ToolRegistryHarness;
   memory: MemoryHarness;
   provider: ProviderHarness;
   'policy-rules': PolicyRulesHarness;
+  usage: UsageHarness;
+  decisions: DecisionsHarness;
+  'canary-state': CanaryStateHarness;
   directory: DirectoryHarness;
+  webhooks: WebhooksHarness;
 }
 
 export type PortName = keyof PortHarnesses;
@@ -96,16 +162,52 @@ export interface PortFactory<Name extends PortName = PortName> {
   /** Equal to `capabilities().adapter` and to the file's name after the port. */
   readonly adapter: string;
   create(): Promise<PortHarnesses[Name]>;
+  /** Why this adapter cannot be tested on this machine, which skips its suite; null when it can. Throws in CI. */
+  unavailable?(): Promise<string | null>;
 }
 
 /** The major that the suites in this repository speak. */
 export const CONTRACT_MAJOR = '1';
 
+/** Names that `capabilities().features` may hold, by port. A name that is declared is exercised; one that is not is refused. */
+export const KNOWN_FEATURES: Readonly<Record<PortName, readonly string[]>> = {
+  'run-state': ['fencing', 'idempotency', 'group_commit', 'handover', 'retention'],
+  queue: ['fair', 'parking', 'cross_process_wake', 'hint_replay'],
+  events: ['cross_process_wake', 'hint_replay'],
+  agents: ['versions'],
+  model: [],
+  tool: [],
+  'tool-registry': [],
+  memory: ['keyword_search', 'vector_search', 'pgvector'],
+  provider: ['chat', 'stream', 'embed', 'tools', 'stop', 'seed', 'json_schema', 'dimensions', 'deterministic'],
+  'policy-rules': ['put'],
+  directory: [],
+  usage: [],
+  decisions: [],
+  'canary-state': [],
+  webhooks: [],
+};
+
+/** What stands in a harness: the instance first, then what else the port's suite needs. */
+export const HARNESS_MEMBERS: Readonly<Record<PortName, readonly [instance: string, ...others: string[]]>> = {
+  'run-state': ['runState', 'queue', 'events'],
+  queue: ['queue', 'runState', 'events'],
+  events: ['events', 'runState', 'queue'],
+  agents: ['agents'],
+  model: ['model', 'setUpstream'],
+  tool: ['tools'],
+  'tool-registry': ['registry'],
+  memory: ['memory'],
+  provider: ['provider'],
+  'policy-rules': ['rules', 'put', 'staleMs'],
+  directory: ['directory', 'staleMs'],
+  usage: ['usage'],
+  decisions: ['decisions'],
+  'canary-state': ['canaryState'],
+  webhooks: ['webhooks', 'runState', 'queue', 'events'],
+};
+
 /** The instance of a harness that belongs to its port. */
 export function instanceOf(port: PortName, harness: PortHarnesses[PortName]): { capabilities(): PortCapabilities } {
-  const members: Record<PortName, string> = {
-    'run-state': 'runState', queue: 'queue', events: 'events', agents: 'agents', model: 'model', tool: 'tools',
-    memory: 'memory', provider: 'provider', 'policy-rules': 'rules', directory: 'directory',
-  };
-  return (harness as unknown as Record<string, { capabilities(): PortCapabilities }>)[members[port]]!;
+  return (harness as unknown as Record<string, { capabilities(): PortCapabilities }>)[HARNESS_MEMBERS[port][0]]!;
 }

@@ -6,25 +6,30 @@ import { PostgresRunState } from '../../services/agent-orchestrator/adapters/run
 import { PostgresWake } from '../../services/agent-orchestrator/adapters/postgres-wake.ts';
 import { migrations, SCHEMA } from '../../services/agent-orchestrator/adapters/migrations/index.ts';
 import { testDatabase, type MigrationSet, type TestDatabase } from '../harness/database.ts';
-import type { RunStoreHarness, RunStores } from './contract.ts';
+import type { RunStoreHarness, RunStores, StoreOutage } from './contract.ts';
 import { freshTenant } from './fixtures.ts';
+import { outageOf, startStoreGate } from './store-gate.ts';
 
 export const orchestratorMigrations: readonly MigrationSet[] = [{ schema: SCHEMA, migrations }];
 
 export interface OrchestratorDatabase {
   readonly database: Database;
   readonly test: TestDatabase;
+  readonly outage: StoreOutage;
   dispose(): Promise<void>;
 }
 
 export async function orchestratorDatabase(): Promise<OrchestratorDatabase> {
   const test = await testDatabase({ migrations: orchestratorMigrations });
-  const database = await createDatabase({ url: test.url, applicationName: 'suite' });
+  const gate = await startStoreGate(test.url);
+  const database = await createDatabase({ url: gate.url, applicationName: 'suite' });
   return {
     database,
     test,
+    outage: outageOf(gate),
     async dispose() {
       await database.close();
+      await gate.close();
       await test.drop();
     },
   };
@@ -49,13 +54,16 @@ export async function openPostgresRunStores(url: string): Promise<RunStores & { 
 
 export async function postgresRunStore(): Promise<RunStoreHarness> {
   const test = await testDatabase({ migrations: orchestratorMigrations });
-  const stores = await openPostgresRunStores(test.url);
+  const gate = await startStoreGate(test.url);
+  const stores = await openPostgresRunStores(gate.url);
   return {
     ...stores,
+    outage: outageOf(gate),
     newTenant: async () => freshTenant(),
     restart: () => openPostgresRunStores(test.url),
     async dispose() {
       await stores.close();
+      await gate.close();
       await test.drop();
     },
   };

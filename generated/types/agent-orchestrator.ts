@@ -181,8 +181,9 @@ export interface paths {
         get: operations["getAgent"];
         /**
          * Replace an agent's definition
-         * @description Makes the definition in the body the agent's newest version. Runs under way keep the version they were created
-         *     with. An equal definition makes no new version.
+         * @description Makes the definition in the body the agent's newest version: a member that is left out is unset, `status` falls
+         *     back to `active`. Runs under way keep the version they were created with. An equal definition makes no new
+         *     version. `status: inactive` keeps the agent and refuses new runs of it.
          */
         put: operations["updateAgent"];
         post?: never;
@@ -226,8 +227,8 @@ export interface paths {
         };
         /**
          * List the runs of an agent
-         * @description The tenant's runs of this agent, the newest first. The agent need not be registered: what counts is the id that
-         *     its runs were made under.
+         * @description The tenant's runs of this agent that meet every filter, the newest first unless `order` says otherwise. The agent
+         *     need not be registered: what counts is the id that its runs were made under.
          */
         get: operations["listAgentRuns"];
         put?: never;
@@ -242,7 +243,8 @@ export interface paths {
          *     key is 409. In prod mode a key is required.
          *
          *     In demo and dev an agent id that is not registered runs with a default definition that echoes; in prod it
-         *     is 404.
+         *     is 404. An agent whose status is `inactive` is 409 with `details.reason` `agent_inactive`; a principal that its
+         *     permissions leave out is 403 with `details.reason` `agent_not_permitted`.
          */
         post: operations["createRun"];
         delete?: never;
@@ -285,6 +287,232 @@ export interface paths {
         get: operations["agentOrchestratorHealth"];
         put?: never;
         post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/mcp-servers": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List the MCP servers of the tenant
+         * @description All MCP servers in order of `server_id`.
+         */
+        get: operations["listMcpServers"];
+        put?: never;
+        /**
+         * Register an MCP server
+         * @description Makes the tools of an MCP server tools of the tenant, as `tool.mcp.<server_id>.<name>`. The server is not asked yet: that
+         *     happens with `refreshMcpServer` or when a run needs its tools. An id that is taken, or a command that the node does not
+         *     allow, is 409.
+         */
+        post: operations["createMcpServer"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/mcp-servers/{server_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Read an MCP server
+         * @description The server with what is known of its state. Header values are not read back.
+         */
+        get: operations["getMcpServer"];
+        /**
+         * Replace an MCP server
+         * @description Makes the body the definition of the server. Without `headers` the stored ones stay.
+         */
+        put: operations["replaceMcpServer"];
+        post?: never;
+        /**
+         * Remove an MCP server
+         * @description Removes the server and with it its tools. Agents that name them keep the names; a call of one fails.
+         */
+        delete: operations["deleteMcpServer"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/mcp-servers/{server_id}:refresh": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * List the tools of an MCP server now
+         * @description Asks the server for its tools and answers with their ids. A server that cannot be reached is 200 with `status.state`
+         *     `unreachable` and the reason.
+         */
+        post: operations["refreshMcpServer"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/mcp-servers/{server_id}/refresh": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * List the tools of an MCP server now (path form)
+         * @description The same as `refreshMcpServer`, for clients that cannot send a colon in a path.
+         */
+        post: operations["refreshMcpServerByPath"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/memory": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List the namespaces of memory
+         * @description The namespaces that hold something, in order of name.
+         */
+        get: operations["listMemoryNamespaces"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/memory:usage": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Read how much memory is used
+         * @description What all items of the tenant take, and how much they may take.
+         */
+        get: operations["getMemoryUsage"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/memory/{namespace}:search": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Search a namespace
+         * @description Finds items by words, by meaning, or both; the order of results is the same on every store. Asking for vectors where the
+         *     node has no embedding model is 503.
+         */
+        post: operations["searchMemory"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/memory/{namespace}/items": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List the items of a namespace
+         * @description The items in order of key. A namespace without items is an empty list.
+         */
+        get: operations["listMemoryItems"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/memory/{namespace}/items/{key}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Read an item
+         * @description The item. One that has expired is 404.
+         */
+        get: operations["getMemoryItem"];
+        /**
+         * Write an item
+         * @description Stores the item, whole, whether there was one or not; a namespace comes into being with its first item. A write beyond
+         *     the quota of bytes is 403 `quota_exceeded` with `details.reason` `memory_bytes_exceeded` and the numbers, and changes
+         *     nothing. A value or metadata beyond its size is 400.
+         */
+        put: operations["putMemoryItem"];
+        post?: never;
+        /**
+         * Delete an item
+         * @description Removes the item at once. Where there is none it is 404.
+         */
+        delete: operations["deleteMemoryItem"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/memory/{namespace}/search": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Search a namespace (path form)
+         * @description The same as `searchMemory`, for clients that cannot send a colon in a path.
+         */
+        post: operations["searchMemoryByPath"];
         delete?: never;
         options?: never;
         head?: never;
@@ -361,7 +589,8 @@ export interface paths {
         };
         /**
          * List the runs of the tenant
-         * @description The tenant's runs of all agents, the newest first.
+         * @description The tenant's runs of all agents that meet every filter, the newest first unless `order` says otherwise. Without a
+         *     filter that is all of them.
          */
         get: operations["listRuns"];
         put?: never;
@@ -371,6 +600,31 @@ export interface paths {
          *     and body sent to either path lead to the same run.
          */
         post: operations["createRunForAgent"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/runs:batch": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Create several runs
+         * @description Creates up to 100 runs. Each is admitted by itself, against every quota and with its own idempotency key, as
+         *     `createRunForAgent` would: some may be created while others are refused, and the answer is 200 with one result a run.
+         *     A body that does not fit the contract is 400 as a whole.
+         *
+         *     An `Idempotency-Key` header is the key, with `:` and the index behind it, of each run that has none of its own, so that
+         *     a batch can be repeated safely. Each run draws from the tenant's rate of run creation.
+         */
+        post: operations["createRunBatch"];
         delete?: never;
         options?: never;
         head?: never;
@@ -420,6 +674,72 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/runs/{run_id}:replay": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Take the decisions of a run again
+         * @description Executes the decision loop again from the stored events, without a model or tool call and without storing anything, and
+         *     says step by step whether it decides what the log says. Where the log lacks something, `missing` says what.
+         */
+        post: operations["replayRun"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/runs/{run_id}:retry": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Run an ended run again
+         * @description Creates a new run with the input, context, labels and tooling of one that has ended, of the newest version of its agent.
+         *     `run_options` replaces single members. The new run names the old one in `retry_of`; the old one stays as it is. A run
+         *     that has not ended is 409 `invalid_state_transition`.
+         *
+         *     An idempotency key makes a repeated request the same new run; without one each request makes another. In prod mode a
+         *     key is required.
+         */
+        post: operations["retryRun"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/runs/{run_id}/cancel": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Cancel a run (path form)
+         * @description The same as `cancelRun`, for clients that cannot send a colon in a path.
+         */
+        post: operations["cancelRunByPath"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/runs/{run_id}/events": {
         parameters: {
             query?: never;
@@ -441,6 +761,260 @@ export interface paths {
         get: operations["streamRunEvents"];
         put?: never;
         post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/runs/{run_id}/history": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List the events of a run
+         * @description The stored events as JSON, a page at a time, for programs that want what has happened and not what happens. The stream
+         *     (`streamRunEvents`) carries the same envelopes.
+         */
+        get: operations["listRunEvents"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/runs/{run_id}/replay": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Take the decisions of a run again (path form)
+         * @description The same as `replayRun`, for clients that cannot send a colon in a path.
+         */
+        post: operations["replayRunByPath"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/runs/{run_id}/retry": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Run an ended run again (path form)
+         * @description The same as `retryRun`, for clients that cannot send a colon in a path.
+         */
+        post: operations["retryRunByPath"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/runs/batch": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Create several runs (path form)
+         * @description The same as `createRunBatch`, for clients that cannot send a colon in a path.
+         */
+        post: operations["createRunBatchByPath"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/tools": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List the tools of the tenant
+         * @description The tools that agents may be given, in order of `tool_id`: built-in, webhook and MCP. What the tenant is not entitled to
+         *     is not among them. Tools of an MCP server are those of its last listing.
+         */
+        get: operations["listTools"];
+        put?: never;
+        /**
+         * Create a webhook tool
+         * @description Registers an endpoint as a tool. Each call is a POST with the signature of Standard Webhooks (`webhook-id`,
+         *     `webhook-timestamp`, `webhook-signature`); the id stays the same over the attempts of one call. The answer holds the
+         *     secret, this once. The caller chooses `tool_id`, so a repeated request is 409 and changes nothing; so is the id of a
+         *     built-in tool.
+         */
+        post: operations["createTool"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/tools/{tool_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Read a tool
+         * @description A tool of any kind. The secret of a webhook tool is not read back.
+         */
+        get: operations["getTool"];
+        /**
+         * Replace a webhook tool
+         * @description Makes the body the tool's definition; calls under way go on with the old one. Without `webhook.secret` the secret stays;
+         *     a new one is answered this once. Tools of other kinds are 409.
+         */
+        put: operations["replaceTool"];
+        post?: never;
+        /**
+         * Delete a webhook tool
+         * @description Removes the tool. Agents that name it keep the name; a call of it fails. Tools of other kinds are 409.
+         */
+        delete: operations["deleteTool"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/webhooks": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List the webhooks of the tenant
+         * @description All webhooks in order of `webhook_id`.
+         */
+        get: operations["listWebhooks"];
+        put?: never;
+        /**
+         * Create a webhook
+         * @description Sends run events that are stored from now on to an endpoint: CloudEvents, signed as Standard Webhooks asks, at least
+         *     once, those of a run in order, with retries. The answer holds the secret, this once; a repeat by idempotency key does
+         *     not.
+         */
+        post: operations["createWebhook"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/webhooks/{webhook_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Read a webhook
+         * @description The webhook with how its deliveries go. The secret is not read back.
+         */
+        get: operations["getWebhook"];
+        /**
+         * Replace a webhook
+         * @description Makes the body the webhook's definition. Without `secret` the secret stays; a new one is answered this once.
+         */
+        put: operations["replaceWebhook"];
+        post?: never;
+        /**
+         * Delete a webhook
+         * @description Removes the webhook with its deliveries; what is not delivered yet never will be.
+         */
+        delete: operations["deleteWebhook"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/webhooks/{webhook_id}:test": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Send a test delivery
+         * @description Posts one event of the type `agentos.webhook.test` to the endpoint, once and now, and says what came of it. A failure is
+         *     200 with `delivered: false` and changes nothing of the state of the webhook.
+         */
+        post: operations["testWebhook"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/webhooks/{webhook_id}/deliveries": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List the deliveries of a webhook
+         * @description What was, is and will be delivered: newest runs first, and of a run the newest event first. Old ones are deleted with
+         *     their events.
+         */
+        get: operations["listWebhookDeliveries"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/webhooks/{webhook_id}/test": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Send a test delivery (path form)
+         * @description The same as `testWebhook`, for clients that cannot send a colon in a path.
+         */
+        post: operations["testWebhookByPath"];
         delete?: never;
         options?: never;
         head?: never;
@@ -479,16 +1053,26 @@ export interface components {
             model_ref?: string;
             /** @description Name for people. */
             name: string;
+            /**
+             * @description What a failed tool call leads to. `tell_model`, when absent: the model sees the error and goes on. `retry`: first as many attempts as `retry.tool_attempts` says, then as `tell_model`. `abort`: the run fails with `tool_failed`.
+             * @enum {string}
+             */
+            on_tool_failure?: "retry" | "tell_model" | "abort";
+            permissions?: components["schemas"]["AgentPermissions"];
             requirements?: components["schemas"]["ModelRequirements"];
-            /** @description How often a failed call is tried. */
+            /** @description How often a failed call is tried, and with what pauses. */
             retry?: {
+                /** @description Milliseconds before the second attempt, doubled before each further one and spread at random; 200 when absent. */
+                backoff_ms?: number;
+                /** @description Most milliseconds between two attempts; 10000 when absent. */
+                max_backoff_ms?: number;
                 /** @description Attempts of one model call. */
                 model_attempts?: number;
-                /** @description Attempts of one tool call. */
+                /** @description Attempts of one tool call, where `on_tool_failure` is `retry`. */
                 tool_attempts?: number;
             };
             /**
-             * @description Whether it can be run.
+             * @description Whether it can be run. Creating a run of an `inactive` agent is 409 with `details.reason` `agent_inactive`; `deprecated` is advice and still runs.
              * @enum {string}
              */
             status: "active" | "inactive" | "deprecated";
@@ -529,6 +1113,25 @@ export interface components {
             tenant_id: string;
         };
         /**
+         * AgentPermissions
+         * @description What an agent may reach beyond its list of tools. Enforced when a run asks for it, whatever the model says. Each absent member leaves that one thing as the node and the tenant have it, except `agents`.
+         */
+        AgentPermissions: {
+            /** @description Agents that it may run with `tool.agent.invoke`; absent means none. */
+            agents?: string[];
+            /** @description Hosts that `tool.http.fetch` may reach, e.g. `api.example.com`; `*.example.com` stands for each name below that one. Absent means whatever the egress rules of the node allow, which hold in any case. */
+            hosts?: string[];
+            /** @description Namespaces of memory. A `*` at the end stands for any ending, so `notes*` covers `notes` and `notes-2025`. */
+            memory?: {
+                /** @description Namespaces that it may read and search; absent means all. */
+                read?: string[];
+                /** @description Namespaces that it may write to and delete from; absent means all. */
+                write?: string[];
+            };
+            /** @description Principals that may create runs of it; absent means everyone with `runs:create`. Others get 403 with `details.reason` `agent_not_permitted`. */
+            principals?: string[];
+        };
+        /**
          * AgentWrite
          * @description An agent to be created or replaced. `agent_id` is needed where the path does not name it.
          */
@@ -556,16 +1159,26 @@ export interface components {
             model_ref?: string;
             /** @description Name for people. */
             name: string;
+            /**
+             * @description What a failed tool call leads to. `tell_model`, when absent: the model sees the error and goes on. `retry`: first as many attempts as `retry.tool_attempts` says, then as `tell_model`. `abort`: the run fails with `tool_failed`.
+             * @enum {string}
+             */
+            on_tool_failure?: "retry" | "tell_model" | "abort";
+            permissions?: components["schemas"]["AgentPermissions"];
             requirements?: components["schemas"]["ModelRequirements"];
-            /** @description How often a failed call is tried. */
+            /** @description How often a failed call is tried, and with what pauses. */
             retry?: {
+                /** @description Milliseconds before the second attempt, doubled before each further one and spread at random; 200 when absent. */
+                backoff_ms?: number;
+                /** @description Most milliseconds between two attempts; 10000 when absent. */
+                max_backoff_ms?: number;
                 /** @description Attempts of one model call. */
                 model_attempts?: number;
-                /** @description Attempts of one tool call. */
+                /** @description Attempts of one tool call, where `on_tool_failure` is `retry`. */
                 tool_attempts?: number;
             };
             /**
-             * @description Whether it can be run.
+             * @description Whether it can be run. Creating a run of an `inactive` agent is 409 with `details.reason` `agent_inactive`; `deprecated` is advice and still runs. `active` when absent.
              * @enum {string}
              */
             status?: "active" | "inactive" | "deprecated";
@@ -573,6 +1186,41 @@ export interface components {
             tool_choice?: string;
             /** @description Tool ids the agent may call. */
             tools?: string[];
+        };
+        /**
+         * ChatMessage
+         * @description One message of a conversation (Appendix E.1).
+         */
+        ChatMessage: {
+            /** @description What is said; null only where an assistant does nothing but call tools. */
+            content: string | null;
+            /** @description Name of the speaker or tool. */
+            name?: string;
+            /**
+             * @description Who speaks.
+             * @enum {string}
+             */
+            role: "system" | "user" | "assistant" | "tool";
+            /** @description In a message of role `tool`: the call it answers. */
+            tool_call_id?: string;
+            /** @description In a message of role `assistant`: the calls it asks for. */
+            tool_calls?: components["schemas"]["ModelToolCall"][];
+        };
+        /**
+         * ChatOutput
+         * @description What a model said (Appendix E.2).
+         */
+        ChatOutput: {
+            /** @description Why the model stopped: `stop`, `length`, `tool_calls`, `content_filter`; an open set. */
+            finish_reason?: string;
+            message: components["schemas"]["ChatMessage"];
+            /** @description Tool calls it asks for. */
+            tool_calls?: components["schemas"]["ModelToolCall"][];
+            /**
+             * @description Kind of output.
+             * @constant
+             */
+            type: "chat";
         };
         /**
          * Entitlements
@@ -622,6 +1270,43 @@ export interface components {
             traceparent?: string;
         };
         /**
+         * Event
+         * @description One event of a run (Appendix D.4). These ten members are guaranteed (Appendix I); the payload varies by type.
+         */
+        Event: {
+            /** @description Agent that runs. */
+            agent_id: string;
+            /** @description Stable over reads and over federation; readers deduplicate by it (PRS 7.4, C-60). */
+            event_id: string;
+            /** @description Depends on `type`; the schemas stand in `events/`. Unknown types carry any object. */
+            payload: {
+                [key: string]: unknown;
+            };
+            /** @description The run. */
+            run_id: string;
+            /** @description Position within the run: starts at 1, no gaps, no repeats. 0 is accepted from others (C-79). */
+            sequence: number;
+            /** @description Step the event belongs to; null for events of the run as a whole (C-44). */
+            step_id: string | null;
+            /** @description Tenant that owns the run. */
+            tenant_id: string;
+            /** @description When it was recorded, RFC 3339 UTC. */
+            time: components["schemas"]["Timestamp"];
+            trace: components["schemas"]["Trace"];
+            /** @description What happened, e.g. `agentos.run.created`. An open set: `event-types.json` lists those emitted. */
+            type: string;
+        };
+        /**
+         * EventEnvelope
+         * @description What one SSE `data:` line carries (Appendix D.4). The payload is checked by type; a type that is not listed here passes with any object.
+         */
+        EventEnvelope: {
+            /** @description Finds this request in logs and traces; equal to the X-Correlation-Id header (Appendix A.2, C-38). */
+            correlation_id?: string;
+            /** @description The event. */
+            event: components["schemas"]["Event"] & unknown & unknown & unknown & unknown & unknown & unknown & unknown & unknown & unknown & unknown & unknown;
+        };
+        /**
          * Health
          * @description The process answers (C-04). Nothing behind it is asked; `readiness` does that.
          */
@@ -639,6 +1324,380 @@ export interface components {
             version: string;
         };
         /**
+         * McpServer
+         * @description An MCP server of the tenant.
+         */
+        McpServer: {
+            /** @description When it was registered, RFC 3339 UTC. */
+            created_at: components["schemas"]["Timestamp"];
+            /** @description Whether its tools can be used. */
+            enabled: boolean;
+            /** @description Identifier within the tenant. */
+            server_id: string;
+            /** @description What is known of it. */
+            status: {
+                /** @description When that was; null before the first time. */
+                checked_at: components["schemas"]["Timestamp"] | null;
+                /** @description Why it was unreachable, for people; null otherwise. */
+                error: string | null;
+                /**
+                 * @description What the last attempt to list its tools found; `unknown` before the first.
+                 * @enum {string}
+                 */
+                state: "connected" | "unreachable" | "unknown";
+                /** @description How many tools it offered that may be used. */
+                tools: number;
+            };
+            /** @description Milliseconds of one call. */
+            timeout_ms: number;
+            /** @description Names of the tools that may be used; null means all. */
+            tools_allowed: string[] | null;
+            transport: components["schemas"]["McpTransport"];
+            /** @description When it last changed, RFC 3339 UTC. */
+            updated_at: components["schemas"]["Timestamp"];
+        };
+        /**
+         * McpServerAnswer
+         * @description One MCP server.
+         */
+        McpServerAnswer: {
+            /** @description Finds this request in logs and traces; equal to the X-Correlation-Id header (Appendix A.2, C-38). */
+            correlation_id: string;
+            /** @description The server. */
+            mcp_server: components["schemas"]["McpServer"];
+            /** @description Tenant the answer belongs to; equal to the X-Tenant-Id header (PRS 4.3, C-37). */
+            tenant_id: string;
+        };
+        /**
+         * McpServerList
+         * @description One page of the MCP servers of a tenant, ordered by `server_id`.
+         */
+        McpServerList: {
+            /** @description Finds this request in logs and traces; equal to the X-Correlation-Id header (Appendix A.2, C-38). */
+            correlation_id: string;
+            /** @description True when more follow; ask again with `after` set to the last server_id. */
+            has_more: boolean;
+            /** @description At most `limit`. */
+            mcp_servers: components["schemas"]["McpServer"][];
+            /** @description Tenant the answer belongs to; equal to the X-Tenant-Id header (PRS 4.3, C-37). */
+            tenant_id: string;
+        };
+        /**
+         * McpServerRefreshAnswer
+         * @description An MCP server after its tools were listed.
+         */
+        McpServerRefreshAnswer: {
+            /** @description Finds this request in logs and traces; equal to the X-Correlation-Id header (Appendix A.2, C-38). */
+            correlation_id: string;
+            /** @description The server; `status` says what was found. */
+            mcp_server: components["schemas"]["McpServer"];
+            /** @description Tenant the answer belongs to; equal to the X-Tenant-Id header (PRS 4.3, C-37). */
+            tenant_id: string;
+            /** @description Ids of its tools that may be used; empty where it is unreachable. */
+            tool_ids: string[];
+        };
+        /**
+         * McpServerWrite
+         * @description An MCP server to be registered or replaced; its tools become tools of the tenant. `server_id` is needed where the path does not name it.
+         */
+        McpServerWrite: {
+            /** @description Whether its tools can be used; true when absent. */
+            enabled?: boolean;
+            /** @description Prefix of its tools: `tool.mcp.<server_id>.<name>`. */
+            server_id?: string;
+            /** @description Milliseconds of one call; 30000 when absent. */
+            timeout_ms?: number;
+            /** @description Names, as the server gives them, of the tools that may be used; absent or null means all, an empty list none. */
+            tools_allowed?: string[] | null;
+            transport: components["schemas"]["McpTransportWrite"];
+        };
+        /**
+         * McpTransport
+         * @description How an MCP server is reached, without anything secret.
+         */
+        McpTransport: {
+            /** @description Entry of the node's list of commands; of `stdio`. */
+            command_id?: string;
+            /** @description Names of the headers that are sent; of `streamable_http`. Values are never read back. */
+            header_names?: string[];
+            /** @description `streamable_http` or `stdio`. An open set. */
+            type: string;
+            /** @description Endpoint; of `streamable_http`. */
+            url?: string;
+        };
+        /**
+         * McpTransportWrite
+         * @description How to reach an MCP server: over HTTP, or as a program that the node's operator has allowed.
+         */
+        McpTransportWrite: {
+            /** @description Sent with each request, e.g. credentials. Never read back. Absent in a replacement: those stored are kept; `{}` removes them. */
+            headers?: {
+                [key: string]: string;
+            };
+            /**
+             * @description MCP over HTTP.
+             * @constant
+             */
+            type: "streamable_http";
+            /** @description Its endpoint, within what the egress rules of the node allow. */
+            url: string;
+        } | {
+            /** @description Names an entry of the node's AGENTOS_MCP_COMMANDS. A tenant never names a command line. */
+            command_id: string;
+            /**
+             * @description A program on the node.
+             * @constant
+             */
+            type: "stdio";
+        };
+        /**
+         * MemoryItem
+         * @description One remembered item.
+         */
+        MemoryItem: {
+            /** @description What it counts against the quota: key, value, metadata, text and vector. */
+            bytes: number;
+            /** @description When the key was first written, RFC 3339 UTC. */
+            created_at: components["schemas"]["Timestamp"];
+            /** @description Whether vector search can find it. */
+            embedded: boolean;
+            /** @description When it is gone; null for never. */
+            expires_at: components["schemas"]["Timestamp"] | null;
+            /** @description Under what, unique within the namespace. */
+            key: string;
+            /** @description As it was written; empty where there is none. */
+            metadata: {
+                [key: string]: string | number | boolean;
+            };
+            /** @description Where it stands. */
+            namespace: string;
+            /** @description When it was last written, RFC 3339 UTC. */
+            updated_at: components["schemas"]["Timestamp"];
+            /** @description As it was written. */
+            value: unknown;
+        };
+        /**
+         * MemoryItemAnswer
+         * @description One item of memory.
+         */
+        MemoryItemAnswer: {
+            /** @description Finds this request in logs and traces; equal to the X-Correlation-Id header (Appendix A.2, C-38). */
+            correlation_id: string;
+            /** @description The item. */
+            item: components["schemas"]["MemoryItem"];
+            /** @description Tenant the answer belongs to; equal to the X-Tenant-Id header (PRS 4.3, C-37). */
+            tenant_id: string;
+        };
+        /**
+         * MemoryItemList
+         * @description One page of the items of a namespace, ordered by key.
+         */
+        MemoryItemList: {
+            /** @description Finds this request in logs and traces; equal to the X-Correlation-Id header (Appendix A.2, C-38). */
+            correlation_id: string;
+            /** @description True when more follow; ask again with `after` set to the last key. */
+            has_more: boolean;
+            /** @description At most `limit`. */
+            items: components["schemas"]["MemoryItem"][];
+            /** @description Tenant the answer belongs to; equal to the X-Tenant-Id header (PRS 4.3, C-37). */
+            tenant_id: string;
+        };
+        /**
+         * MemoryItemWrite
+         * @description What is to be remembered under a key. It replaces what stands there, whole.
+         */
+        MemoryItemWrite: {
+            /** @description Whether a vector is made of the text, by the node's embedding model, for vector search; false when absent. Where there is no such model the write is 503 and stores nothing. */
+            embed?: boolean;
+            /** @description What searches can filter by, at most 4 KiB. */
+            metadata?: {
+                [key: string]: string | number | boolean;
+            };
+            /** @description What searches find; the strings and numbers of the value when absent. */
+            text?: string;
+            /** @description Seconds until nobody sees it any more; never when absent. */
+            ttl_seconds?: number;
+            /** @description Any JSON, at most 64 KiB. */
+            value: unknown;
+        };
+        /**
+         * MemoryNamespace
+         * @description A namespace with items; one without does not exist.
+         */
+        MemoryNamespace: {
+            /** @description What they count against the quota. */
+            bytes: number;
+            /** @description How many items it holds. */
+            items: number;
+            /** @description Its name. */
+            namespace: string;
+        };
+        /**
+         * MemoryNamespaceList
+         * @description One page of the namespaces of a tenant, ordered by name.
+         */
+        MemoryNamespaceList: {
+            /** @description Finds this request in logs and traces; equal to the X-Correlation-Id header (Appendix A.2, C-38). */
+            correlation_id: string;
+            /** @description True when more follow; ask again with `after` set to the last namespace. */
+            has_more: boolean;
+            /** @description At most `limit`. */
+            namespaces: components["schemas"]["MemoryNamespace"][];
+            /** @description Tenant the answer belongs to; equal to the X-Tenant-Id header (PRS 4.3, C-37). */
+            tenant_id: string;
+        };
+        /**
+         * MemorySearchAnswer
+         * @description What was found, the best first; of equal scores the smaller key.
+         */
+        MemorySearchAnswer: {
+            /** @description Finds this request in logs and traces; equal to the X-Correlation-Id header (Appendix A.2, C-38). */
+            correlation_id: string;
+            /**
+             * @description How it was searched.
+             * @enum {string}
+             */
+            mode: "keyword" | "vector" | "hybrid";
+            /** @description At most `limit`. */
+            results: components["schemas"]["MemorySearchResult"][];
+            /** @description Tenant the answer belongs to; equal to the X-Tenant-Id header (PRS 4.3, C-37). */
+            tenant_id: string;
+        };
+        /**
+         * MemorySearchRequest
+         * @description What to look for in a namespace.
+         */
+        MemorySearchRequest: {
+            /** @description Metadata that items must have: this value, or one of these. All members must hold. */
+            filter?: {
+                [key: string]: (string | number | boolean) | (string | number | boolean)[];
+            };
+            /** @description How many results at most; 10 when absent. */
+            limit?: number;
+            /** @description Leaves out what scores lower. Scores are comparable within one mode only. */
+            min_score?: number;
+            /**
+             * @description `keyword`: every word must stand in the item. `vector`: nearest in meaning, among items with a vector. `hybrid`: both, merged. When absent: `hybrid` where the namespace has vectors and the node can make one of the query, else `keyword`.
+             * @enum {string}
+             */
+            mode?: "keyword" | "vector" | "hybrid";
+            /** @description Words, or a question. */
+            query: string;
+        };
+        /**
+         * MemorySearchResult
+         * @description An item that was found.
+         */
+        MemorySearchResult: {
+            item: components["schemas"]["MemoryItem"];
+            /**
+             * @description What found it.
+             * @enum {string}
+             */
+            matched: "keyword" | "vector" | "both";
+            /** @description The higher the better; comparable within one answer. */
+            score: number;
+        };
+        /**
+         * MemoryUsageAnswer
+         * @description What the memory of a tenant takes now.
+         */
+        MemoryUsageAnswer: {
+            /** @description The quota `storage.max_memory_bytes` of the tenant, else the node's AGENTOS_MEMORY_BYTES_LIMIT; null where neither limits. */
+            bytes_limit: number | null;
+            /** @description Bytes of all its items. */
+            bytes_used: number;
+            /** @description Finds this request in logs and traces; equal to the X-Correlation-Id header (Appendix A.2, C-38). */
+            correlation_id: string;
+            /** @description How many items there are. */
+            items: number;
+            /** @description Tenant the answer belongs to; equal to the X-Tenant-Id header (PRS 4.3, C-37). */
+            tenant_id: string;
+        };
+        /**
+         * ModelBudget
+         * @description A budget of a tenant for model calls, beside `token_budget`; all that apply must hold at once. Windows are aligned to UTC.
+         */
+        ModelBudget: {
+            /** @description The agent or principal; absent: each of them has a budget of its own. */
+            id?: string;
+            /** @description US dollars a window. A model whose price is not known cannot be called under it. */
+            max_cost_usd?: number;
+            /** @description Tokens a window, input and output together. */
+            max_tokens?: number;
+            /**
+             * @description Whose calls count.
+             * @enum {string}
+             */
+            scope: "tenant" | "agent" | "principal";
+            /**
+             * @description Length of the window.
+             * @enum {string}
+             */
+            window: "minute" | "hour" | "day" | "month";
+        };
+        /**
+         * ModelCompletedPayload
+         * @description agentos.model.completed: what the model answered and what it took (Appendix D.5.6). `output` is additive: with it the event log alone suffices to go on with a run.
+         */
+        ModelCompletedPayload: {
+            /** @description Why the call failed, when it did. */
+            error?: components["schemas"]["RunError"] | null;
+            /** @description Milliseconds as Model Policy measured them. */
+            latency_ms?: number;
+            /** @description As requested. */
+            model_ref?: string;
+            /**
+             * @description As requested.
+             * @enum {string}
+             */
+            operation?: "chat" | "embed";
+            /** @description The model's message and the tool calls it asks for. */
+            output?: components["schemas"]["ChatOutput"];
+            policy_outcome?: components["schemas"]["PolicyOutcome"];
+            /** @description The request to Model Policy; stable over retries. */
+            request_id?: string;
+            route?: components["schemas"]["Route"];
+            /**
+             * @description Whether the call succeeded.
+             * @enum {string}
+             */
+            status: "ok" | "error";
+            usage?: components["schemas"]["Usage"];
+        };
+        /**
+         * ModelRequestedPayload
+         * @description agentos.model.requested: recorded before Model Policy is called; tells of the input, does not repeat it (Appendix D.5.5).
+         */
+        ModelRequestedPayload: {
+            /** @description Hash of the messages, tools and tool choice that the log leads to; a replay computes it again. */
+            input_hash?: string;
+            /** @description Size of the input. */
+            input_summary?: {
+                /** @description Whether tools were offered. */
+                has_tools?: boolean;
+                /** @description Number of messages. */
+                messages?: number;
+            };
+            /** @description `tier:<name>` or a model id. */
+            model_ref: string;
+            /**
+             * @description What is asked of the model.
+             * @enum {string}
+             */
+            operation: "chat" | "embed";
+            /** @description The request to Model Policy; stable over retries. */
+            request_id?: string;
+            requirements?: components["schemas"]["ModelRequirements"];
+            /** @description Tools that were offered; absent where none was. */
+            tools?: {
+                /** @description Its name for the model. */
+                name: string;
+                /** @description The tool. */
+                tool_id: string;
+            }[];
+        };
+        /**
          * ModelRequirements
          * @description What the caller asks of a model beyond its name (Appendix E.1). Routing honours them or refuses.
          */
@@ -649,6 +1708,20 @@ export interface components {
             max_latency_ms?: number;
             /** @description Tokens of context window needed. */
             min_context_tokens?: number;
+        };
+        /**
+         * ModelToolCall
+         * @description A tool call that a model asks for (Appendix E.2). Whether it is made is decided by the caller, never by the model.
+         */
+        ModelToolCall: {
+            /** @description What the tool is to be given; any JSON value. */
+            input: unknown;
+            /** @description As it was offered, e.g. `sql_query`. */
+            name: string;
+            /** @description The model's own name for the call; ties the tool's answer to it. */
+            tool_call_id?: string;
+            /** @description E.g. `tool.sql.query`. */
+            tool_id: string;
         };
         /**
          * Peer
@@ -759,9 +1832,18 @@ export interface components {
             /** @description Why; may be empty when allowed. */
             reasons: string[];
             /** @description What was taken out; empty unless `redacted`. */
-            redactions: {
+            redactions: ({
+                /** @description How often. */
+                count?: number;
+                /** @description The same under an older name. */
+                kind?: string;
+                /** @description Where, as a JSON pointer into the request or answer, e.g. `/input/messages/0/content`; never the text. */
+                place?: string;
+                /** @description What was found: `email`, `phone`, `card`, `iban`, `ssn`, `ip`, `secret`; an open set. */
+                type?: string;
+            } & {
                 [key: string]: unknown;
-            }[];
+            })[];
         };
         /**
          * QuotaConfig
@@ -770,6 +1852,8 @@ export interface components {
         QuotaConfig: {
             /** @description Limits of models. */
             models?: {
+                /** @description Budgets of the tenant, of its agents and of its principals. */
+                budgets?: components["schemas"]["ModelBudget"][];
                 /** @description Model calls a minute. */
                 max_requests_per_minute?: number;
                 /** @description Tokens of one model call, input and output together. */
@@ -787,7 +1871,7 @@ export interface components {
             };
             /** @description Limits of storage. */
             storage?: {
-                /** @description Bytes of memory and key-value storage. */
+                /** @description Bytes of memory and key-value storage. A write beyond is 403 `quota_exceeded` with `details.reason` `memory_bytes_exceeded`, `limit`, `used` and `requested`. Absent: the node's AGENTOS_MEMORY_BYTES_LIMIT. */
                 max_memory_bytes?: number;
             };
             /** @description Limits of tools. */
@@ -828,6 +1912,20 @@ export interface components {
             version: string;
         };
         /**
+         * Route
+         * @description Which backend served a model call (Appendix E.2, PRS 6.2).
+         */
+        Route: {
+            /** @description E.g. `ollama`, `openai`, `builtin`. */
+            backend: string;
+            /** @description True when the first choice could not serve. */
+            fallback_used?: boolean;
+            /** @description Model as the backend calls it. */
+            model: string;
+            /** @description Where it ran. */
+            node: string;
+        };
+        /**
          * RunAnswer
          * @description One run, as every operation on runs answers it: satisfies Appendix D.2 and D.3 at once, with the correlation id in both places (C-40).
          */
@@ -839,6 +1937,65 @@ export interface components {
             tenant_id: string;
             /** @description W3C trace context. Parsed leniently, so no pattern here (Appendix A.2). */
             traceparent?: string;
+        };
+        /**
+         * RunBatchAnswer
+         * @description What became of each run of a batch, in the order of the request.
+         */
+        RunBatchAnswer: {
+            /** @description Finds this request in logs and traces; equal to the X-Correlation-Id header (Appendix A.2, C-38). */
+            correlation_id: string;
+            /** @description One a run of the request. */
+            results: components["schemas"]["RunBatchResult"][];
+            /** @description Tenant the answer belongs to; equal to the X-Tenant-Id header (PRS 4.3, C-37). */
+            tenant_id: string;
+        };
+        /**
+         * RunBatchRequest
+         * @description Runs to be created by one call, each admitted by itself.
+         */
+        RunBatchRequest: {
+            /** @description What would be sent to `createRunForAgent`, 1 to 100 times. One that does not fit its schema refuses the whole call with 400 before any run is created; its index stands in the path of the error. */
+            runs: components["schemas"]["RunCreateForAgentRequest"][];
+        };
+        /**
+         * RunBatchResult
+         * @description What became of one run of a batch: `run` where its status is 200 or 201, `error` otherwise.
+         */
+        RunBatchResult: {
+            error?: components["schemas"]["ErrorObject"];
+            /** @description Place in the request, from 0. */
+            index: number;
+            run?: components["schemas"]["RunEmitted"];
+            /** @description What `createRunForAgent` would have answered: 201 created, 200 known by its idempotency key, 4xx or 5xx refused. */
+            status: number;
+        };
+        /**
+         * RunCanceledPayload
+         * @description agentos.run.canceled: somebody ended the run. Not in the Appendix (C-14). Final.
+         */
+        RunCanceledPayload: {
+            /** @description Principal that canceled it. */
+            canceled_by?: string;
+            /** @description Why, for people. */
+            reason?: string;
+            /**
+             * @description State of the run.
+             * @constant
+             */
+            status: "canceled";
+        };
+        /**
+         * RunCompletedPayload
+         * @description agentos.run.completed: the run ended with a result (Appendix D.5.7). Final.
+         */
+        RunCompletedPayload: {
+            output: components["schemas"]["RunOutput"];
+            /**
+             * @description State of the run.
+             * @constant
+             */
+            status: "completed";
         };
         /**
          * RunContext
@@ -863,6 +2020,17 @@ export interface components {
             timezone?: string;
             /** @description The end user, where the principal is a service. */
             user_id?: string;
+        };
+        /**
+         * RunCreatedPayload
+         * @description agentos.run.created: the run was accepted and waits (Appendix D.5.1).
+         */
+        RunCreatedPayload: {
+            /**
+             * @description State of the run.
+             * @constant
+             */
+            status: "queued";
         };
         /**
          * RunCreateForAgentRequest
@@ -905,6 +2073,8 @@ export interface components {
             correlation_id: string;
             /** @description When it was accepted, RFC 3339 UTC. */
             created_at: components["schemas"]["Timestamp"];
+            /** @description How many parents stand above it. Present only with `parent_run_id`; absent means 0. */
+            depth?: number;
             /** @description Why it failed; null otherwise (C-42). */
             error: components["schemas"]["RunError"] | null;
             /** @description Where its events stream, relative to this service. */
@@ -917,6 +2087,12 @@ export interface components {
             };
             /** @description The result; null while there is none (C-42). */
             output: components["schemas"]["RunOutput"] | null;
+            /** @description The run whose agent started this one with `tool.agent.invoke`. Present only on such a run. */
+            parent_run_id?: string | null;
+            /** @description The ended run that this one repeats (`retryRun`). Present only on such a run. */
+            retry_of?: string | null;
+            /** @description The run at the top of the chain of parents. Present only with `parent_run_id`. */
+            root_run_id?: string | null;
             /** @description Identifier, unique over federated nodes. */
             run_id: string;
             run_options: components["schemas"]["RunOptions"];
@@ -944,8 +2120,50 @@ export interface components {
             retryable?: boolean;
         };
         /**
+         * RunEventList
+         * @description A page of the events of a run that are stored, in order of `sequence`.
+         */
+        RunEventList: {
+            /** @description Finds this request in logs and traces; equal to the X-Correlation-Id header (Appendix A.2, C-38). */
+            correlation_id: string;
+            /** @description At most `limit` envelopes, as the stream sends them. Retention may have deleted the oldest of an ended run: then the first one here has a sequence above 1. */
+            events: components["schemas"]["EventEnvelope"][];
+            /** @description True when more follow; ask again with `after_sequence` set to the last sequence. */
+            has_more: boolean;
+            /** @description Sequence of the newest event of the run; 0 where there is none. */
+            last_sequence: number;
+            status: components["schemas"]["RunStatus"];
+            /** @description Tenant the answer belongs to; equal to the X-Tenant-Id header (PRS 4.3, C-37). */
+            tenant_id: string;
+        };
+        /**
+         * RunFailedPayload
+         * @description agentos.run.failed: the run ended without one (Appendix D.5.8). Final.
+         */
+        RunFailedPayload: {
+            error: components["schemas"]["RunError"];
+            /**
+             * @description State of the run.
+             * @constant
+             */
+            status: "failed";
+        };
+        /**
+         * RunInputMessage
+         * @description One message of an input of type `messages`.
+         */
+        RunInputMessage: {
+            /** @description What is said. */
+            content: string;
+            /**
+             * @description Who speaks.
+             * @enum {string}
+             */
+            role: "user" | "assistant" | "system";
+        };
+        /**
          * RunInputWire
-         * @description Input as callers send it: the object of Appendix D.1, the same without `type`, or a bare string as shorthand for text (C-02).
+         * @description Input as callers send it: the object of Appendix D.1, the same without `type`, a bare string as shorthand for text (C-02), or a conversation.
          */
         RunInputWire: string | {
             /** @description The text, at most 200,000 characters. */
@@ -955,6 +2173,14 @@ export interface components {
              * @enum {string}
              */
             type?: "text";
+        } | {
+            /** @description A conversation so far. The last message must be the user's, and all contents together may have at most 200,000 characters; otherwise 400. */
+            messages: components["schemas"]["RunInputMessage"][];
+            /**
+             * @description Kind of input.
+             * @constant
+             */
+            type: "messages";
         };
         /**
          * RunList
@@ -975,7 +2201,7 @@ export interface components {
          * @description How a run is executed (Appendix D.1). Absent members take the agent's limits; priority falls back to `normal`, stream_events to true, dry_run to false.
          */
         RunOptions: {
-            /** @description Plan without effects: tools are not called. */
+            /** @description Check and plan without effects: policy is asked about the input, no model and no tool is called, and the run completes with an output of type `plan`. */
             dry_run?: boolean;
             /** @description Model calls and tool calls together. */
             max_steps?: number;
@@ -996,10 +2222,105 @@ export interface components {
          * @description What a run produced (Appendix D.3, D.5.7).
          */
         RunOutput: {
-            /** @description The answer; null while there is none. */
+            plan?: components["schemas"]["RunPlan"];
+            /** @description The answer, or the plan for people; null while there is none. */
             text: string | null;
-            /** @description Kind of output; v1.02 emits `text`. */
+            /** @description Kind of output: `text`, or `plan` after a dry run. An open set. */
             type: string;
+        };
+        /**
+         * RunPlan
+         * @description What a run would do: the result of a dry run. Nothing of it was done.
+         */
+        RunPlan: {
+            /** @description The bounds that would hold. */
+            limits: {
+                /** @description Model calls and tool calls together. */
+                max_steps: number;
+                /** @description Milliseconds of execution. */
+                timeout_ms: number;
+            } & {
+                [key: string]: unknown;
+            };
+            /** @description Model or tier that it would ask; null where the agent calls none. */
+            model_ref: string | null;
+            /** @description What policy says of the input; null where the agent calls no model. */
+            policy_outcome: components["schemas"]["PolicyOutcome"] | null;
+            /** @description Tools that were asked for and would be refused. */
+            tools_denied: {
+                /** @description Why not. An open set: `not_entitled`, `not_in_agent`, `not_allowlisted`, `tool_denymap`, `unknown_tool`, `disabled`. */
+                reason: string;
+                /** @description Tool that the agent or the request names. */
+                tool_id: string;
+            }[];
+            /** @description Tools that the run could call. */
+            tools_permitted: string[];
+        };
+        /**
+         * RunReplayAnswer
+         * @description The decision loop of a run executed again from its event log, without a model or tool call. A run under way is replayed as far as it has come.
+         */
+        RunReplayAnswer: {
+            /** @description True when every decision agrees and nothing is missing. */
+            agreed: boolean;
+            /** @description Finds this request in logs and traces; equal to the X-Correlation-Id header (Appendix A.2, C-38). */
+            correlation_id: string;
+            /** @description In order. */
+            decisions: components["schemas"]["RunReplayDecision"][];
+            /** @description What the event log would need to hold for a whole replay; empty where it suffices. */
+            missing: {
+                /** @description Event that lacks something, or where it should stand. */
+                sequence?: number;
+                /** @description What is not there, for people. */
+                what: string;
+            }[];
+            /** @description The run. */
+            run_id: string;
+            /** @description How many steps were replayed. */
+            steps: number;
+            /** @description Tenant the answer belongs to; equal to the X-Tenant-Id header (PRS 4.3, C-37). */
+            tenant_id: string;
+        };
+        /**
+         * RunReplayDecision
+         * @description One decision of a run, as it was recorded and as the same loop takes it again.
+         */
+        RunReplayDecision: {
+            /** @description What the decision loop arrives at; null where it stops before. */
+            actual: {
+                [key: string]: unknown;
+            } | null;
+            /** @description Whether both are the same. */
+            agreed: boolean;
+            /** @description What the event log says; null where it says nothing of this step. */
+            expected: {
+                [key: string]: unknown;
+            } | null;
+            /** @description What was decided: `model`, `tool`, `finish`, `fail`. An open set. */
+            kind: string;
+            /** @description Number of the step, from 1. */
+            step: number;
+        };
+        /**
+         * RunRetryRequest
+         * @description How to run an ended run again. Everything may be left out.
+         */
+        RunRetryRequest: {
+            /** @description Makes a repeated request the same new run. Wins over the `Idempotency-Key` header. */
+            idempotency_key?: string;
+            /** @description Members named here replace those of the old run; the others are taken from it. */
+            run_options?: components["schemas"]["RunOptions"];
+        };
+        /**
+         * RunStartedPayload
+         * @description agentos.run.started: a worker took the run for the first time. Not in the Appendix (C-14).
+         */
+        RunStartedPayload: {
+            /**
+             * @description State of the run.
+             * @constant
+             */
+            status: "running";
         };
         /**
          * RunStatus
@@ -1018,6 +2339,40 @@ export interface components {
             steps_total: number;
             /** @description Tool calls that ended. */
             tool_calls_total: number;
+        };
+        /**
+         * StepCompletedPayload
+         * @description agentos.run.step.completed: the step ended. Not in the Appendix (C-14).
+         */
+        StepCompletedPayload: {
+            /** @description Milliseconds from start to end. */
+            duration_ms?: number;
+            /** @description Why a step of kind `plan` failed. */
+            error?: {
+                [key: string]: unknown;
+            };
+            /** @description Name of the step, as when it started. */
+            name?: string;
+            /** @description What a step of kind `plan` found. */
+            output?: {
+                [key: string]: unknown;
+            };
+            /** @description `ok` or `error`; an open set. */
+            status: string;
+            /** @description `model`, `tool` or `plan`; an open set. */
+            step_kind?: string;
+        };
+        /**
+         * StepStartedPayload
+         * @description agentos.run.step.started: a model call or a tool call begins (Appendix D.4, D.5.2, C-69).
+         */
+        StepStartedPayload: {
+            /** @description For people who watch. */
+            message?: string;
+            /** @description Name of the step, e.g. `draft_response`. */
+            name: string;
+            /** @description `model` or `tool`; an open set. */
+            step_kind?: string;
         };
         /**
          * Tenant
@@ -1177,6 +2532,101 @@ export interface components {
             window: "minute" | "hour" | "day" | "month";
         };
         /**
+         * Tool
+         * @description A tool that agents of the tenant may be given: built into the node, a webhook of the tenant, one that an MCP server offers.
+         */
+        Tool: {
+            /** @description Attempts of one call; only of webhook tools. */
+            attempts?: number;
+            /** @description When it was created; null of built-in tools. */
+            created_at: components["schemas"]["Timestamp"] | null;
+            /** @description What it does, for the model. */
+            description: string;
+            /** @description JSON Schema of its input. */
+            input_schema: {
+                [key: string]: unknown;
+            };
+            /** @description Where it comes from: `builtin`, `webhook`, `mcp`, `agent` (`tool.agent.invoke`). An open set. */
+            kind: string;
+            /** @description Only where `kind` is `mcp`. */
+            mcp?: {
+                /** @description The MCP server. */
+                server_id: string;
+                /** @description Its name there. */
+                tool_name?: string;
+            };
+            /** @description Name for people. */
+            name: string;
+            /** @description JSON Schema of its output; null where it may be anything. */
+            output_schema: {
+                [key: string]: unknown;
+            } | null;
+            /** @description Calls a minute over all runs of the tenant; null where not limited. */
+            rate_limit_per_minute: number | null;
+            /** @description Whether a call changes something outside. */
+            side_effects: boolean;
+            /** @description Milliseconds of one attempt. */
+            timeout_ms: number;
+            /** @description Identifier; those of MCP servers are `tool.mcp.<server_id>.<name>`. */
+            tool_id: string;
+            /** @description When it last changed; null of built-in tools. */
+            updated_at: components["schemas"]["Timestamp"] | null;
+            /** @description Only where `kind` is `webhook`. */
+            webhook?: {
+                /** @description The signing secret; only in the answer that created or replaced it, never read back. */
+                secret?: string;
+                /** @description Where calls are posted to. */
+                url: string;
+            };
+        };
+        /**
+         * ToolAnswer
+         * @description One tool.
+         */
+        ToolAnswer: {
+            /** @description Finds this request in logs and traces; equal to the X-Correlation-Id header (Appendix A.2, C-38). */
+            correlation_id: string;
+            /** @description Tenant the answer belongs to; equal to the X-Tenant-Id header (PRS 4.3, C-37). */
+            tenant_id: string;
+            /** @description The tool. */
+            tool: components["schemas"]["Tool"];
+        };
+        /**
+         * ToolCallCompletedPayload
+         * @description agentos.tool.call.completed: what the tool answered, or how it failed (Appendix D.5.4).
+         */
+        ToolCallCompletedPayload: {
+            /** @description Milliseconds the call took. */
+            duration_ms?: number;
+            /** @description How it failed; null when it did not. */
+            error?: components["schemas"]["RunError"] | null;
+            /** @description What the tool answered; any JSON value. */
+            output?: unknown;
+            /**
+             * @description Whether `output` or `error` counts.
+             * @enum {string}
+             */
+            status: "ok" | "error";
+            /** @description Stable over retries of the call (prefix `tcall_`). */
+            tool_call_id: string;
+            /** @description The tool. */
+            tool_id: string;
+        };
+        /**
+         * ToolCallRequestedPayload
+         * @description agentos.tool.call.requested: recorded before the tool is called (Appendix D.5.3).
+         */
+        ToolCallRequestedPayload: {
+            /** @description What the tool is given; any JSON value. */
+            input: unknown;
+            /** @description Milliseconds the tool may take. */
+            timeout_ms?: number;
+            /** @description Stable over retries of the call (prefix `tcall_`). */
+            tool_call_id: string;
+            /** @description The tool. */
+            tool_id: string;
+        };
+        /**
          * ToolingWire
          * @description Tool permissions as callers send them: as `tooling`, and the deny-list also as an object whose keys are tool ids (C-46).
          */
@@ -1191,6 +2641,227 @@ export interface components {
             tools?: {
                 [key: string]: unknown;
             }[];
+        };
+        /**
+         * ToolList
+         * @description One page of the tools of a tenant, ordered by `tool_id`.
+         */
+        ToolList: {
+            /** @description Finds this request in logs and traces; equal to the X-Correlation-Id header (Appendix A.2, C-38). */
+            correlation_id: string;
+            /** @description True when more follow; ask again with `after` set to the last tool_id. */
+            has_more: boolean;
+            /** @description Tenant the answer belongs to; equal to the X-Tenant-Id header (PRS 4.3, C-37). */
+            tenant_id: string;
+            /** @description At most `limit`. */
+            tools: components["schemas"]["Tool"][];
+        };
+        /**
+         * ToolWrite
+         * @description A webhook tool to be created or replaced: an endpoint of yours that agents may call. `tool_id` is needed where the path does not name it.
+         */
+        ToolWrite: {
+            /** @description Attempts of one call where the endpoint cannot be reached or answers 408, 429 or 5xx; 1 when absent. */
+            attempts?: number;
+            /** @description What it does, for the model. */
+            description: string;
+            /** @description JSON Schema (2020-12) of its input, an object. A call that does not fit is not made, and the model reads why. One that is no valid schema is 400. */
+            input_schema: {
+                [key: string]: unknown;
+            };
+            /** @description Name for people; the id when absent. */
+            name?: string;
+            /** @description JSON Schema of its output. An answer that does not fit is a failed call. Absent or null: any JSON. */
+            output_schema?: {
+                [key: string]: unknown;
+            } | null;
+            /** @description Calls a minute over all runs of the tenant; not limited when absent or null. */
+            rate_limit_per_minute?: number | null;
+            /** @description Whether a call changes something outside. Says what a repeat may do: a call with effects that may have arrived is repeated only with the same webhook id. True when absent. */
+            side_effects?: boolean;
+            /** @description Milliseconds of one attempt; 30000 when absent. The agent's `limits.tool_timeout_ms` bounds the whole call. */
+            timeout_ms?: number;
+            /** @description Dotted, beginning with `tool.`. The names below `tool.mcp.` and `tool.agent.` and those of the built-in tools are taken: 409. */
+            tool_id?: string;
+            /** @description The endpoint. */
+            webhook: {
+                /** @description Signs each call (Standard Webhooks): `whsec_` and 24 to 64 bytes in base64. Made by the platform when absent at creation; kept when absent in a replacement. */
+                secret?: string;
+                /** @description Where calls are posted to, within what the egress rules of the node allow. */
+                url: string;
+            };
+        };
+        /**
+         * Trace
+         * @description Where an event belongs in a distributed trace (Appendix D.4).
+         */
+        Trace: {
+            /** @description Span that produced the event. */
+            span_id: string;
+            /** @description W3C trace context. Parsed leniently, so no pattern here (Appendix A.2). */
+            traceparent: string;
+            /** @description W3C tracestate. */
+            tracestate?: string;
+        };
+        /**
+         * Usage
+         * @description Tokens of one model call (Appendix E.2, PRS 6.2). Open: costs and other counts may be added.
+         */
+        Usage: {
+            /** @description US dollars; null where the price of the model is not known. */
+            cost_usd?: number | null;
+            /** @description True where the backend did not count and the tokens are an estimate. */
+            estimated?: boolean;
+            /** @description Tokens of the input. */
+            input_tokens: number;
+            /** @description Tokens of the output; 0 for embeddings. */
+            output_tokens: number;
+            /** @description Sum of both. */
+            total_tokens: number;
+        };
+        /**
+         * Webhook
+         * @description A subscription to run events.
+         */
+        Webhook: {
+            /** @description Of which agents; null means all. */
+            agent_ids: string[] | null;
+            /** @description When it was created, RFC 3339 UTC. */
+            created_at: components["schemas"]["Timestamp"];
+            /** @description For people. */
+            description: string | null;
+            /** @description Whether it is delivered to. */
+            enabled: boolean;
+            /** @description Which events. */
+            event_types: string[];
+            /** @description The signing secret; only in the answer that created or replaced it, never read back. */
+            secret?: string;
+            /** @description How deliveries go. */
+            status: {
+                /** @description Failed attempts since the last that arrived. */
+                consecutive_failures: number;
+                /** @description Why the platform stopped delivering: `gone` (the endpoint answered 410), `too_many_failures`; null while it delivers. An open set. */
+                disabled_reason: string | null;
+                /** @description When an attempt last failed. */
+                last_failure_at: components["schemas"]["Timestamp"] | null;
+                /** @description When a delivery last arrived. */
+                last_success_at: components["schemas"]["Timestamp"] | null;
+            };
+            /** @description When its definition last changed, RFC 3339 UTC. */
+            updated_at: components["schemas"]["Timestamp"];
+            /** @description Where deliveries are posted to. */
+            url: string;
+            /** @description Identifier, prefix `whk_`. */
+            webhook_id: string;
+        };
+        /**
+         * WebhookAnswer
+         * @description One webhook.
+         */
+        WebhookAnswer: {
+            /** @description Finds this request in logs and traces; equal to the X-Correlation-Id header (Appendix A.2, C-38). */
+            correlation_id: string;
+            /** @description Tenant the answer belongs to; equal to the X-Tenant-Id header (PRS 4.3, C-37). */
+            tenant_id: string;
+            /** @description The webhook. */
+            webhook: components["schemas"]["Webhook"];
+        };
+        /**
+         * WebhookDelivery
+         * @description One event on its way to one webhook.
+         */
+        WebhookDelivery: {
+            /** @description How often it was tried. */
+            attempts: number;
+            /** @description When the event was stored, RFC 3339 UTC. */
+            created_at: components["schemas"]["Timestamp"];
+            /** @description When it arrived. */
+            delivered_at: components["schemas"]["Timestamp"] | null;
+            /** @description Identifier within the webhook; opaque. */
+            delivery_id: string;
+            /** @description The event; also the `webhook-id` of each attempt. */
+            event_id: string;
+            /** @description Why the last attempt failed, for people. */
+            last_error: string | null;
+            /** @description What the endpoint answered last. */
+            last_status_code: number | null;
+            /** @description When it is tried next; null once it is no longer pending. */
+            next_attempt_at: components["schemas"]["Timestamp"] | null;
+            /** @description The run. */
+            run_id: string;
+            /** @description Sequence of the event. */
+            sequence: number;
+            /**
+             * @description `failed`: given up.
+             * @enum {string}
+             */
+            state: "pending" | "delivered" | "failed";
+            /** @description Type of the event. */
+            type: string;
+        };
+        /**
+         * WebhookDeliveryList
+         * @description One page of the deliveries of a webhook: newest runs first, and of a run the newest event first.
+         */
+        WebhookDeliveryList: {
+            /** @description Finds this request in logs and traces; equal to the X-Correlation-Id header (Appendix A.2, C-38). */
+            correlation_id: string;
+            /** @description At most `limit`. */
+            deliveries: components["schemas"]["WebhookDelivery"][];
+            /** @description True when more follow; ask again with `after` set to the last delivery_id. */
+            has_more: boolean;
+            /** @description Tenant the answer belongs to; equal to the X-Tenant-Id header (PRS 4.3, C-37). */
+            tenant_id: string;
+        };
+        /**
+         * WebhookList
+         * @description One page of the webhooks of a tenant, ordered by `webhook_id`.
+         */
+        WebhookList: {
+            /** @description Finds this request in logs and traces; equal to the X-Correlation-Id header (Appendix A.2, C-38). */
+            correlation_id: string;
+            /** @description True when more follow; ask again with `after` set to the last webhook_id. */
+            has_more: boolean;
+            /** @description Tenant the answer belongs to; equal to the X-Tenant-Id header (PRS 4.3, C-37). */
+            tenant_id: string;
+            /** @description At most `limit`. */
+            webhooks: components["schemas"]["Webhook"][];
+        };
+        /**
+         * WebhookTestAnswer
+         * @description What became of one test delivery.
+         */
+        WebhookTestAnswer: {
+            /** @description Finds this request in logs and traces; equal to the X-Correlation-Id header (Appendix A.2, C-38). */
+            correlation_id: string;
+            /** @description Whether the endpoint answered 2xx. */
+            delivered: boolean;
+            /** @description Milliseconds until then. */
+            duration_ms: number;
+            /** @description Why it was not delivered, for people. */
+            error: string | null;
+            /** @description What it answered; null where it did not. */
+            status_code: number | null;
+            /** @description Tenant the answer belongs to; equal to the X-Tenant-Id header (PRS 4.3, C-37). */
+            tenant_id: string;
+        };
+        /**
+         * WebhookWrite
+         * @description Where run events of the tenant are to be sent.
+         */
+        WebhookWrite: {
+            /** @description Only runs of these agents; absent or null means all. */
+            agent_ids?: string[] | null;
+            /** @description For people. */
+            description?: string;
+            /** @description Whether it is delivered to; true when absent. Enabling again clears what disabled it. */
+            enabled?: boolean;
+            /** @description Types of events, `agentos.run.*` for all that begin so, `*` for all. */
+            event_types: string[];
+            /** @description Signs each delivery (Standard Webhooks): `whsec_` and 24 to 64 bytes in base64. Made by the platform when absent at creation; kept when absent in a replacement. For a while after a replacement deliveries carry the signatures of both. */
+            secret?: string;
+            /** @description Where deliveries are posted to, within what the egress rules of the node allow. */
+            url: string;
         };
     };
     responses: {
@@ -1376,6 +3047,171 @@ export interface components {
                 "application/json": components["schemas"]["ErrorResponse"];
             };
         };
+        /** @description The MCP server. */
+        McpServer: {
+            headers: {
+                traceparent: components["headers"]["traceparent"];
+                "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["McpServerAnswer"];
+            };
+        };
+        /** @description The MCP server was registered. */
+        McpServerCreated: {
+            headers: {
+                traceparent: components["headers"]["traceparent"];
+                "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["McpServerAnswer"];
+            };
+        };
+        /** @description The MCP server is gone. There is no body. */
+        McpServerDeleted: {
+            headers: {
+                traceparent: components["headers"]["traceparent"];
+                "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
+                [name: string]: unknown;
+            };
+            content?: never;
+        };
+        /** @description A page of MCP servers, in order of `server_id`. */
+        McpServerList: {
+            headers: {
+                traceparent: components["headers"]["traceparent"];
+                "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["McpServerList"];
+            };
+        };
+        /** @description What the server offers now. */
+        McpServerRefreshed: {
+            headers: {
+                traceparent: components["headers"]["traceparent"];
+                "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["McpServerRefreshAnswer"];
+            };
+        };
+        /** @description The item. */
+        MemoryItem: {
+            headers: {
+                traceparent: components["headers"]["traceparent"];
+                "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["MemoryItemAnswer"];
+            };
+        };
+        /** @description The item; there was none under this key. */
+        MemoryItemCreated: {
+            headers: {
+                traceparent: components["headers"]["traceparent"];
+                "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["MemoryItemAnswer"];
+            };
+        };
+        /** @description The item is gone. There is no body. */
+        MemoryItemDeleted: {
+            headers: {
+                traceparent: components["headers"]["traceparent"];
+                "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
+                [name: string]: unknown;
+            };
+            content?: never;
+        };
+        /** @description A page of items, in order of key. */
+        MemoryItemList: {
+            headers: {
+                traceparent: components["headers"]["traceparent"];
+                "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["MemoryItemList"];
+            };
+        };
+        /** @description A page of namespaces, in order of name. */
+        MemoryNamespaceList: {
+            headers: {
+                traceparent: components["headers"]["traceparent"];
+                "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["MemoryNamespaceList"];
+            };
+        };
+        /** @description The credential lacks a scope, memory is full, or a policy refused what was to be embedded. */
+        MemoryRefused: {
+            headers: {
+                traceparent: components["headers"]["traceparent"];
+                "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["ErrorResponse"];
+            };
+        };
+        /** @description What was found, the best first. */
+        MemorySearch: {
+            headers: {
+                traceparent: components["headers"]["traceparent"];
+                "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["MemorySearchAnswer"];
+            };
+        };
+        /** @description What is used and what may be. */
+        MemoryUsage: {
+            headers: {
+                traceparent: components["headers"]["traceparent"];
+                "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["MemoryUsageAnswer"];
+            };
+        };
         /** @description Metrics in the Prometheus text format. */
         Metrics: {
             headers: {
@@ -1390,19 +3226,6 @@ export interface components {
         };
         /** @description There is no such object in this tenant. An object of another tenant is answered the same. */
         NotFound: {
-            headers: {
-                traceparent: components["headers"]["traceparent"];
-                "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
-                "X-Request-Id": components["headers"]["X-Request-Id"];
-                "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
-                [name: string]: unknown;
-            };
-            content: {
-                "application/json": components["schemas"]["ErrorResponse"];
-            };
-        };
-        /** @description The contract specifies this operation; this release does not have it yet. */
-        NotImplemented: {
             headers: {
                 traceparent: components["headers"]["traceparent"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
@@ -1478,6 +3301,19 @@ export interface components {
                 "application/json": components["schemas"]["RunAnswer"];
             };
         };
+        /** @description What became of each run, in the order of the request. */
+        RunBatch: {
+            headers: {
+                traceparent: components["headers"]["traceparent"];
+                "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["RunBatchAnswer"];
+            };
+        };
         /** @description The run, now canceled. */
         RunCanceled: {
             headers: {
@@ -1502,6 +3338,19 @@ export interface components {
             };
             content: {
                 "application/json": components["schemas"]["RunAnswer"];
+            };
+        };
+        /** @description A page of events, in order of `sequence`. */
+        RunEventList: {
+            headers: {
+                traceparent: components["headers"]["traceparent"];
+                "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["RunEventList"];
             };
         };
         /** @description The run has ended; its status cannot change any more. */
@@ -1530,10 +3379,49 @@ export interface components {
                 "application/json": components["schemas"]["RunList"];
             };
         };
+        /** @description The run has not ended, or the idempotency key was used with another body. */
+        RunNotEnded: {
+            headers: {
+                traceparent: components["headers"]["traceparent"];
+                "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["ErrorResponse"];
+            };
+        };
+        /** @description The decisions, as recorded and as taken again. */
+        RunReplay: {
+            headers: {
+                traceparent: components["headers"]["traceparent"];
+                "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["RunReplayAnswer"];
+            };
+        };
         /** @description The run that an earlier request with the same idempotency key and body created, as it stands now. */
         RunReplayed: {
             headers: {
                 "Idempotency-Replayed": components["headers"]["Idempotency-Replayed"];
+                traceparent: components["headers"]["traceparent"];
+                "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["RunAnswer"];
+            };
+        };
+        /** @description The new run, which waits for a worker. */
+        RunRetried: {
+            headers: {
                 traceparent: components["headers"]["traceparent"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -1609,6 +3497,69 @@ export interface components {
                 "application/json": components["schemas"]["TenantList"];
             };
         };
+        /** @description The tool. */
+        Tool: {
+            headers: {
+                traceparent: components["headers"]["traceparent"];
+                "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["ToolAnswer"];
+            };
+        };
+        /** @description The tool was created. Its secret is answered this once. */
+        ToolCreated: {
+            headers: {
+                traceparent: components["headers"]["traceparent"];
+                "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["ToolAnswer"];
+            };
+        };
+        /** @description The tool is gone. There is no body. */
+        ToolDeleted: {
+            headers: {
+                traceparent: components["headers"]["traceparent"];
+                "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
+                [name: string]: unknown;
+            };
+            content?: never;
+        };
+        /** @description A page of tools, in order of `tool_id`. */
+        ToolList: {
+            headers: {
+                traceparent: components["headers"]["traceparent"];
+                "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["ToolList"];
+            };
+        };
+        /** @description The tool after the change, with the secret where that is new. */
+        ToolReplaced: {
+            headers: {
+                traceparent: components["headers"]["traceparent"];
+                "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["ToolAnswer"];
+            };
+        };
         /** @description The rate of requests or the number of things under way at once has reached its limit. */
         TooManyRequests: {
             headers: {
@@ -1665,6 +3616,109 @@ export interface components {
                 "application/json": components["schemas"]["ErrorResponse"];
             };
         };
+        /** @description The webhook. */
+        Webhook: {
+            headers: {
+                traceparent: components["headers"]["traceparent"];
+                "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["WebhookAnswer"];
+            };
+        };
+        /** @description The webhook was created. Its secret is answered this once. */
+        WebhookCreated: {
+            headers: {
+                traceparent: components["headers"]["traceparent"];
+                "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["WebhookAnswer"];
+            };
+        };
+        /** @description The webhook is gone. There is no body. */
+        WebhookDeleted: {
+            headers: {
+                traceparent: components["headers"]["traceparent"];
+                "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
+                [name: string]: unknown;
+            };
+            content?: never;
+        };
+        /** @description A page of deliveries, the newest first. */
+        WebhookDeliveryList: {
+            headers: {
+                traceparent: components["headers"]["traceparent"];
+                "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["WebhookDeliveryList"];
+            };
+        };
+        /** @description A page of webhooks, in order of `webhook_id`. */
+        WebhookList: {
+            headers: {
+                traceparent: components["headers"]["traceparent"];
+                "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["WebhookList"];
+            };
+        };
+        /** @description The webhook after the change, with the secret where that is new. */
+        WebhookReplaced: {
+            headers: {
+                traceparent: components["headers"]["traceparent"];
+                "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["WebhookAnswer"];
+            };
+        };
+        /** @description The webhook that an earlier request with the same idempotency key and body created, without its secret. */
+        WebhookReplayed: {
+            headers: {
+                "Idempotency-Replayed": components["headers"]["Idempotency-Replayed"];
+                traceparent: components["headers"]["traceparent"];
+                "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["WebhookAnswer"];
+            };
+        };
+        /** @description What came of the test. */
+        WebhookTested: {
+            headers: {
+                traceparent: components["headers"]["traceparent"];
+                "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["WebhookTestAnswer"];
+            };
+        };
     };
     parameters: {
         /**
@@ -1683,7 +3737,22 @@ export interface components {
          */
         AfterAgentVersion: string;
         /**
-         * @description The `run_id` that ended the page before; the answer goes on behind it. Newest runs come first.
+         * @description The `server_id` that ended the page before; the answer goes on behind it, in order of `server_id`.
+         * @example github
+         */
+        AfterMcpServer: string;
+        /**
+         * @description The `key` that ended the page before; the answer goes on behind it, in order of `key`.
+         * @example refunds
+         */
+        AfterMemoryKey: string;
+        /**
+         * @description The `namespace` that ended the page before; the answer goes on behind it, in order of `namespace`.
+         * @example notes
+         */
+        AfterMemoryNamespace: string;
+        /**
+         * @description The `run_id` that ended the page before; the answer goes on behind it, in the order of this request.
          * @example run_01JH9Y0Q2KQ4R7S7X6G0M3E4F8
          */
         AfterRun: string;
@@ -1699,6 +3768,21 @@ export interface components {
          */
         AfterTenant: string;
         /**
+         * @description The `tool_id` that ended the page before; the answer goes on behind it, in order of `tool_id`.
+         * @example tool.echo
+         */
+        AfterTool: string;
+        /**
+         * @description The `webhook_id` that ended the page before; the answer goes on behind it, in order of `webhook_id`.
+         * @example whk_01JH9Y0QK3M5N7P9R1T2V4W6X8
+         */
+        AfterWebhook: string;
+        /**
+         * @description The `delivery_id` that ended the page before; the answer goes on behind it. Newest runs come first.
+         * @example dlv_01JH9Y0QZ4A6B8C0D2E4F6G8H0
+         */
+        AfterWebhookDelivery: string;
+        /**
          * @description The agent. Another tenant's agent is answered as one that does not exist.
          * @example agt_review_summarizer_v1
          */
@@ -1709,10 +3793,35 @@ export interface components {
          */
         CorrelationId: string;
         /**
+         * @description Only runs that were created at this time or later, RFC 3339.
+         * @example 2025-12-19T00:00:00Z
+         */
+        CreatedAfterFilter: components["schemas"]["Timestamp"];
+        /**
+         * @description Only runs that were created before this time, RFC 3339.
+         * @example 2025-12-20T00:00:00Z
+         */
+        CreatedBeforeFilter: components["schemas"]["Timestamp"];
+        /**
+         * @description Only deliveries in this state.
+         * @example failed
+         */
+        DeliveryStateFilter: "pending" | "delivered" | "failed";
+        /**
          * @description Another name for `after_sequence`, equally exclusive, kept for older clients.
          * @example 12
          */
         FromSequence: number;
+        /**
+         * @description Exclusive cursor: only events with a greater sequence.
+         * @example 12
+         */
+        HistoryAfterSequence: number;
+        /**
+         * @description How many events to return at most.
+         * @example 200
+         */
+        HistoryLimit: number;
         /**
          * @description 1 to 256 characters, chosen by the caller and kept over its retries. A body member `idempotency_key`, where the
          *     schema has one, wins over the header. It counts per tenant, principal and agent and is remembered for 24 hours
@@ -1732,6 +3841,31 @@ export interface components {
          */
         Limit: number;
         /**
+         * @description The MCP server. Another tenant's server is answered as one that does not exist.
+         * @example github
+         */
+        McpServerId: string;
+        /**
+         * @description The key within the namespace: 1 to 256 characters without control characters, slashes and backslashes.
+         * @example refunds
+         */
+        MemoryKey: string;
+        /**
+         * @description Only keys that begin so.
+         * @example ref
+         */
+        MemoryKeyPrefix: string;
+        /**
+         * @description The namespace: 1 to 256 characters without control characters, slashes and backslashes.
+         * @example notes
+         */
+        MemoryNamespace: string;
+        /**
+         * @description Only runs that this run's agent started.
+         * @example run_01JH9Y0Q2KQ4R7S7X6G0M3E4F8
+         */
+        ParentRunFilter: string;
+        /**
          * @description The acting principal. Honoured in demo mode only; in every other mode the credential says who acts.
          * @example usr_tnt_demo_admin
          */
@@ -1742,15 +3876,37 @@ export interface components {
          */
         RequestId: string;
         /**
+         * @description Only runs of this agent.
+         * @example agt_review_summarizer_v1
+         */
+        RunAgentFilter: string;
+        /**
          * @description The run. Another tenant's run is answered as one that does not exist.
          * @example run_01JH9Y0Q2KQ4R7S7X6G0M3E4F8
          */
         RunId: string;
         /**
-         * @description Only runs in this status.
+         * @description Only runs with this label, as `key:value`; the first colon parts them. Repeated, all must hold.
+         * @example [
+         *       "team:growth"
+         *     ]
+         */
+        RunLabelFilter: string[];
+        /**
+         * @description Which runs come first. `after` goes on in the same order.
+         * @example newest
+         */
+        RunOrder: "newest" | "oldest";
+        /**
+         * @description Only runs of this priority.
+         * @example high
+         */
+        RunPriorityFilter: "low" | "normal" | "high";
+        /**
+         * @description Only runs in this status. Repeated, in one of these.
          * @example running
          */
-        RunStatusFilter: components["schemas"]["RunStatus"];
+        RunStatusFilter: components["schemas"]["RunStatus"] | components["schemas"]["RunStatus"][];
         /**
          * @description Scopes of the acting principal, separated by spaces or commas. Honoured in demo mode only.
          * @example runs:create runs:read
@@ -1764,10 +3920,20 @@ export interface components {
          */
         TenantId: string;
         /**
+         * @description The tool. Another tenant's tool is answered as one that does not exist.
+         * @example tool.crm.lookup
+         */
+        ToolId: string;
+        /**
          * @description W3C trace context. A malformed value is ignored and a new trace begins, as the W3C recommendation asks.
          * @example 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01
          */
         Traceparent: string;
+        /**
+         * @description The webhook. Another tenant's webhook is answered as one that does not exist.
+         * @example whk_01JH9Y0QK3M5N7P9R1T2V4W6X8
+         */
+        WebhookId: string;
     };
     requestBodies: never;
     headers: {
@@ -2474,7 +4640,6 @@ export interface operations {
             415: components["responses"]["UnsupportedMediaType"];
             429: components["responses"]["TooManyRequests"];
             500: components["responses"]["InternalError"];
-            501: components["responses"]["NotImplemented"];
             503: components["responses"]["Unavailable"];
         };
     };
@@ -2606,7 +4771,6 @@ export interface operations {
             415: components["responses"]["UnsupportedMediaType"];
             429: components["responses"]["TooManyRequests"];
             500: components["responses"]["InternalError"];
-            501: components["responses"]["NotImplemented"];
             503: components["responses"]["Unavailable"];
         };
     };
@@ -2674,7 +4838,6 @@ export interface operations {
             409: components["responses"]["Conflict"];
             429: components["responses"]["TooManyRequests"];
             500: components["responses"]["InternalError"];
-            501: components["responses"]["NotImplemented"];
             503: components["responses"]["Unavailable"];
         };
     };
@@ -2751,7 +4914,6 @@ export interface operations {
             415: components["responses"]["UnsupportedMediaType"];
             429: components["responses"]["TooManyRequests"];
             500: components["responses"]["InternalError"];
-            501: components["responses"]["NotImplemented"];
             503: components["responses"]["Unavailable"];
         };
     };
@@ -2759,17 +4921,49 @@ export interface operations {
         parameters: {
             query?: {
                 /**
-                 * @description The `run_id` that ended the page before; the answer goes on behind it. Newest runs come first.
+                 * @description The `run_id` that ended the page before; the answer goes on behind it, in the order of this request.
                  * @example run_01JH9Y0Q2KQ4R7S7X6G0M3E4F8
                  */
                 after?: components["parameters"]["AfterRun"];
+                /**
+                 * @description Only runs that were created at this time or later, RFC 3339.
+                 * @example 2025-12-19T00:00:00Z
+                 */
+                created_after?: components["parameters"]["CreatedAfterFilter"];
+                /**
+                 * @description Only runs that were created before this time, RFC 3339.
+                 * @example 2025-12-20T00:00:00Z
+                 */
+                created_before?: components["parameters"]["CreatedBeforeFilter"];
+                /**
+                 * @description Only runs with this label, as `key:value`; the first colon parts them. Repeated, all must hold.
+                 * @example [
+                 *       "team:growth"
+                 *     ]
+                 */
+                label?: components["parameters"]["RunLabelFilter"];
                 /**
                  * @description How many to return at most.
                  * @example 50
                  */
                 limit?: components["parameters"]["Limit"];
                 /**
-                 * @description Only runs in this status.
+                 * @description Which runs come first. `after` goes on in the same order.
+                 * @example newest
+                 */
+                order?: components["parameters"]["RunOrder"];
+                /**
+                 * @description Only runs that this run's agent started.
+                 * @example run_01JH9Y0Q2KQ4R7S7X6G0M3E4F8
+                 */
+                parent_run_id?: components["parameters"]["ParentRunFilter"];
+                /**
+                 * @description Only runs of this priority.
+                 * @example high
+                 */
+                priority?: components["parameters"]["RunPriorityFilter"];
+                /**
+                 * @description Only runs in this status. Repeated, in one of these.
                  * @example running
                  */
                 status?: components["parameters"]["RunStatusFilter"];
@@ -2969,7 +5163,6 @@ export interface operations {
             404: components["responses"]["NotFound"];
             429: components["responses"]["TooManyRequests"];
             500: components["responses"]["InternalError"];
-            501: components["responses"]["NotImplemented"];
             503: components["responses"]["Unavailable"];
         };
     };
@@ -3000,6 +5193,1002 @@ export interface operations {
         responses: {
             200: components["responses"]["Health"];
             400: components["responses"]["BadRequest"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    listMcpServers: {
+        parameters: {
+            query?: {
+                /**
+                 * @description The `server_id` that ended the page before; the answer goes on behind it, in order of `server_id`.
+                 * @example github
+                 */
+                after?: components["parameters"]["AfterMcpServer"];
+                /**
+                 * @description How many to return at most.
+                 * @example 50
+                 */
+                limit?: components["parameters"]["Limit"];
+            };
+            header?: {
+                /**
+                 * @description W3C trace context. A malformed value is ignored and a new trace begins, as the W3C recommendation asks.
+                 * @example 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01
+                 */
+                traceparent?: components["parameters"]["Traceparent"];
+                /**
+                 * @description Correlation id to use. Without it `X-Request-Id` serves, and without that a new `corr_…` is made.
+                 * @example corr_01JH9Y0QA5N2K4P8S9T0V1W2X3
+                 */
+                "X-Correlation-Id"?: components["parameters"]["CorrelationId"];
+                /**
+                 * @description The acting principal. Honoured in demo mode only; in every other mode the credential says who acts.
+                 * @example usr_tnt_demo_admin
+                 */
+                "X-Principal-Id"?: components["parameters"]["PrincipalId"];
+                /**
+                 * @description Id of this one exchange, echoed in the answer. Without it a new `req_…` is made.
+                 * @example req_01JH9Y0Q9K7PZJH1K8M9N0P2Q3
+                 */
+                "X-Request-Id"?: components["parameters"]["RequestId"];
+                /**
+                 * @description Scopes of the acting principal, separated by spaces or commas. Honoured in demo mode only.
+                 * @example runs:create runs:read
+                 */
+                "X-Scopes"?: components["parameters"]["Scopes"];
+                /**
+                 * @description The tenant to act for. A user's credential names its own tenant and the header may only repeat it; another
+                 *     value is 400 `tenant_mismatch`. Service credentials that may act for several tenants choose one here. Alone it
+                 *     is an identity in demo mode only.
+                 * @example tnt_demo
+                 */
+                "X-Tenant-Id"?: components["parameters"]["TenantId"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: components["responses"]["McpServerList"];
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    createMcpServer: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description 1 to 256 characters, chosen by the caller and kept over its retries. A body member `idempotency_key`, where the
+                 *     schema has one, wins over the header. It counts per tenant, principal and agent and is remembered for 24 hours
+                 *     unless configured otherwise. Operations marked `x-agentos-idempotency: natural` take it and have no use for it,
+                 *     since repeating them changes nothing more.
+                 * @example idem_8bfb6c2d-2b6d-4c7d-8f2e-1b2a0a0e7c51
+                 */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+                /**
+                 * @description W3C trace context. A malformed value is ignored and a new trace begins, as the W3C recommendation asks.
+                 * @example 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01
+                 */
+                traceparent?: components["parameters"]["Traceparent"];
+                /**
+                 * @description Correlation id to use. Without it `X-Request-Id` serves, and without that a new `corr_…` is made.
+                 * @example corr_01JH9Y0QA5N2K4P8S9T0V1W2X3
+                 */
+                "X-Correlation-Id"?: components["parameters"]["CorrelationId"];
+                /**
+                 * @description The acting principal. Honoured in demo mode only; in every other mode the credential says who acts.
+                 * @example usr_tnt_demo_admin
+                 */
+                "X-Principal-Id"?: components["parameters"]["PrincipalId"];
+                /**
+                 * @description Id of this one exchange, echoed in the answer. Without it a new `req_…` is made.
+                 * @example req_01JH9Y0Q9K7PZJH1K8M9N0P2Q3
+                 */
+                "X-Request-Id"?: components["parameters"]["RequestId"];
+                /**
+                 * @description Scopes of the acting principal, separated by spaces or commas. Honoured in demo mode only.
+                 * @example runs:create runs:read
+                 */
+                "X-Scopes"?: components["parameters"]["Scopes"];
+                /**
+                 * @description The tenant to act for. A user's credential names its own tenant and the header may only repeat it; another
+                 *     value is 400 `tenant_mismatch`. Service credentials that may act for several tenants choose one here. Alone it
+                 *     is an identity in demo mode only.
+                 * @example tnt_demo
+                 */
+                "X-Tenant-Id"?: components["parameters"]["TenantId"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["McpServerWrite"];
+            };
+        };
+        responses: {
+            201: components["responses"]["McpServerCreated"];
+            400: components["responses"]["BadBody"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            409: components["responses"]["Conflict"];
+            413: components["responses"]["ContentTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    getMcpServer: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description W3C trace context. A malformed value is ignored and a new trace begins, as the W3C recommendation asks.
+                 * @example 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01
+                 */
+                traceparent?: components["parameters"]["Traceparent"];
+                /**
+                 * @description Correlation id to use. Without it `X-Request-Id` serves, and without that a new `corr_…` is made.
+                 * @example corr_01JH9Y0QA5N2K4P8S9T0V1W2X3
+                 */
+                "X-Correlation-Id"?: components["parameters"]["CorrelationId"];
+                /**
+                 * @description The acting principal. Honoured in demo mode only; in every other mode the credential says who acts.
+                 * @example usr_tnt_demo_admin
+                 */
+                "X-Principal-Id"?: components["parameters"]["PrincipalId"];
+                /**
+                 * @description Id of this one exchange, echoed in the answer. Without it a new `req_…` is made.
+                 * @example req_01JH9Y0Q9K7PZJH1K8M9N0P2Q3
+                 */
+                "X-Request-Id"?: components["parameters"]["RequestId"];
+                /**
+                 * @description Scopes of the acting principal, separated by spaces or commas. Honoured in demo mode only.
+                 * @example runs:create runs:read
+                 */
+                "X-Scopes"?: components["parameters"]["Scopes"];
+                /**
+                 * @description The tenant to act for. A user's credential names its own tenant and the header may only repeat it; another
+                 *     value is 400 `tenant_mismatch`. Service credentials that may act for several tenants choose one here. Alone it
+                 *     is an identity in demo mode only.
+                 * @example tnt_demo
+                 */
+                "X-Tenant-Id"?: components["parameters"]["TenantId"];
+            };
+            path: {
+                /**
+                 * @description The MCP server. Another tenant's server is answered as one that does not exist.
+                 * @example github
+                 */
+                server_id: components["parameters"]["McpServerId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: components["responses"]["McpServer"];
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    replaceMcpServer: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description 1 to 256 characters, chosen by the caller and kept over its retries. A body member `idempotency_key`, where the
+                 *     schema has one, wins over the header. It counts per tenant, principal and agent and is remembered for 24 hours
+                 *     unless configured otherwise. Operations marked `x-agentos-idempotency: natural` take it and have no use for it,
+                 *     since repeating them changes nothing more.
+                 * @example idem_8bfb6c2d-2b6d-4c7d-8f2e-1b2a0a0e7c51
+                 */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+                /**
+                 * @description W3C trace context. A malformed value is ignored and a new trace begins, as the W3C recommendation asks.
+                 * @example 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01
+                 */
+                traceparent?: components["parameters"]["Traceparent"];
+                /**
+                 * @description Correlation id to use. Without it `X-Request-Id` serves, and without that a new `corr_…` is made.
+                 * @example corr_01JH9Y0QA5N2K4P8S9T0V1W2X3
+                 */
+                "X-Correlation-Id"?: components["parameters"]["CorrelationId"];
+                /**
+                 * @description The acting principal. Honoured in demo mode only; in every other mode the credential says who acts.
+                 * @example usr_tnt_demo_admin
+                 */
+                "X-Principal-Id"?: components["parameters"]["PrincipalId"];
+                /**
+                 * @description Id of this one exchange, echoed in the answer. Without it a new `req_…` is made.
+                 * @example req_01JH9Y0Q9K7PZJH1K8M9N0P2Q3
+                 */
+                "X-Request-Id"?: components["parameters"]["RequestId"];
+                /**
+                 * @description Scopes of the acting principal, separated by spaces or commas. Honoured in demo mode only.
+                 * @example runs:create runs:read
+                 */
+                "X-Scopes"?: components["parameters"]["Scopes"];
+                /**
+                 * @description The tenant to act for. A user's credential names its own tenant and the header may only repeat it; another
+                 *     value is 400 `tenant_mismatch`. Service credentials that may act for several tenants choose one here. Alone it
+                 *     is an identity in demo mode only.
+                 * @example tnt_demo
+                 */
+                "X-Tenant-Id"?: components["parameters"]["TenantId"];
+            };
+            path: {
+                /**
+                 * @description The MCP server. Another tenant's server is answered as one that does not exist.
+                 * @example github
+                 */
+                server_id: components["parameters"]["McpServerId"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["McpServerWrite"];
+            };
+        };
+        responses: {
+            200: components["responses"]["McpServer"];
+            400: components["responses"]["BadBody"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            409: components["responses"]["Conflict"];
+            413: components["responses"]["ContentTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    deleteMcpServer: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description 1 to 256 characters, chosen by the caller and kept over its retries. A body member `idempotency_key`, where the
+                 *     schema has one, wins over the header. It counts per tenant, principal and agent and is remembered for 24 hours
+                 *     unless configured otherwise. Operations marked `x-agentos-idempotency: natural` take it and have no use for it,
+                 *     since repeating them changes nothing more.
+                 * @example idem_8bfb6c2d-2b6d-4c7d-8f2e-1b2a0a0e7c51
+                 */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+                /**
+                 * @description W3C trace context. A malformed value is ignored and a new trace begins, as the W3C recommendation asks.
+                 * @example 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01
+                 */
+                traceparent?: components["parameters"]["Traceparent"];
+                /**
+                 * @description Correlation id to use. Without it `X-Request-Id` serves, and without that a new `corr_…` is made.
+                 * @example corr_01JH9Y0QA5N2K4P8S9T0V1W2X3
+                 */
+                "X-Correlation-Id"?: components["parameters"]["CorrelationId"];
+                /**
+                 * @description The acting principal. Honoured in demo mode only; in every other mode the credential says who acts.
+                 * @example usr_tnt_demo_admin
+                 */
+                "X-Principal-Id"?: components["parameters"]["PrincipalId"];
+                /**
+                 * @description Id of this one exchange, echoed in the answer. Without it a new `req_…` is made.
+                 * @example req_01JH9Y0Q9K7PZJH1K8M9N0P2Q3
+                 */
+                "X-Request-Id"?: components["parameters"]["RequestId"];
+                /**
+                 * @description Scopes of the acting principal, separated by spaces or commas. Honoured in demo mode only.
+                 * @example runs:create runs:read
+                 */
+                "X-Scopes"?: components["parameters"]["Scopes"];
+                /**
+                 * @description The tenant to act for. A user's credential names its own tenant and the header may only repeat it; another
+                 *     value is 400 `tenant_mismatch`. Service credentials that may act for several tenants choose one here. Alone it
+                 *     is an identity in demo mode only.
+                 * @example tnt_demo
+                 */
+                "X-Tenant-Id"?: components["parameters"]["TenantId"];
+            };
+            path: {
+                /**
+                 * @description The MCP server. Another tenant's server is answered as one that does not exist.
+                 * @example github
+                 */
+                server_id: components["parameters"]["McpServerId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            204: components["responses"]["McpServerDeleted"];
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    refreshMcpServer: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description 1 to 256 characters, chosen by the caller and kept over its retries. A body member `idempotency_key`, where the
+                 *     schema has one, wins over the header. It counts per tenant, principal and agent and is remembered for 24 hours
+                 *     unless configured otherwise. Operations marked `x-agentos-idempotency: natural` take it and have no use for it,
+                 *     since repeating them changes nothing more.
+                 * @example idem_8bfb6c2d-2b6d-4c7d-8f2e-1b2a0a0e7c51
+                 */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+                /**
+                 * @description W3C trace context. A malformed value is ignored and a new trace begins, as the W3C recommendation asks.
+                 * @example 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01
+                 */
+                traceparent?: components["parameters"]["Traceparent"];
+                /**
+                 * @description Correlation id to use. Without it `X-Request-Id` serves, and without that a new `corr_…` is made.
+                 * @example corr_01JH9Y0QA5N2K4P8S9T0V1W2X3
+                 */
+                "X-Correlation-Id"?: components["parameters"]["CorrelationId"];
+                /**
+                 * @description The acting principal. Honoured in demo mode only; in every other mode the credential says who acts.
+                 * @example usr_tnt_demo_admin
+                 */
+                "X-Principal-Id"?: components["parameters"]["PrincipalId"];
+                /**
+                 * @description Id of this one exchange, echoed in the answer. Without it a new `req_…` is made.
+                 * @example req_01JH9Y0Q9K7PZJH1K8M9N0P2Q3
+                 */
+                "X-Request-Id"?: components["parameters"]["RequestId"];
+                /**
+                 * @description Scopes of the acting principal, separated by spaces or commas. Honoured in demo mode only.
+                 * @example runs:create runs:read
+                 */
+                "X-Scopes"?: components["parameters"]["Scopes"];
+                /**
+                 * @description The tenant to act for. A user's credential names its own tenant and the header may only repeat it; another
+                 *     value is 400 `tenant_mismatch`. Service credentials that may act for several tenants choose one here. Alone it
+                 *     is an identity in demo mode only.
+                 * @example tnt_demo
+                 */
+                "X-Tenant-Id"?: components["parameters"]["TenantId"];
+            };
+            path: {
+                /**
+                 * @description The MCP server. Another tenant's server is answered as one that does not exist.
+                 * @example github
+                 */
+                server_id: components["parameters"]["McpServerId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: components["responses"]["McpServerRefreshed"];
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    refreshMcpServerByPath: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description 1 to 256 characters, chosen by the caller and kept over its retries. A body member `idempotency_key`, where the
+                 *     schema has one, wins over the header. It counts per tenant, principal and agent and is remembered for 24 hours
+                 *     unless configured otherwise. Operations marked `x-agentos-idempotency: natural` take it and have no use for it,
+                 *     since repeating them changes nothing more.
+                 * @example idem_8bfb6c2d-2b6d-4c7d-8f2e-1b2a0a0e7c51
+                 */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+                /**
+                 * @description W3C trace context. A malformed value is ignored and a new trace begins, as the W3C recommendation asks.
+                 * @example 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01
+                 */
+                traceparent?: components["parameters"]["Traceparent"];
+                /**
+                 * @description Correlation id to use. Without it `X-Request-Id` serves, and without that a new `corr_…` is made.
+                 * @example corr_01JH9Y0QA5N2K4P8S9T0V1W2X3
+                 */
+                "X-Correlation-Id"?: components["parameters"]["CorrelationId"];
+                /**
+                 * @description The acting principal. Honoured in demo mode only; in every other mode the credential says who acts.
+                 * @example usr_tnt_demo_admin
+                 */
+                "X-Principal-Id"?: components["parameters"]["PrincipalId"];
+                /**
+                 * @description Id of this one exchange, echoed in the answer. Without it a new `req_…` is made.
+                 * @example req_01JH9Y0Q9K7PZJH1K8M9N0P2Q3
+                 */
+                "X-Request-Id"?: components["parameters"]["RequestId"];
+                /**
+                 * @description Scopes of the acting principal, separated by spaces or commas. Honoured in demo mode only.
+                 * @example runs:create runs:read
+                 */
+                "X-Scopes"?: components["parameters"]["Scopes"];
+                /**
+                 * @description The tenant to act for. A user's credential names its own tenant and the header may only repeat it; another
+                 *     value is 400 `tenant_mismatch`. Service credentials that may act for several tenants choose one here. Alone it
+                 *     is an identity in demo mode only.
+                 * @example tnt_demo
+                 */
+                "X-Tenant-Id"?: components["parameters"]["TenantId"];
+            };
+            path: {
+                /**
+                 * @description The MCP server. Another tenant's server is answered as one that does not exist.
+                 * @example github
+                 */
+                server_id: components["parameters"]["McpServerId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: components["responses"]["McpServerRefreshed"];
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    listMemoryNamespaces: {
+        parameters: {
+            query?: {
+                /**
+                 * @description The `namespace` that ended the page before; the answer goes on behind it, in order of `namespace`.
+                 * @example notes
+                 */
+                after?: components["parameters"]["AfterMemoryNamespace"];
+                /**
+                 * @description How many to return at most.
+                 * @example 50
+                 */
+                limit?: components["parameters"]["Limit"];
+            };
+            header?: {
+                /**
+                 * @description W3C trace context. A malformed value is ignored and a new trace begins, as the W3C recommendation asks.
+                 * @example 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01
+                 */
+                traceparent?: components["parameters"]["Traceparent"];
+                /**
+                 * @description Correlation id to use. Without it `X-Request-Id` serves, and without that a new `corr_…` is made.
+                 * @example corr_01JH9Y0QA5N2K4P8S9T0V1W2X3
+                 */
+                "X-Correlation-Id"?: components["parameters"]["CorrelationId"];
+                /**
+                 * @description The acting principal. Honoured in demo mode only; in every other mode the credential says who acts.
+                 * @example usr_tnt_demo_admin
+                 */
+                "X-Principal-Id"?: components["parameters"]["PrincipalId"];
+                /**
+                 * @description Id of this one exchange, echoed in the answer. Without it a new `req_…` is made.
+                 * @example req_01JH9Y0Q9K7PZJH1K8M9N0P2Q3
+                 */
+                "X-Request-Id"?: components["parameters"]["RequestId"];
+                /**
+                 * @description Scopes of the acting principal, separated by spaces or commas. Honoured in demo mode only.
+                 * @example runs:create runs:read
+                 */
+                "X-Scopes"?: components["parameters"]["Scopes"];
+                /**
+                 * @description The tenant to act for. A user's credential names its own tenant and the header may only repeat it; another
+                 *     value is 400 `tenant_mismatch`. Service credentials that may act for several tenants choose one here. Alone it
+                 *     is an identity in demo mode only.
+                 * @example tnt_demo
+                 */
+                "X-Tenant-Id"?: components["parameters"]["TenantId"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: components["responses"]["MemoryNamespaceList"];
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    getMemoryUsage: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description W3C trace context. A malformed value is ignored and a new trace begins, as the W3C recommendation asks.
+                 * @example 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01
+                 */
+                traceparent?: components["parameters"]["Traceparent"];
+                /**
+                 * @description Correlation id to use. Without it `X-Request-Id` serves, and without that a new `corr_…` is made.
+                 * @example corr_01JH9Y0QA5N2K4P8S9T0V1W2X3
+                 */
+                "X-Correlation-Id"?: components["parameters"]["CorrelationId"];
+                /**
+                 * @description The acting principal. Honoured in demo mode only; in every other mode the credential says who acts.
+                 * @example usr_tnt_demo_admin
+                 */
+                "X-Principal-Id"?: components["parameters"]["PrincipalId"];
+                /**
+                 * @description Id of this one exchange, echoed in the answer. Without it a new `req_…` is made.
+                 * @example req_01JH9Y0Q9K7PZJH1K8M9N0P2Q3
+                 */
+                "X-Request-Id"?: components["parameters"]["RequestId"];
+                /**
+                 * @description Scopes of the acting principal, separated by spaces or commas. Honoured in demo mode only.
+                 * @example runs:create runs:read
+                 */
+                "X-Scopes"?: components["parameters"]["Scopes"];
+                /**
+                 * @description The tenant to act for. A user's credential names its own tenant and the header may only repeat it; another
+                 *     value is 400 `tenant_mismatch`. Service credentials that may act for several tenants choose one here. Alone it
+                 *     is an identity in demo mode only.
+                 * @example tnt_demo
+                 */
+                "X-Tenant-Id"?: components["parameters"]["TenantId"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: components["responses"]["MemoryUsage"];
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    searchMemory: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description 1 to 256 characters, chosen by the caller and kept over its retries. A body member `idempotency_key`, where the
+                 *     schema has one, wins over the header. It counts per tenant, principal and agent and is remembered for 24 hours
+                 *     unless configured otherwise. Operations marked `x-agentos-idempotency: natural` take it and have no use for it,
+                 *     since repeating them changes nothing more.
+                 * @example idem_8bfb6c2d-2b6d-4c7d-8f2e-1b2a0a0e7c51
+                 */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+                /**
+                 * @description W3C trace context. A malformed value is ignored and a new trace begins, as the W3C recommendation asks.
+                 * @example 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01
+                 */
+                traceparent?: components["parameters"]["Traceparent"];
+                /**
+                 * @description Correlation id to use. Without it `X-Request-Id` serves, and without that a new `corr_…` is made.
+                 * @example corr_01JH9Y0QA5N2K4P8S9T0V1W2X3
+                 */
+                "X-Correlation-Id"?: components["parameters"]["CorrelationId"];
+                /**
+                 * @description The acting principal. Honoured in demo mode only; in every other mode the credential says who acts.
+                 * @example usr_tnt_demo_admin
+                 */
+                "X-Principal-Id"?: components["parameters"]["PrincipalId"];
+                /**
+                 * @description Id of this one exchange, echoed in the answer. Without it a new `req_…` is made.
+                 * @example req_01JH9Y0Q9K7PZJH1K8M9N0P2Q3
+                 */
+                "X-Request-Id"?: components["parameters"]["RequestId"];
+                /**
+                 * @description Scopes of the acting principal, separated by spaces or commas. Honoured in demo mode only.
+                 * @example runs:create runs:read
+                 */
+                "X-Scopes"?: components["parameters"]["Scopes"];
+                /**
+                 * @description The tenant to act for. A user's credential names its own tenant and the header may only repeat it; another
+                 *     value is 400 `tenant_mismatch`. Service credentials that may act for several tenants choose one here. Alone it
+                 *     is an identity in demo mode only.
+                 * @example tnt_demo
+                 */
+                "X-Tenant-Id"?: components["parameters"]["TenantId"];
+            };
+            path: {
+                /**
+                 * @description The namespace: 1 to 256 characters without control characters, slashes and backslashes.
+                 * @example notes
+                 */
+                namespace: components["parameters"]["MemoryNamespace"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["MemorySearchRequest"];
+            };
+        };
+        responses: {
+            200: components["responses"]["MemorySearch"];
+            400: components["responses"]["BadBody"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            413: components["responses"]["ContentTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    listMemoryItems: {
+        parameters: {
+            query?: {
+                /**
+                 * @description The `key` that ended the page before; the answer goes on behind it, in order of `key`.
+                 * @example refunds
+                 */
+                after?: components["parameters"]["AfterMemoryKey"];
+                /**
+                 * @description How many to return at most.
+                 * @example 50
+                 */
+                limit?: components["parameters"]["Limit"];
+                /**
+                 * @description Only keys that begin so.
+                 * @example ref
+                 */
+                prefix?: components["parameters"]["MemoryKeyPrefix"];
+            };
+            header?: {
+                /**
+                 * @description W3C trace context. A malformed value is ignored and a new trace begins, as the W3C recommendation asks.
+                 * @example 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01
+                 */
+                traceparent?: components["parameters"]["Traceparent"];
+                /**
+                 * @description Correlation id to use. Without it `X-Request-Id` serves, and without that a new `corr_…` is made.
+                 * @example corr_01JH9Y0QA5N2K4P8S9T0V1W2X3
+                 */
+                "X-Correlation-Id"?: components["parameters"]["CorrelationId"];
+                /**
+                 * @description The acting principal. Honoured in demo mode only; in every other mode the credential says who acts.
+                 * @example usr_tnt_demo_admin
+                 */
+                "X-Principal-Id"?: components["parameters"]["PrincipalId"];
+                /**
+                 * @description Id of this one exchange, echoed in the answer. Without it a new `req_…` is made.
+                 * @example req_01JH9Y0Q9K7PZJH1K8M9N0P2Q3
+                 */
+                "X-Request-Id"?: components["parameters"]["RequestId"];
+                /**
+                 * @description Scopes of the acting principal, separated by spaces or commas. Honoured in demo mode only.
+                 * @example runs:create runs:read
+                 */
+                "X-Scopes"?: components["parameters"]["Scopes"];
+                /**
+                 * @description The tenant to act for. A user's credential names its own tenant and the header may only repeat it; another
+                 *     value is 400 `tenant_mismatch`. Service credentials that may act for several tenants choose one here. Alone it
+                 *     is an identity in demo mode only.
+                 * @example tnt_demo
+                 */
+                "X-Tenant-Id"?: components["parameters"]["TenantId"];
+            };
+            path: {
+                /**
+                 * @description The namespace: 1 to 256 characters without control characters, slashes and backslashes.
+                 * @example notes
+                 */
+                namespace: components["parameters"]["MemoryNamespace"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: components["responses"]["MemoryItemList"];
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    getMemoryItem: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description W3C trace context. A malformed value is ignored and a new trace begins, as the W3C recommendation asks.
+                 * @example 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01
+                 */
+                traceparent?: components["parameters"]["Traceparent"];
+                /**
+                 * @description Correlation id to use. Without it `X-Request-Id` serves, and without that a new `corr_…` is made.
+                 * @example corr_01JH9Y0QA5N2K4P8S9T0V1W2X3
+                 */
+                "X-Correlation-Id"?: components["parameters"]["CorrelationId"];
+                /**
+                 * @description The acting principal. Honoured in demo mode only; in every other mode the credential says who acts.
+                 * @example usr_tnt_demo_admin
+                 */
+                "X-Principal-Id"?: components["parameters"]["PrincipalId"];
+                /**
+                 * @description Id of this one exchange, echoed in the answer. Without it a new `req_…` is made.
+                 * @example req_01JH9Y0Q9K7PZJH1K8M9N0P2Q3
+                 */
+                "X-Request-Id"?: components["parameters"]["RequestId"];
+                /**
+                 * @description Scopes of the acting principal, separated by spaces or commas. Honoured in demo mode only.
+                 * @example runs:create runs:read
+                 */
+                "X-Scopes"?: components["parameters"]["Scopes"];
+                /**
+                 * @description The tenant to act for. A user's credential names its own tenant and the header may only repeat it; another
+                 *     value is 400 `tenant_mismatch`. Service credentials that may act for several tenants choose one here. Alone it
+                 *     is an identity in demo mode only.
+                 * @example tnt_demo
+                 */
+                "X-Tenant-Id"?: components["parameters"]["TenantId"];
+            };
+            path: {
+                /**
+                 * @description The key within the namespace: 1 to 256 characters without control characters, slashes and backslashes.
+                 * @example refunds
+                 */
+                key: components["parameters"]["MemoryKey"];
+                /**
+                 * @description The namespace: 1 to 256 characters without control characters, slashes and backslashes.
+                 * @example notes
+                 */
+                namespace: components["parameters"]["MemoryNamespace"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: components["responses"]["MemoryItem"];
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    putMemoryItem: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description 1 to 256 characters, chosen by the caller and kept over its retries. A body member `idempotency_key`, where the
+                 *     schema has one, wins over the header. It counts per tenant, principal and agent and is remembered for 24 hours
+                 *     unless configured otherwise. Operations marked `x-agentos-idempotency: natural` take it and have no use for it,
+                 *     since repeating them changes nothing more.
+                 * @example idem_8bfb6c2d-2b6d-4c7d-8f2e-1b2a0a0e7c51
+                 */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+                /**
+                 * @description W3C trace context. A malformed value is ignored and a new trace begins, as the W3C recommendation asks.
+                 * @example 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01
+                 */
+                traceparent?: components["parameters"]["Traceparent"];
+                /**
+                 * @description Correlation id to use. Without it `X-Request-Id` serves, and without that a new `corr_…` is made.
+                 * @example corr_01JH9Y0QA5N2K4P8S9T0V1W2X3
+                 */
+                "X-Correlation-Id"?: components["parameters"]["CorrelationId"];
+                /**
+                 * @description The acting principal. Honoured in demo mode only; in every other mode the credential says who acts.
+                 * @example usr_tnt_demo_admin
+                 */
+                "X-Principal-Id"?: components["parameters"]["PrincipalId"];
+                /**
+                 * @description Id of this one exchange, echoed in the answer. Without it a new `req_…` is made.
+                 * @example req_01JH9Y0Q9K7PZJH1K8M9N0P2Q3
+                 */
+                "X-Request-Id"?: components["parameters"]["RequestId"];
+                /**
+                 * @description Scopes of the acting principal, separated by spaces or commas. Honoured in demo mode only.
+                 * @example runs:create runs:read
+                 */
+                "X-Scopes"?: components["parameters"]["Scopes"];
+                /**
+                 * @description The tenant to act for. A user's credential names its own tenant and the header may only repeat it; another
+                 *     value is 400 `tenant_mismatch`. Service credentials that may act for several tenants choose one here. Alone it
+                 *     is an identity in demo mode only.
+                 * @example tnt_demo
+                 */
+                "X-Tenant-Id"?: components["parameters"]["TenantId"];
+            };
+            path: {
+                /**
+                 * @description The key within the namespace: 1 to 256 characters without control characters, slashes and backslashes.
+                 * @example refunds
+                 */
+                key: components["parameters"]["MemoryKey"];
+                /**
+                 * @description The namespace: 1 to 256 characters without control characters, slashes and backslashes.
+                 * @example notes
+                 */
+                namespace: components["parameters"]["MemoryNamespace"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["MemoryItemWrite"];
+            };
+        };
+        responses: {
+            200: components["responses"]["MemoryItem"];
+            201: components["responses"]["MemoryItemCreated"];
+            400: components["responses"]["BadBody"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["MemoryRefused"];
+            413: components["responses"]["ContentTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    deleteMemoryItem: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description 1 to 256 characters, chosen by the caller and kept over its retries. A body member `idempotency_key`, where the
+                 *     schema has one, wins over the header. It counts per tenant, principal and agent and is remembered for 24 hours
+                 *     unless configured otherwise. Operations marked `x-agentos-idempotency: natural` take it and have no use for it,
+                 *     since repeating them changes nothing more.
+                 * @example idem_8bfb6c2d-2b6d-4c7d-8f2e-1b2a0a0e7c51
+                 */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+                /**
+                 * @description W3C trace context. A malformed value is ignored and a new trace begins, as the W3C recommendation asks.
+                 * @example 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01
+                 */
+                traceparent?: components["parameters"]["Traceparent"];
+                /**
+                 * @description Correlation id to use. Without it `X-Request-Id` serves, and without that a new `corr_…` is made.
+                 * @example corr_01JH9Y0QA5N2K4P8S9T0V1W2X3
+                 */
+                "X-Correlation-Id"?: components["parameters"]["CorrelationId"];
+                /**
+                 * @description The acting principal. Honoured in demo mode only; in every other mode the credential says who acts.
+                 * @example usr_tnt_demo_admin
+                 */
+                "X-Principal-Id"?: components["parameters"]["PrincipalId"];
+                /**
+                 * @description Id of this one exchange, echoed in the answer. Without it a new `req_…` is made.
+                 * @example req_01JH9Y0Q9K7PZJH1K8M9N0P2Q3
+                 */
+                "X-Request-Id"?: components["parameters"]["RequestId"];
+                /**
+                 * @description Scopes of the acting principal, separated by spaces or commas. Honoured in demo mode only.
+                 * @example runs:create runs:read
+                 */
+                "X-Scopes"?: components["parameters"]["Scopes"];
+                /**
+                 * @description The tenant to act for. A user's credential names its own tenant and the header may only repeat it; another
+                 *     value is 400 `tenant_mismatch`. Service credentials that may act for several tenants choose one here. Alone it
+                 *     is an identity in demo mode only.
+                 * @example tnt_demo
+                 */
+                "X-Tenant-Id"?: components["parameters"]["TenantId"];
+            };
+            path: {
+                /**
+                 * @description The key within the namespace: 1 to 256 characters without control characters, slashes and backslashes.
+                 * @example refunds
+                 */
+                key: components["parameters"]["MemoryKey"];
+                /**
+                 * @description The namespace: 1 to 256 characters without control characters, slashes and backslashes.
+                 * @example notes
+                 */
+                namespace: components["parameters"]["MemoryNamespace"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            204: components["responses"]["MemoryItemDeleted"];
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    searchMemoryByPath: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description 1 to 256 characters, chosen by the caller and kept over its retries. A body member `idempotency_key`, where the
+                 *     schema has one, wins over the header. It counts per tenant, principal and agent and is remembered for 24 hours
+                 *     unless configured otherwise. Operations marked `x-agentos-idempotency: natural` take it and have no use for it,
+                 *     since repeating them changes nothing more.
+                 * @example idem_8bfb6c2d-2b6d-4c7d-8f2e-1b2a0a0e7c51
+                 */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+                /**
+                 * @description W3C trace context. A malformed value is ignored and a new trace begins, as the W3C recommendation asks.
+                 * @example 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01
+                 */
+                traceparent?: components["parameters"]["Traceparent"];
+                /**
+                 * @description Correlation id to use. Without it `X-Request-Id` serves, and without that a new `corr_…` is made.
+                 * @example corr_01JH9Y0QA5N2K4P8S9T0V1W2X3
+                 */
+                "X-Correlation-Id"?: components["parameters"]["CorrelationId"];
+                /**
+                 * @description The acting principal. Honoured in demo mode only; in every other mode the credential says who acts.
+                 * @example usr_tnt_demo_admin
+                 */
+                "X-Principal-Id"?: components["parameters"]["PrincipalId"];
+                /**
+                 * @description Id of this one exchange, echoed in the answer. Without it a new `req_…` is made.
+                 * @example req_01JH9Y0Q9K7PZJH1K8M9N0P2Q3
+                 */
+                "X-Request-Id"?: components["parameters"]["RequestId"];
+                /**
+                 * @description Scopes of the acting principal, separated by spaces or commas. Honoured in demo mode only.
+                 * @example runs:create runs:read
+                 */
+                "X-Scopes"?: components["parameters"]["Scopes"];
+                /**
+                 * @description The tenant to act for. A user's credential names its own tenant and the header may only repeat it; another
+                 *     value is 400 `tenant_mismatch`. Service credentials that may act for several tenants choose one here. Alone it
+                 *     is an identity in demo mode only.
+                 * @example tnt_demo
+                 */
+                "X-Tenant-Id"?: components["parameters"]["TenantId"];
+            };
+            path: {
+                /**
+                 * @description The namespace: 1 to 256 characters without control characters, slashes and backslashes.
+                 * @example notes
+                 */
+                namespace: components["parameters"]["MemoryNamespace"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["MemorySearchRequest"];
+            };
+        };
+        responses: {
+            200: components["responses"]["MemorySearch"];
+            400: components["responses"]["BadBody"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            413: components["responses"]["ContentTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            429: components["responses"]["TooManyRequests"];
             500: components["responses"]["InternalError"];
             503: components["responses"]["Unavailable"];
         };
@@ -3141,17 +6330,54 @@ export interface operations {
         parameters: {
             query?: {
                 /**
-                 * @description The `run_id` that ended the page before; the answer goes on behind it. Newest runs come first.
+                 * @description The `run_id` that ended the page before; the answer goes on behind it, in the order of this request.
                  * @example run_01JH9Y0Q2KQ4R7S7X6G0M3E4F8
                  */
                 after?: components["parameters"]["AfterRun"];
+                /**
+                 * @description Only runs of this agent.
+                 * @example agt_review_summarizer_v1
+                 */
+                agent_id?: components["parameters"]["RunAgentFilter"];
+                /**
+                 * @description Only runs that were created at this time or later, RFC 3339.
+                 * @example 2025-12-19T00:00:00Z
+                 */
+                created_after?: components["parameters"]["CreatedAfterFilter"];
+                /**
+                 * @description Only runs that were created before this time, RFC 3339.
+                 * @example 2025-12-20T00:00:00Z
+                 */
+                created_before?: components["parameters"]["CreatedBeforeFilter"];
+                /**
+                 * @description Only runs with this label, as `key:value`; the first colon parts them. Repeated, all must hold.
+                 * @example [
+                 *       "team:growth"
+                 *     ]
+                 */
+                label?: components["parameters"]["RunLabelFilter"];
                 /**
                  * @description How many to return at most.
                  * @example 50
                  */
                 limit?: components["parameters"]["Limit"];
                 /**
-                 * @description Only runs in this status.
+                 * @description Which runs come first. `after` goes on in the same order.
+                 * @example newest
+                 */
+                order?: components["parameters"]["RunOrder"];
+                /**
+                 * @description Only runs that this run's agent started.
+                 * @example run_01JH9Y0Q2KQ4R7S7X6G0M3E4F8
+                 */
+                parent_run_id?: components["parameters"]["ParentRunFilter"];
+                /**
+                 * @description Only runs of this priority.
+                 * @example high
+                 */
+                priority?: components["parameters"]["RunPriorityFilter"];
+                /**
+                 * @description Only runs in this status. Repeated, in one of these.
                  * @example running
                  */
                 status?: components["parameters"]["RunStatusFilter"];
@@ -3264,6 +6490,72 @@ export interface operations {
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
             404: components["responses"]["NotFound"];
+            409: components["responses"]["Conflict"];
+            413: components["responses"]["ContentTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    createRunBatch: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description 1 to 256 characters, chosen by the caller and kept over its retries. A body member `idempotency_key`, where the
+                 *     schema has one, wins over the header. It counts per tenant, principal and agent and is remembered for 24 hours
+                 *     unless configured otherwise. Operations marked `x-agentos-idempotency: natural` take it and have no use for it,
+                 *     since repeating them changes nothing more.
+                 * @example idem_8bfb6c2d-2b6d-4c7d-8f2e-1b2a0a0e7c51
+                 */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+                /**
+                 * @description W3C trace context. A malformed value is ignored and a new trace begins, as the W3C recommendation asks.
+                 * @example 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01
+                 */
+                traceparent?: components["parameters"]["Traceparent"];
+                /**
+                 * @description Correlation id to use. Without it `X-Request-Id` serves, and without that a new `corr_…` is made.
+                 * @example corr_01JH9Y0QA5N2K4P8S9T0V1W2X3
+                 */
+                "X-Correlation-Id"?: components["parameters"]["CorrelationId"];
+                /**
+                 * @description The acting principal. Honoured in demo mode only; in every other mode the credential says who acts.
+                 * @example usr_tnt_demo_admin
+                 */
+                "X-Principal-Id"?: components["parameters"]["PrincipalId"];
+                /**
+                 * @description Id of this one exchange, echoed in the answer. Without it a new `req_…` is made.
+                 * @example req_01JH9Y0Q9K7PZJH1K8M9N0P2Q3
+                 */
+                "X-Request-Id"?: components["parameters"]["RequestId"];
+                /**
+                 * @description Scopes of the acting principal, separated by spaces or commas. Honoured in demo mode only.
+                 * @example runs:create runs:read
+                 */
+                "X-Scopes"?: components["parameters"]["Scopes"];
+                /**
+                 * @description The tenant to act for. A user's credential names its own tenant and the header may only repeat it; another
+                 *     value is 400 `tenant_mismatch`. Service credentials that may act for several tenants choose one here. Alone it
+                 *     is an identity in demo mode only.
+                 * @example tnt_demo
+                 */
+                "X-Tenant-Id"?: components["parameters"]["TenantId"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["RunBatchRequest"];
+            };
+        };
+        responses: {
+            200: components["responses"]["RunBatch"];
+            400: components["responses"]["BadBody"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
             409: components["responses"]["Conflict"];
             413: components["responses"]["ContentTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
@@ -3397,6 +6689,213 @@ export interface operations {
             503: components["responses"]["Unavailable"];
         };
     };
+    replayRun: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description 1 to 256 characters, chosen by the caller and kept over its retries. A body member `idempotency_key`, where the
+                 *     schema has one, wins over the header. It counts per tenant, principal and agent and is remembered for 24 hours
+                 *     unless configured otherwise. Operations marked `x-agentos-idempotency: natural` take it and have no use for it,
+                 *     since repeating them changes nothing more.
+                 * @example idem_8bfb6c2d-2b6d-4c7d-8f2e-1b2a0a0e7c51
+                 */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+                /**
+                 * @description W3C trace context. A malformed value is ignored and a new trace begins, as the W3C recommendation asks.
+                 * @example 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01
+                 */
+                traceparent?: components["parameters"]["Traceparent"];
+                /**
+                 * @description Correlation id to use. Without it `X-Request-Id` serves, and without that a new `corr_…` is made.
+                 * @example corr_01JH9Y0QA5N2K4P8S9T0V1W2X3
+                 */
+                "X-Correlation-Id"?: components["parameters"]["CorrelationId"];
+                /**
+                 * @description The acting principal. Honoured in demo mode only; in every other mode the credential says who acts.
+                 * @example usr_tnt_demo_admin
+                 */
+                "X-Principal-Id"?: components["parameters"]["PrincipalId"];
+                /**
+                 * @description Id of this one exchange, echoed in the answer. Without it a new `req_…` is made.
+                 * @example req_01JH9Y0Q9K7PZJH1K8M9N0P2Q3
+                 */
+                "X-Request-Id"?: components["parameters"]["RequestId"];
+                /**
+                 * @description Scopes of the acting principal, separated by spaces or commas. Honoured in demo mode only.
+                 * @example runs:create runs:read
+                 */
+                "X-Scopes"?: components["parameters"]["Scopes"];
+                /**
+                 * @description The tenant to act for. A user's credential names its own tenant and the header may only repeat it; another
+                 *     value is 400 `tenant_mismatch`. Service credentials that may act for several tenants choose one here. Alone it
+                 *     is an identity in demo mode only.
+                 * @example tnt_demo
+                 */
+                "X-Tenant-Id"?: components["parameters"]["TenantId"];
+            };
+            path: {
+                /**
+                 * @description The run. Another tenant's run is answered as one that does not exist.
+                 * @example run_01JH9Y0Q2KQ4R7S7X6G0M3E4F8
+                 */
+                run_id: components["parameters"]["RunId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: components["responses"]["RunReplay"];
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    retryRun: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description 1 to 256 characters, chosen by the caller and kept over its retries. A body member `idempotency_key`, where the
+                 *     schema has one, wins over the header. It counts per tenant, principal and agent and is remembered for 24 hours
+                 *     unless configured otherwise. Operations marked `x-agentos-idempotency: natural` take it and have no use for it,
+                 *     since repeating them changes nothing more.
+                 * @example idem_8bfb6c2d-2b6d-4c7d-8f2e-1b2a0a0e7c51
+                 */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+                /**
+                 * @description W3C trace context. A malformed value is ignored and a new trace begins, as the W3C recommendation asks.
+                 * @example 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01
+                 */
+                traceparent?: components["parameters"]["Traceparent"];
+                /**
+                 * @description Correlation id to use. Without it `X-Request-Id` serves, and without that a new `corr_…` is made.
+                 * @example corr_01JH9Y0QA5N2K4P8S9T0V1W2X3
+                 */
+                "X-Correlation-Id"?: components["parameters"]["CorrelationId"];
+                /**
+                 * @description The acting principal. Honoured in demo mode only; in every other mode the credential says who acts.
+                 * @example usr_tnt_demo_admin
+                 */
+                "X-Principal-Id"?: components["parameters"]["PrincipalId"];
+                /**
+                 * @description Id of this one exchange, echoed in the answer. Without it a new `req_…` is made.
+                 * @example req_01JH9Y0Q9K7PZJH1K8M9N0P2Q3
+                 */
+                "X-Request-Id"?: components["parameters"]["RequestId"];
+                /**
+                 * @description Scopes of the acting principal, separated by spaces or commas. Honoured in demo mode only.
+                 * @example runs:create runs:read
+                 */
+                "X-Scopes"?: components["parameters"]["Scopes"];
+                /**
+                 * @description The tenant to act for. A user's credential names its own tenant and the header may only repeat it; another
+                 *     value is 400 `tenant_mismatch`. Service credentials that may act for several tenants choose one here. Alone it
+                 *     is an identity in demo mode only.
+                 * @example tnt_demo
+                 */
+                "X-Tenant-Id"?: components["parameters"]["TenantId"];
+            };
+            path: {
+                /**
+                 * @description The run. Another tenant's run is answered as one that does not exist.
+                 * @example run_01JH9Y0Q2KQ4R7S7X6G0M3E4F8
+                 */
+                run_id: components["parameters"]["RunId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["RunRetryRequest"];
+            };
+        };
+        responses: {
+            200: components["responses"]["RunReplayed"];
+            201: components["responses"]["RunRetried"];
+            400: components["responses"]["BadBody"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            409: components["responses"]["RunNotEnded"];
+            413: components["responses"]["ContentTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    cancelRunByPath: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description 1 to 256 characters, chosen by the caller and kept over its retries. A body member `idempotency_key`, where the
+                 *     schema has one, wins over the header. It counts per tenant, principal and agent and is remembered for 24 hours
+                 *     unless configured otherwise. Operations marked `x-agentos-idempotency: natural` take it and have no use for it,
+                 *     since repeating them changes nothing more.
+                 * @example idem_8bfb6c2d-2b6d-4c7d-8f2e-1b2a0a0e7c51
+                 */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+                /**
+                 * @description W3C trace context. A malformed value is ignored and a new trace begins, as the W3C recommendation asks.
+                 * @example 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01
+                 */
+                traceparent?: components["parameters"]["Traceparent"];
+                /**
+                 * @description Correlation id to use. Without it `X-Request-Id` serves, and without that a new `corr_…` is made.
+                 * @example corr_01JH9Y0QA5N2K4P8S9T0V1W2X3
+                 */
+                "X-Correlation-Id"?: components["parameters"]["CorrelationId"];
+                /**
+                 * @description The acting principal. Honoured in demo mode only; in every other mode the credential says who acts.
+                 * @example usr_tnt_demo_admin
+                 */
+                "X-Principal-Id"?: components["parameters"]["PrincipalId"];
+                /**
+                 * @description Id of this one exchange, echoed in the answer. Without it a new `req_…` is made.
+                 * @example req_01JH9Y0Q9K7PZJH1K8M9N0P2Q3
+                 */
+                "X-Request-Id"?: components["parameters"]["RequestId"];
+                /**
+                 * @description Scopes of the acting principal, separated by spaces or commas. Honoured in demo mode only.
+                 * @example runs:create runs:read
+                 */
+                "X-Scopes"?: components["parameters"]["Scopes"];
+                /**
+                 * @description The tenant to act for. A user's credential names its own tenant and the header may only repeat it; another
+                 *     value is 400 `tenant_mismatch`. Service credentials that may act for several tenants choose one here. Alone it
+                 *     is an identity in demo mode only.
+                 * @example tnt_demo
+                 */
+                "X-Tenant-Id"?: components["parameters"]["TenantId"];
+            };
+            path: {
+                /**
+                 * @description The run. Another tenant's run is answered as one that does not exist.
+                 * @example run_01JH9Y0Q2KQ4R7S7X6G0M3E4F8
+                 */
+                run_id: components["parameters"]["RunId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: components["responses"]["RunCanceled"];
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            409: components["responses"]["RunHasEnded"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
     streamRunEvents: {
         parameters: {
             query?: {
@@ -3463,6 +6962,1138 @@ export interface operations {
         requestBody?: never;
         responses: {
             200: components["responses"]["EventStream"];
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    listRunEvents: {
+        parameters: {
+            query?: {
+                /**
+                 * @description Exclusive cursor: only events with a greater sequence.
+                 * @example 12
+                 */
+                after_sequence?: components["parameters"]["HistoryAfterSequence"];
+                /**
+                 * @description How many events to return at most.
+                 * @example 200
+                 */
+                limit?: components["parameters"]["HistoryLimit"];
+            };
+            header?: {
+                /**
+                 * @description W3C trace context. A malformed value is ignored and a new trace begins, as the W3C recommendation asks.
+                 * @example 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01
+                 */
+                traceparent?: components["parameters"]["Traceparent"];
+                /**
+                 * @description Correlation id to use. Without it `X-Request-Id` serves, and without that a new `corr_…` is made.
+                 * @example corr_01JH9Y0QA5N2K4P8S9T0V1W2X3
+                 */
+                "X-Correlation-Id"?: components["parameters"]["CorrelationId"];
+                /**
+                 * @description The acting principal. Honoured in demo mode only; in every other mode the credential says who acts.
+                 * @example usr_tnt_demo_admin
+                 */
+                "X-Principal-Id"?: components["parameters"]["PrincipalId"];
+                /**
+                 * @description Id of this one exchange, echoed in the answer. Without it a new `req_…` is made.
+                 * @example req_01JH9Y0Q9K7PZJH1K8M9N0P2Q3
+                 */
+                "X-Request-Id"?: components["parameters"]["RequestId"];
+                /**
+                 * @description Scopes of the acting principal, separated by spaces or commas. Honoured in demo mode only.
+                 * @example runs:create runs:read
+                 */
+                "X-Scopes"?: components["parameters"]["Scopes"];
+                /**
+                 * @description The tenant to act for. A user's credential names its own tenant and the header may only repeat it; another
+                 *     value is 400 `tenant_mismatch`. Service credentials that may act for several tenants choose one here. Alone it
+                 *     is an identity in demo mode only.
+                 * @example tnt_demo
+                 */
+                "X-Tenant-Id"?: components["parameters"]["TenantId"];
+            };
+            path: {
+                /**
+                 * @description The run. Another tenant's run is answered as one that does not exist.
+                 * @example run_01JH9Y0Q2KQ4R7S7X6G0M3E4F8
+                 */
+                run_id: components["parameters"]["RunId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: components["responses"]["RunEventList"];
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    replayRunByPath: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description 1 to 256 characters, chosen by the caller and kept over its retries. A body member `idempotency_key`, where the
+                 *     schema has one, wins over the header. It counts per tenant, principal and agent and is remembered for 24 hours
+                 *     unless configured otherwise. Operations marked `x-agentos-idempotency: natural` take it and have no use for it,
+                 *     since repeating them changes nothing more.
+                 * @example idem_8bfb6c2d-2b6d-4c7d-8f2e-1b2a0a0e7c51
+                 */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+                /**
+                 * @description W3C trace context. A malformed value is ignored and a new trace begins, as the W3C recommendation asks.
+                 * @example 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01
+                 */
+                traceparent?: components["parameters"]["Traceparent"];
+                /**
+                 * @description Correlation id to use. Without it `X-Request-Id` serves, and without that a new `corr_…` is made.
+                 * @example corr_01JH9Y0QA5N2K4P8S9T0V1W2X3
+                 */
+                "X-Correlation-Id"?: components["parameters"]["CorrelationId"];
+                /**
+                 * @description The acting principal. Honoured in demo mode only; in every other mode the credential says who acts.
+                 * @example usr_tnt_demo_admin
+                 */
+                "X-Principal-Id"?: components["parameters"]["PrincipalId"];
+                /**
+                 * @description Id of this one exchange, echoed in the answer. Without it a new `req_…` is made.
+                 * @example req_01JH9Y0Q9K7PZJH1K8M9N0P2Q3
+                 */
+                "X-Request-Id"?: components["parameters"]["RequestId"];
+                /**
+                 * @description Scopes of the acting principal, separated by spaces or commas. Honoured in demo mode only.
+                 * @example runs:create runs:read
+                 */
+                "X-Scopes"?: components["parameters"]["Scopes"];
+                /**
+                 * @description The tenant to act for. A user's credential names its own tenant and the header may only repeat it; another
+                 *     value is 400 `tenant_mismatch`. Service credentials that may act for several tenants choose one here. Alone it
+                 *     is an identity in demo mode only.
+                 * @example tnt_demo
+                 */
+                "X-Tenant-Id"?: components["parameters"]["TenantId"];
+            };
+            path: {
+                /**
+                 * @description The run. Another tenant's run is answered as one that does not exist.
+                 * @example run_01JH9Y0Q2KQ4R7S7X6G0M3E4F8
+                 */
+                run_id: components["parameters"]["RunId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: components["responses"]["RunReplay"];
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    retryRunByPath: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description 1 to 256 characters, chosen by the caller and kept over its retries. A body member `idempotency_key`, where the
+                 *     schema has one, wins over the header. It counts per tenant, principal and agent and is remembered for 24 hours
+                 *     unless configured otherwise. Operations marked `x-agentos-idempotency: natural` take it and have no use for it,
+                 *     since repeating them changes nothing more.
+                 * @example idem_8bfb6c2d-2b6d-4c7d-8f2e-1b2a0a0e7c51
+                 */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+                /**
+                 * @description W3C trace context. A malformed value is ignored and a new trace begins, as the W3C recommendation asks.
+                 * @example 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01
+                 */
+                traceparent?: components["parameters"]["Traceparent"];
+                /**
+                 * @description Correlation id to use. Without it `X-Request-Id` serves, and without that a new `corr_…` is made.
+                 * @example corr_01JH9Y0QA5N2K4P8S9T0V1W2X3
+                 */
+                "X-Correlation-Id"?: components["parameters"]["CorrelationId"];
+                /**
+                 * @description The acting principal. Honoured in demo mode only; in every other mode the credential says who acts.
+                 * @example usr_tnt_demo_admin
+                 */
+                "X-Principal-Id"?: components["parameters"]["PrincipalId"];
+                /**
+                 * @description Id of this one exchange, echoed in the answer. Without it a new `req_…` is made.
+                 * @example req_01JH9Y0Q9K7PZJH1K8M9N0P2Q3
+                 */
+                "X-Request-Id"?: components["parameters"]["RequestId"];
+                /**
+                 * @description Scopes of the acting principal, separated by spaces or commas. Honoured in demo mode only.
+                 * @example runs:create runs:read
+                 */
+                "X-Scopes"?: components["parameters"]["Scopes"];
+                /**
+                 * @description The tenant to act for. A user's credential names its own tenant and the header may only repeat it; another
+                 *     value is 400 `tenant_mismatch`. Service credentials that may act for several tenants choose one here. Alone it
+                 *     is an identity in demo mode only.
+                 * @example tnt_demo
+                 */
+                "X-Tenant-Id"?: components["parameters"]["TenantId"];
+            };
+            path: {
+                /**
+                 * @description The run. Another tenant's run is answered as one that does not exist.
+                 * @example run_01JH9Y0Q2KQ4R7S7X6G0M3E4F8
+                 */
+                run_id: components["parameters"]["RunId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["RunRetryRequest"];
+            };
+        };
+        responses: {
+            200: components["responses"]["RunReplayed"];
+            201: components["responses"]["RunRetried"];
+            400: components["responses"]["BadBody"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            409: components["responses"]["RunNotEnded"];
+            413: components["responses"]["ContentTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    createRunBatchByPath: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description 1 to 256 characters, chosen by the caller and kept over its retries. A body member `idempotency_key`, where the
+                 *     schema has one, wins over the header. It counts per tenant, principal and agent and is remembered for 24 hours
+                 *     unless configured otherwise. Operations marked `x-agentos-idempotency: natural` take it and have no use for it,
+                 *     since repeating them changes nothing more.
+                 * @example idem_8bfb6c2d-2b6d-4c7d-8f2e-1b2a0a0e7c51
+                 */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+                /**
+                 * @description W3C trace context. A malformed value is ignored and a new trace begins, as the W3C recommendation asks.
+                 * @example 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01
+                 */
+                traceparent?: components["parameters"]["Traceparent"];
+                /**
+                 * @description Correlation id to use. Without it `X-Request-Id` serves, and without that a new `corr_…` is made.
+                 * @example corr_01JH9Y0QA5N2K4P8S9T0V1W2X3
+                 */
+                "X-Correlation-Id"?: components["parameters"]["CorrelationId"];
+                /**
+                 * @description The acting principal. Honoured in demo mode only; in every other mode the credential says who acts.
+                 * @example usr_tnt_demo_admin
+                 */
+                "X-Principal-Id"?: components["parameters"]["PrincipalId"];
+                /**
+                 * @description Id of this one exchange, echoed in the answer. Without it a new `req_…` is made.
+                 * @example req_01JH9Y0Q9K7PZJH1K8M9N0P2Q3
+                 */
+                "X-Request-Id"?: components["parameters"]["RequestId"];
+                /**
+                 * @description Scopes of the acting principal, separated by spaces or commas. Honoured in demo mode only.
+                 * @example runs:create runs:read
+                 */
+                "X-Scopes"?: components["parameters"]["Scopes"];
+                /**
+                 * @description The tenant to act for. A user's credential names its own tenant and the header may only repeat it; another
+                 *     value is 400 `tenant_mismatch`. Service credentials that may act for several tenants choose one here. Alone it
+                 *     is an identity in demo mode only.
+                 * @example tnt_demo
+                 */
+                "X-Tenant-Id"?: components["parameters"]["TenantId"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["RunBatchRequest"];
+            };
+        };
+        responses: {
+            200: components["responses"]["RunBatch"];
+            400: components["responses"]["BadBody"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            409: components["responses"]["Conflict"];
+            413: components["responses"]["ContentTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    listTools: {
+        parameters: {
+            query?: {
+                /**
+                 * @description The `tool_id` that ended the page before; the answer goes on behind it, in order of `tool_id`.
+                 * @example tool.echo
+                 */
+                after?: components["parameters"]["AfterTool"];
+                /**
+                 * @description How many to return at most.
+                 * @example 50
+                 */
+                limit?: components["parameters"]["Limit"];
+            };
+            header?: {
+                /**
+                 * @description W3C trace context. A malformed value is ignored and a new trace begins, as the W3C recommendation asks.
+                 * @example 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01
+                 */
+                traceparent?: components["parameters"]["Traceparent"];
+                /**
+                 * @description Correlation id to use. Without it `X-Request-Id` serves, and without that a new `corr_…` is made.
+                 * @example corr_01JH9Y0QA5N2K4P8S9T0V1W2X3
+                 */
+                "X-Correlation-Id"?: components["parameters"]["CorrelationId"];
+                /**
+                 * @description The acting principal. Honoured in demo mode only; in every other mode the credential says who acts.
+                 * @example usr_tnt_demo_admin
+                 */
+                "X-Principal-Id"?: components["parameters"]["PrincipalId"];
+                /**
+                 * @description Id of this one exchange, echoed in the answer. Without it a new `req_…` is made.
+                 * @example req_01JH9Y0Q9K7PZJH1K8M9N0P2Q3
+                 */
+                "X-Request-Id"?: components["parameters"]["RequestId"];
+                /**
+                 * @description Scopes of the acting principal, separated by spaces or commas. Honoured in demo mode only.
+                 * @example runs:create runs:read
+                 */
+                "X-Scopes"?: components["parameters"]["Scopes"];
+                /**
+                 * @description The tenant to act for. A user's credential names its own tenant and the header may only repeat it; another
+                 *     value is 400 `tenant_mismatch`. Service credentials that may act for several tenants choose one here. Alone it
+                 *     is an identity in demo mode only.
+                 * @example tnt_demo
+                 */
+                "X-Tenant-Id"?: components["parameters"]["TenantId"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: components["responses"]["ToolList"];
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    createTool: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description 1 to 256 characters, chosen by the caller and kept over its retries. A body member `idempotency_key`, where the
+                 *     schema has one, wins over the header. It counts per tenant, principal and agent and is remembered for 24 hours
+                 *     unless configured otherwise. Operations marked `x-agentos-idempotency: natural` take it and have no use for it,
+                 *     since repeating them changes nothing more.
+                 * @example idem_8bfb6c2d-2b6d-4c7d-8f2e-1b2a0a0e7c51
+                 */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+                /**
+                 * @description W3C trace context. A malformed value is ignored and a new trace begins, as the W3C recommendation asks.
+                 * @example 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01
+                 */
+                traceparent?: components["parameters"]["Traceparent"];
+                /**
+                 * @description Correlation id to use. Without it `X-Request-Id` serves, and without that a new `corr_…` is made.
+                 * @example corr_01JH9Y0QA5N2K4P8S9T0V1W2X3
+                 */
+                "X-Correlation-Id"?: components["parameters"]["CorrelationId"];
+                /**
+                 * @description The acting principal. Honoured in demo mode only; in every other mode the credential says who acts.
+                 * @example usr_tnt_demo_admin
+                 */
+                "X-Principal-Id"?: components["parameters"]["PrincipalId"];
+                /**
+                 * @description Id of this one exchange, echoed in the answer. Without it a new `req_…` is made.
+                 * @example req_01JH9Y0Q9K7PZJH1K8M9N0P2Q3
+                 */
+                "X-Request-Id"?: components["parameters"]["RequestId"];
+                /**
+                 * @description Scopes of the acting principal, separated by spaces or commas. Honoured in demo mode only.
+                 * @example runs:create runs:read
+                 */
+                "X-Scopes"?: components["parameters"]["Scopes"];
+                /**
+                 * @description The tenant to act for. A user's credential names its own tenant and the header may only repeat it; another
+                 *     value is 400 `tenant_mismatch`. Service credentials that may act for several tenants choose one here. Alone it
+                 *     is an identity in demo mode only.
+                 * @example tnt_demo
+                 */
+                "X-Tenant-Id"?: components["parameters"]["TenantId"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ToolWrite"];
+            };
+        };
+        responses: {
+            201: components["responses"]["ToolCreated"];
+            400: components["responses"]["BadBody"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            409: components["responses"]["Conflict"];
+            413: components["responses"]["ContentTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    getTool: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description W3C trace context. A malformed value is ignored and a new trace begins, as the W3C recommendation asks.
+                 * @example 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01
+                 */
+                traceparent?: components["parameters"]["Traceparent"];
+                /**
+                 * @description Correlation id to use. Without it `X-Request-Id` serves, and without that a new `corr_…` is made.
+                 * @example corr_01JH9Y0QA5N2K4P8S9T0V1W2X3
+                 */
+                "X-Correlation-Id"?: components["parameters"]["CorrelationId"];
+                /**
+                 * @description The acting principal. Honoured in demo mode only; in every other mode the credential says who acts.
+                 * @example usr_tnt_demo_admin
+                 */
+                "X-Principal-Id"?: components["parameters"]["PrincipalId"];
+                /**
+                 * @description Id of this one exchange, echoed in the answer. Without it a new `req_…` is made.
+                 * @example req_01JH9Y0Q9K7PZJH1K8M9N0P2Q3
+                 */
+                "X-Request-Id"?: components["parameters"]["RequestId"];
+                /**
+                 * @description Scopes of the acting principal, separated by spaces or commas. Honoured in demo mode only.
+                 * @example runs:create runs:read
+                 */
+                "X-Scopes"?: components["parameters"]["Scopes"];
+                /**
+                 * @description The tenant to act for. A user's credential names its own tenant and the header may only repeat it; another
+                 *     value is 400 `tenant_mismatch`. Service credentials that may act for several tenants choose one here. Alone it
+                 *     is an identity in demo mode only.
+                 * @example tnt_demo
+                 */
+                "X-Tenant-Id"?: components["parameters"]["TenantId"];
+            };
+            path: {
+                /**
+                 * @description The tool. Another tenant's tool is answered as one that does not exist.
+                 * @example tool.crm.lookup
+                 */
+                tool_id: components["parameters"]["ToolId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: components["responses"]["Tool"];
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    replaceTool: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description 1 to 256 characters, chosen by the caller and kept over its retries. A body member `idempotency_key`, where the
+                 *     schema has one, wins over the header. It counts per tenant, principal and agent and is remembered for 24 hours
+                 *     unless configured otherwise. Operations marked `x-agentos-idempotency: natural` take it and have no use for it,
+                 *     since repeating them changes nothing more.
+                 * @example idem_8bfb6c2d-2b6d-4c7d-8f2e-1b2a0a0e7c51
+                 */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+                /**
+                 * @description W3C trace context. A malformed value is ignored and a new trace begins, as the W3C recommendation asks.
+                 * @example 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01
+                 */
+                traceparent?: components["parameters"]["Traceparent"];
+                /**
+                 * @description Correlation id to use. Without it `X-Request-Id` serves, and without that a new `corr_…` is made.
+                 * @example corr_01JH9Y0QA5N2K4P8S9T0V1W2X3
+                 */
+                "X-Correlation-Id"?: components["parameters"]["CorrelationId"];
+                /**
+                 * @description The acting principal. Honoured in demo mode only; in every other mode the credential says who acts.
+                 * @example usr_tnt_demo_admin
+                 */
+                "X-Principal-Id"?: components["parameters"]["PrincipalId"];
+                /**
+                 * @description Id of this one exchange, echoed in the answer. Without it a new `req_…` is made.
+                 * @example req_01JH9Y0Q9K7PZJH1K8M9N0P2Q3
+                 */
+                "X-Request-Id"?: components["parameters"]["RequestId"];
+                /**
+                 * @description Scopes of the acting principal, separated by spaces or commas. Honoured in demo mode only.
+                 * @example runs:create runs:read
+                 */
+                "X-Scopes"?: components["parameters"]["Scopes"];
+                /**
+                 * @description The tenant to act for. A user's credential names its own tenant and the header may only repeat it; another
+                 *     value is 400 `tenant_mismatch`. Service credentials that may act for several tenants choose one here. Alone it
+                 *     is an identity in demo mode only.
+                 * @example tnt_demo
+                 */
+                "X-Tenant-Id"?: components["parameters"]["TenantId"];
+            };
+            path: {
+                /**
+                 * @description The tool. Another tenant's tool is answered as one that does not exist.
+                 * @example tool.crm.lookup
+                 */
+                tool_id: components["parameters"]["ToolId"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ToolWrite"];
+            };
+        };
+        responses: {
+            200: components["responses"]["ToolReplaced"];
+            400: components["responses"]["BadBody"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            409: components["responses"]["Conflict"];
+            413: components["responses"]["ContentTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    deleteTool: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description 1 to 256 characters, chosen by the caller and kept over its retries. A body member `idempotency_key`, where the
+                 *     schema has one, wins over the header. It counts per tenant, principal and agent and is remembered for 24 hours
+                 *     unless configured otherwise. Operations marked `x-agentos-idempotency: natural` take it and have no use for it,
+                 *     since repeating them changes nothing more.
+                 * @example idem_8bfb6c2d-2b6d-4c7d-8f2e-1b2a0a0e7c51
+                 */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+                /**
+                 * @description W3C trace context. A malformed value is ignored and a new trace begins, as the W3C recommendation asks.
+                 * @example 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01
+                 */
+                traceparent?: components["parameters"]["Traceparent"];
+                /**
+                 * @description Correlation id to use. Without it `X-Request-Id` serves, and without that a new `corr_…` is made.
+                 * @example corr_01JH9Y0QA5N2K4P8S9T0V1W2X3
+                 */
+                "X-Correlation-Id"?: components["parameters"]["CorrelationId"];
+                /**
+                 * @description The acting principal. Honoured in demo mode only; in every other mode the credential says who acts.
+                 * @example usr_tnt_demo_admin
+                 */
+                "X-Principal-Id"?: components["parameters"]["PrincipalId"];
+                /**
+                 * @description Id of this one exchange, echoed in the answer. Without it a new `req_…` is made.
+                 * @example req_01JH9Y0Q9K7PZJH1K8M9N0P2Q3
+                 */
+                "X-Request-Id"?: components["parameters"]["RequestId"];
+                /**
+                 * @description Scopes of the acting principal, separated by spaces or commas. Honoured in demo mode only.
+                 * @example runs:create runs:read
+                 */
+                "X-Scopes"?: components["parameters"]["Scopes"];
+                /**
+                 * @description The tenant to act for. A user's credential names its own tenant and the header may only repeat it; another
+                 *     value is 400 `tenant_mismatch`. Service credentials that may act for several tenants choose one here. Alone it
+                 *     is an identity in demo mode only.
+                 * @example tnt_demo
+                 */
+                "X-Tenant-Id"?: components["parameters"]["TenantId"];
+            };
+            path: {
+                /**
+                 * @description The tool. Another tenant's tool is answered as one that does not exist.
+                 * @example tool.crm.lookup
+                 */
+                tool_id: components["parameters"]["ToolId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            204: components["responses"]["ToolDeleted"];
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            409: components["responses"]["Conflict"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    listWebhooks: {
+        parameters: {
+            query?: {
+                /**
+                 * @description The `webhook_id` that ended the page before; the answer goes on behind it, in order of `webhook_id`.
+                 * @example whk_01JH9Y0QK3M5N7P9R1T2V4W6X8
+                 */
+                after?: components["parameters"]["AfterWebhook"];
+                /**
+                 * @description How many to return at most.
+                 * @example 50
+                 */
+                limit?: components["parameters"]["Limit"];
+            };
+            header?: {
+                /**
+                 * @description W3C trace context. A malformed value is ignored and a new trace begins, as the W3C recommendation asks.
+                 * @example 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01
+                 */
+                traceparent?: components["parameters"]["Traceparent"];
+                /**
+                 * @description Correlation id to use. Without it `X-Request-Id` serves, and without that a new `corr_…` is made.
+                 * @example corr_01JH9Y0QA5N2K4P8S9T0V1W2X3
+                 */
+                "X-Correlation-Id"?: components["parameters"]["CorrelationId"];
+                /**
+                 * @description The acting principal. Honoured in demo mode only; in every other mode the credential says who acts.
+                 * @example usr_tnt_demo_admin
+                 */
+                "X-Principal-Id"?: components["parameters"]["PrincipalId"];
+                /**
+                 * @description Id of this one exchange, echoed in the answer. Without it a new `req_…` is made.
+                 * @example req_01JH9Y0Q9K7PZJH1K8M9N0P2Q3
+                 */
+                "X-Request-Id"?: components["parameters"]["RequestId"];
+                /**
+                 * @description Scopes of the acting principal, separated by spaces or commas. Honoured in demo mode only.
+                 * @example runs:create runs:read
+                 */
+                "X-Scopes"?: components["parameters"]["Scopes"];
+                /**
+                 * @description The tenant to act for. A user's credential names its own tenant and the header may only repeat it; another
+                 *     value is 400 `tenant_mismatch`. Service credentials that may act for several tenants choose one here. Alone it
+                 *     is an identity in demo mode only.
+                 * @example tnt_demo
+                 */
+                "X-Tenant-Id"?: components["parameters"]["TenantId"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: components["responses"]["WebhookList"];
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    createWebhook: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description 1 to 256 characters, chosen by the caller and kept over its retries. A body member `idempotency_key`, where the
+                 *     schema has one, wins over the header. It counts per tenant, principal and agent and is remembered for 24 hours
+                 *     unless configured otherwise. Operations marked `x-agentos-idempotency: natural` take it and have no use for it,
+                 *     since repeating them changes nothing more.
+                 * @example idem_8bfb6c2d-2b6d-4c7d-8f2e-1b2a0a0e7c51
+                 */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+                /**
+                 * @description W3C trace context. A malformed value is ignored and a new trace begins, as the W3C recommendation asks.
+                 * @example 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01
+                 */
+                traceparent?: components["parameters"]["Traceparent"];
+                /**
+                 * @description Correlation id to use. Without it `X-Request-Id` serves, and without that a new `corr_…` is made.
+                 * @example corr_01JH9Y0QA5N2K4P8S9T0V1W2X3
+                 */
+                "X-Correlation-Id"?: components["parameters"]["CorrelationId"];
+                /**
+                 * @description The acting principal. Honoured in demo mode only; in every other mode the credential says who acts.
+                 * @example usr_tnt_demo_admin
+                 */
+                "X-Principal-Id"?: components["parameters"]["PrincipalId"];
+                /**
+                 * @description Id of this one exchange, echoed in the answer. Without it a new `req_…` is made.
+                 * @example req_01JH9Y0Q9K7PZJH1K8M9N0P2Q3
+                 */
+                "X-Request-Id"?: components["parameters"]["RequestId"];
+                /**
+                 * @description Scopes of the acting principal, separated by spaces or commas. Honoured in demo mode only.
+                 * @example runs:create runs:read
+                 */
+                "X-Scopes"?: components["parameters"]["Scopes"];
+                /**
+                 * @description The tenant to act for. A user's credential names its own tenant and the header may only repeat it; another
+                 *     value is 400 `tenant_mismatch`. Service credentials that may act for several tenants choose one here. Alone it
+                 *     is an identity in demo mode only.
+                 * @example tnt_demo
+                 */
+                "X-Tenant-Id"?: components["parameters"]["TenantId"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["WebhookWrite"];
+            };
+        };
+        responses: {
+            200: components["responses"]["WebhookReplayed"];
+            201: components["responses"]["WebhookCreated"];
+            400: components["responses"]["BadBody"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            409: components["responses"]["Conflict"];
+            413: components["responses"]["ContentTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    getWebhook: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description W3C trace context. A malformed value is ignored and a new trace begins, as the W3C recommendation asks.
+                 * @example 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01
+                 */
+                traceparent?: components["parameters"]["Traceparent"];
+                /**
+                 * @description Correlation id to use. Without it `X-Request-Id` serves, and without that a new `corr_…` is made.
+                 * @example corr_01JH9Y0QA5N2K4P8S9T0V1W2X3
+                 */
+                "X-Correlation-Id"?: components["parameters"]["CorrelationId"];
+                /**
+                 * @description The acting principal. Honoured in demo mode only; in every other mode the credential says who acts.
+                 * @example usr_tnt_demo_admin
+                 */
+                "X-Principal-Id"?: components["parameters"]["PrincipalId"];
+                /**
+                 * @description Id of this one exchange, echoed in the answer. Without it a new `req_…` is made.
+                 * @example req_01JH9Y0Q9K7PZJH1K8M9N0P2Q3
+                 */
+                "X-Request-Id"?: components["parameters"]["RequestId"];
+                /**
+                 * @description Scopes of the acting principal, separated by spaces or commas. Honoured in demo mode only.
+                 * @example runs:create runs:read
+                 */
+                "X-Scopes"?: components["parameters"]["Scopes"];
+                /**
+                 * @description The tenant to act for. A user's credential names its own tenant and the header may only repeat it; another
+                 *     value is 400 `tenant_mismatch`. Service credentials that may act for several tenants choose one here. Alone it
+                 *     is an identity in demo mode only.
+                 * @example tnt_demo
+                 */
+                "X-Tenant-Id"?: components["parameters"]["TenantId"];
+            };
+            path: {
+                /**
+                 * @description The webhook. Another tenant's webhook is answered as one that does not exist.
+                 * @example whk_01JH9Y0QK3M5N7P9R1T2V4W6X8
+                 */
+                webhook_id: components["parameters"]["WebhookId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: components["responses"]["Webhook"];
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    replaceWebhook: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description 1 to 256 characters, chosen by the caller and kept over its retries. A body member `idempotency_key`, where the
+                 *     schema has one, wins over the header. It counts per tenant, principal and agent and is remembered for 24 hours
+                 *     unless configured otherwise. Operations marked `x-agentos-idempotency: natural` take it and have no use for it,
+                 *     since repeating them changes nothing more.
+                 * @example idem_8bfb6c2d-2b6d-4c7d-8f2e-1b2a0a0e7c51
+                 */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+                /**
+                 * @description W3C trace context. A malformed value is ignored and a new trace begins, as the W3C recommendation asks.
+                 * @example 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01
+                 */
+                traceparent?: components["parameters"]["Traceparent"];
+                /**
+                 * @description Correlation id to use. Without it `X-Request-Id` serves, and without that a new `corr_…` is made.
+                 * @example corr_01JH9Y0QA5N2K4P8S9T0V1W2X3
+                 */
+                "X-Correlation-Id"?: components["parameters"]["CorrelationId"];
+                /**
+                 * @description The acting principal. Honoured in demo mode only; in every other mode the credential says who acts.
+                 * @example usr_tnt_demo_admin
+                 */
+                "X-Principal-Id"?: components["parameters"]["PrincipalId"];
+                /**
+                 * @description Id of this one exchange, echoed in the answer. Without it a new `req_…` is made.
+                 * @example req_01JH9Y0Q9K7PZJH1K8M9N0P2Q3
+                 */
+                "X-Request-Id"?: components["parameters"]["RequestId"];
+                /**
+                 * @description Scopes of the acting principal, separated by spaces or commas. Honoured in demo mode only.
+                 * @example runs:create runs:read
+                 */
+                "X-Scopes"?: components["parameters"]["Scopes"];
+                /**
+                 * @description The tenant to act for. A user's credential names its own tenant and the header may only repeat it; another
+                 *     value is 400 `tenant_mismatch`. Service credentials that may act for several tenants choose one here. Alone it
+                 *     is an identity in demo mode only.
+                 * @example tnt_demo
+                 */
+                "X-Tenant-Id"?: components["parameters"]["TenantId"];
+            };
+            path: {
+                /**
+                 * @description The webhook. Another tenant's webhook is answered as one that does not exist.
+                 * @example whk_01JH9Y0QK3M5N7P9R1T2V4W6X8
+                 */
+                webhook_id: components["parameters"]["WebhookId"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["WebhookWrite"];
+            };
+        };
+        responses: {
+            200: components["responses"]["WebhookReplaced"];
+            400: components["responses"]["BadBody"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            413: components["responses"]["ContentTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    deleteWebhook: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description 1 to 256 characters, chosen by the caller and kept over its retries. A body member `idempotency_key`, where the
+                 *     schema has one, wins over the header. It counts per tenant, principal and agent and is remembered for 24 hours
+                 *     unless configured otherwise. Operations marked `x-agentos-idempotency: natural` take it and have no use for it,
+                 *     since repeating them changes nothing more.
+                 * @example idem_8bfb6c2d-2b6d-4c7d-8f2e-1b2a0a0e7c51
+                 */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+                /**
+                 * @description W3C trace context. A malformed value is ignored and a new trace begins, as the W3C recommendation asks.
+                 * @example 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01
+                 */
+                traceparent?: components["parameters"]["Traceparent"];
+                /**
+                 * @description Correlation id to use. Without it `X-Request-Id` serves, and without that a new `corr_…` is made.
+                 * @example corr_01JH9Y0QA5N2K4P8S9T0V1W2X3
+                 */
+                "X-Correlation-Id"?: components["parameters"]["CorrelationId"];
+                /**
+                 * @description The acting principal. Honoured in demo mode only; in every other mode the credential says who acts.
+                 * @example usr_tnt_demo_admin
+                 */
+                "X-Principal-Id"?: components["parameters"]["PrincipalId"];
+                /**
+                 * @description Id of this one exchange, echoed in the answer. Without it a new `req_…` is made.
+                 * @example req_01JH9Y0Q9K7PZJH1K8M9N0P2Q3
+                 */
+                "X-Request-Id"?: components["parameters"]["RequestId"];
+                /**
+                 * @description Scopes of the acting principal, separated by spaces or commas. Honoured in demo mode only.
+                 * @example runs:create runs:read
+                 */
+                "X-Scopes"?: components["parameters"]["Scopes"];
+                /**
+                 * @description The tenant to act for. A user's credential names its own tenant and the header may only repeat it; another
+                 *     value is 400 `tenant_mismatch`. Service credentials that may act for several tenants choose one here. Alone it
+                 *     is an identity in demo mode only.
+                 * @example tnt_demo
+                 */
+                "X-Tenant-Id"?: components["parameters"]["TenantId"];
+            };
+            path: {
+                /**
+                 * @description The webhook. Another tenant's webhook is answered as one that does not exist.
+                 * @example whk_01JH9Y0QK3M5N7P9R1T2V4W6X8
+                 */
+                webhook_id: components["parameters"]["WebhookId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            204: components["responses"]["WebhookDeleted"];
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    testWebhook: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description 1 to 256 characters, chosen by the caller and kept over its retries. A body member `idempotency_key`, where the
+                 *     schema has one, wins over the header. It counts per tenant, principal and agent and is remembered for 24 hours
+                 *     unless configured otherwise. Operations marked `x-agentos-idempotency: natural` take it and have no use for it,
+                 *     since repeating them changes nothing more.
+                 * @example idem_8bfb6c2d-2b6d-4c7d-8f2e-1b2a0a0e7c51
+                 */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+                /**
+                 * @description W3C trace context. A malformed value is ignored and a new trace begins, as the W3C recommendation asks.
+                 * @example 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01
+                 */
+                traceparent?: components["parameters"]["Traceparent"];
+                /**
+                 * @description Correlation id to use. Without it `X-Request-Id` serves, and without that a new `corr_…` is made.
+                 * @example corr_01JH9Y0QA5N2K4P8S9T0V1W2X3
+                 */
+                "X-Correlation-Id"?: components["parameters"]["CorrelationId"];
+                /**
+                 * @description The acting principal. Honoured in demo mode only; in every other mode the credential says who acts.
+                 * @example usr_tnt_demo_admin
+                 */
+                "X-Principal-Id"?: components["parameters"]["PrincipalId"];
+                /**
+                 * @description Id of this one exchange, echoed in the answer. Without it a new `req_…` is made.
+                 * @example req_01JH9Y0Q9K7PZJH1K8M9N0P2Q3
+                 */
+                "X-Request-Id"?: components["parameters"]["RequestId"];
+                /**
+                 * @description Scopes of the acting principal, separated by spaces or commas. Honoured in demo mode only.
+                 * @example runs:create runs:read
+                 */
+                "X-Scopes"?: components["parameters"]["Scopes"];
+                /**
+                 * @description The tenant to act for. A user's credential names its own tenant and the header may only repeat it; another
+                 *     value is 400 `tenant_mismatch`. Service credentials that may act for several tenants choose one here. Alone it
+                 *     is an identity in demo mode only.
+                 * @example tnt_demo
+                 */
+                "X-Tenant-Id"?: components["parameters"]["TenantId"];
+            };
+            path: {
+                /**
+                 * @description The webhook. Another tenant's webhook is answered as one that does not exist.
+                 * @example whk_01JH9Y0QK3M5N7P9R1T2V4W6X8
+                 */
+                webhook_id: components["parameters"]["WebhookId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: components["responses"]["WebhookTested"];
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    listWebhookDeliveries: {
+        parameters: {
+            query?: {
+                /**
+                 * @description The `delivery_id` that ended the page before; the answer goes on behind it. Newest runs come first.
+                 * @example dlv_01JH9Y0QZ4A6B8C0D2E4F6G8H0
+                 */
+                after?: components["parameters"]["AfterWebhookDelivery"];
+                /**
+                 * @description How many to return at most.
+                 * @example 50
+                 */
+                limit?: components["parameters"]["Limit"];
+                /**
+                 * @description Only deliveries in this state.
+                 * @example failed
+                 */
+                state?: components["parameters"]["DeliveryStateFilter"];
+            };
+            header?: {
+                /**
+                 * @description W3C trace context. A malformed value is ignored and a new trace begins, as the W3C recommendation asks.
+                 * @example 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01
+                 */
+                traceparent?: components["parameters"]["Traceparent"];
+                /**
+                 * @description Correlation id to use. Without it `X-Request-Id` serves, and without that a new `corr_…` is made.
+                 * @example corr_01JH9Y0QA5N2K4P8S9T0V1W2X3
+                 */
+                "X-Correlation-Id"?: components["parameters"]["CorrelationId"];
+                /**
+                 * @description The acting principal. Honoured in demo mode only; in every other mode the credential says who acts.
+                 * @example usr_tnt_demo_admin
+                 */
+                "X-Principal-Id"?: components["parameters"]["PrincipalId"];
+                /**
+                 * @description Id of this one exchange, echoed in the answer. Without it a new `req_…` is made.
+                 * @example req_01JH9Y0Q9K7PZJH1K8M9N0P2Q3
+                 */
+                "X-Request-Id"?: components["parameters"]["RequestId"];
+                /**
+                 * @description Scopes of the acting principal, separated by spaces or commas. Honoured in demo mode only.
+                 * @example runs:create runs:read
+                 */
+                "X-Scopes"?: components["parameters"]["Scopes"];
+                /**
+                 * @description The tenant to act for. A user's credential names its own tenant and the header may only repeat it; another
+                 *     value is 400 `tenant_mismatch`. Service credentials that may act for several tenants choose one here. Alone it
+                 *     is an identity in demo mode only.
+                 * @example tnt_demo
+                 */
+                "X-Tenant-Id"?: components["parameters"]["TenantId"];
+            };
+            path: {
+                /**
+                 * @description The webhook. Another tenant's webhook is answered as one that does not exist.
+                 * @example whk_01JH9Y0QK3M5N7P9R1T2V4W6X8
+                 */
+                webhook_id: components["parameters"]["WebhookId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: components["responses"]["WebhookDeliveryList"];
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    testWebhookByPath: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description 1 to 256 characters, chosen by the caller and kept over its retries. A body member `idempotency_key`, where the
+                 *     schema has one, wins over the header. It counts per tenant, principal and agent and is remembered for 24 hours
+                 *     unless configured otherwise. Operations marked `x-agentos-idempotency: natural` take it and have no use for it,
+                 *     since repeating them changes nothing more.
+                 * @example idem_8bfb6c2d-2b6d-4c7d-8f2e-1b2a0a0e7c51
+                 */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+                /**
+                 * @description W3C trace context. A malformed value is ignored and a new trace begins, as the W3C recommendation asks.
+                 * @example 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01
+                 */
+                traceparent?: components["parameters"]["Traceparent"];
+                /**
+                 * @description Correlation id to use. Without it `X-Request-Id` serves, and without that a new `corr_…` is made.
+                 * @example corr_01JH9Y0QA5N2K4P8S9T0V1W2X3
+                 */
+                "X-Correlation-Id"?: components["parameters"]["CorrelationId"];
+                /**
+                 * @description The acting principal. Honoured in demo mode only; in every other mode the credential says who acts.
+                 * @example usr_tnt_demo_admin
+                 */
+                "X-Principal-Id"?: components["parameters"]["PrincipalId"];
+                /**
+                 * @description Id of this one exchange, echoed in the answer. Without it a new `req_…` is made.
+                 * @example req_01JH9Y0Q9K7PZJH1K8M9N0P2Q3
+                 */
+                "X-Request-Id"?: components["parameters"]["RequestId"];
+                /**
+                 * @description Scopes of the acting principal, separated by spaces or commas. Honoured in demo mode only.
+                 * @example runs:create runs:read
+                 */
+                "X-Scopes"?: components["parameters"]["Scopes"];
+                /**
+                 * @description The tenant to act for. A user's credential names its own tenant and the header may only repeat it; another
+                 *     value is 400 `tenant_mismatch`. Service credentials that may act for several tenants choose one here. Alone it
+                 *     is an identity in demo mode only.
+                 * @example tnt_demo
+                 */
+                "X-Tenant-Id"?: components["parameters"]["TenantId"];
+            };
+            path: {
+                /**
+                 * @description The webhook. Another tenant's webhook is answered as one that does not exist.
+                 * @example whk_01JH9Y0QK3M5N7P9R1T2V4W6X8
+                 */
+                webhook_id: components["parameters"]["WebhookId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: components["responses"]["WebhookTested"];
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];

@@ -13,7 +13,7 @@ export const ERROR_CODES = {
   tenant_mismatch: { status: 400, statuses: [400], retryable: false, meaning: "Two places of the request name different tenants." },
   method_not_allowed: { status: 405, statuses: [405], retryable: false, meaning: "The path exists, the method does not; Allow lists those that do." },
   rate_limited: { status: 429, statuses: [429], retryable: true, meaning: "Too many requests in this window; Retry-After says when to come back." },
-  quota_exceeded: { status: 429, statuses: [429, 403], retryable: true, meaning: "429: too many at once, a slot will be freed. 403 with details.reason ending in budget_exceeded: a token or cost budget is used up." },
+  quota_exceeded: { status: 429, statuses: [429, 403], retryable: true, meaning: "429: too many at once, a slot will be freed. 403 with details.reason ending in budget_exceeded: a token or cost budget is used up (on OpenAI's paths 429 with the code insufficient_quota); with memory_bytes_exceeded: memory is full." },
   policy_blocked: { status: 403, statuses: [403], retryable: false, meaning: "A policy rule refused the content or the model; details.policy_outcome says which." },
   policy_redacted: { status: 200, statuses: [200], retryable: false, meaning: "Not an error by default: the decision `redacted` of a policy outcome." },
   dependency_unavailable: { status: 503, statuses: [503], retryable: true, meaning: "Something this service stands on cannot be reached; details.service names it." },

@@ -628,9 +628,18 @@ export interface components {
             /** @description Why; may be empty when allowed. */
             reasons: string[];
             /** @description What was taken out; empty unless `redacted`. */
-            redactions: {
+            redactions: ({
+                /** @description How often. */
+                count?: number;
+                /** @description The same under an older name. */
+                kind?: string;
+                /** @description Where, as a JSON pointer into the request or answer, e.g. `/input/messages/0/content`; never the text. */
+                place?: string;
+                /** @description What was found: `email`, `phone`, `card`, `iban`, `ssn`, `ip`, `secret`; an open set. */
+                type?: string;
+            } & {
                 [key: string]: unknown;
-            }[];
+            })[];
         };
         /**
          * Principal
@@ -703,8 +712,21 @@ export interface components {
             user_id?: string;
         };
         /**
+         * RunInputMessage
+         * @description One message of an input of type `messages`.
+         */
+        RunInputMessage: {
+            /** @description What is said. */
+            content: string;
+            /**
+             * @description Who speaks.
+             * @enum {string}
+             */
+            role: "user" | "assistant" | "system";
+        };
+        /**
          * RunInputWire
-         * @description Input as callers send it: the object of Appendix D.1, the same without `type`, or a bare string as shorthand for text (C-02).
+         * @description Input as callers send it: the object of Appendix D.1, the same without `type`, a bare string as shorthand for text (C-02), or a conversation.
          */
         RunInputWire: string | {
             /** @description The text, at most 200,000 characters. */
@@ -714,13 +736,21 @@ export interface components {
              * @enum {string}
              */
             type?: "text";
+        } | {
+            /** @description A conversation so far. The last message must be the user's, and all contents together may have at most 200,000 characters; otherwise 400. */
+            messages: components["schemas"]["RunInputMessage"][];
+            /**
+             * @description Kind of input.
+             * @constant
+             */
+            type: "messages";
         };
         /**
          * RunOptions
          * @description How a run is executed (Appendix D.1). Absent members take the agent's limits; priority falls back to `normal`, stream_events to true, dry_run to false.
          */
         RunOptions: {
-            /** @description Plan without effects: tools are not called. */
+            /** @description Check and plan without effects: policy is asked about the input, no model and no tool is called, and the run completes with an output of type `plan`. */
             dry_run?: boolean;
             /** @description Model calls and tool calls together. */
             max_steps?: number;

@@ -83,6 +83,126 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/admin/canaries": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List the canaries
+         * @description Models that are tried out on a share of the calls, and how they do.
+         */
+        get: operations["listCanaries"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/admin/canaries/{canary_name}:rollback": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Roll a canary back
+         * @description No call gets the canary any more, on this node, until the configuration says otherwise.
+         */
+        post: operations["rollBackCanary"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/admin/canaries/{canary_name}/rollback": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Roll a canary back
+         * @description Another path of `rollBackCanary`.
+         */
+        post: operations["rollBackCanaryByPath"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/admin/routing": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Read the catalogue in effect
+         * @description Backends, models and routing as they are in effect, without secrets, with the state of each backend.
+         */
+        get: operations["getRouting"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/admin/routing:reload": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Load the configuration again
+         * @description Reads the configuration again. A file that is wrong is 409 with the places, and what was in effect stays in effect.
+         */
+        post: operations["reloadRouting"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/admin/routing/reload": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Load the configuration again
+         * @description Another path of `reloadRouting`.
+         */
+        post: operations["reloadRoutingByPath"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/chat/completions": {
         parameters: {
             query?: never;
@@ -95,11 +215,57 @@ export interface paths {
         /**
          * Chat, as OpenAI clients ask for it
          * @description The engine of `invokeModel` in the shape of the OpenAI API, with `stream: true` as server-sent chunks that end in
-         *     `data: [DONE]`. The answer carries the members of PRS 6.2 as extra fields. A budget that is used up is 429
-         *     `insufficient_quota` with `x-should-retry: false`, since those clients retry every other 429. Errors are the error
-         *     model with `type` and `param` in `error`, so that both kinds of reader find what they know.
+         *     `data: [DONE]`. The answer, in a stream its last chunk, carries the members of PRS 6.2 as extra fields. One choice a
+         *     call: another `n`, `logprobs`, and parts of a message that are no text are 400. Members that are not listed are
+         *     ignored and never passed on.
+         *
+         *     A budget that is used up is 429 `insufficient_quota` with `x-should-retry: false`, since those clients retry every
+         *     other 429. Errors are the error model with `type` and `param` in `error`, so that both kinds of reader find what
+         *     they know. A stream that breaks ends in one more `data:` line with such an error, and without `[DONE]`.
          */
         post: operations["createChatCompletion"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/decisions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List what was decided
+         * @description Decisions about the model calls of the tenant, newest first. Reading them is audited.
+         */
+        get: operations["listDecisions"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/decisions/{request_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Read what was decided about a call
+         * @description Policy, candidates and why each was left, price, hold, settlement, attempts and timing of one model call; never what was
+         *     said. `request_id` is that of the call, for calls without one of their own the `X-Request-Id` of the answer; of several
+         *     calls under one id the newest. Reading it is audited.
+         */
+        get: operations["getDecision"];
+        put?: never;
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -117,7 +283,8 @@ export interface paths {
         put?: never;
         /**
          * Embed, as OpenAI clients ask for it
-         * @description The engine of `invokeModel` in the shape of the OpenAI API. `input` is one text or a list of them.
+         * @description The engine of `invokeModel` in the shape of the OpenAI API. `input` is one text or a list of them; lists of tokens
+         *     are 400, since policy cannot read them. Errors as in `createChatCompletion`.
          */
         post: operations["createEmbeddings"];
         delete?: never;
@@ -185,11 +352,70 @@ export interface paths {
          *     Older clients send the flat form `{operation, model_id, input}`; it is the same call, and its answer mirrors
          *     `output` and `usage` at the top level beside `response`.
          *
-         *     `request_id` names the call in audit and metering. Content that policy refuses is 403 `policy_blocked` with
-         *     `policy_outcome`; a budget that is used up is 403 `quota_exceeded`.
+         *     `request_id` names the call in audit and metering and makes a repeat the same call: within 24 hours the same
+         *     body under it gets the first answer again and is charged once, one that is under way is waited for, and where the
+         *     answer is not kept any more, or the body is another, it is 409 `conflict` with the reason `request_id_used`.
+         *     Content that policy refuses is 403 `policy_blocked` with `policy_outcome`; a budget that is used up is 403
+         *     `quota_exceeded`.
+         *
+         *     With `stream: true` in the body, or `Accept: text/event-stream`, the answer to a chat comes as server-sent events:
+         *     `model.delta` for each piece, then exactly one `model.completed` with the whole answer, or `model.failed` with the
+         *     error. What is refused before the first byte is answered as JSON with its status, never as a stream. A stream
+         *     cannot be resumed.
          */
         post: operations["invokeModel"];
         delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/policies": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List the rule sets
+         * @description All rule sets that the tenant can use, in order of `policy_id`: its own, and those of the node that it does not override.
+         */
+        get: operations["listPolicies"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/policies/{policy_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Read a rule set
+         * @description The own rule set of the tenant by this name, else that of the node, e.g. `pol_default`.
+         */
+        get: operations["getPolicy"];
+        /**
+         * Create or replace a rule set
+         * @description Stores a rule set of the tenant; one with the name of a rule set of the node overrides it for this tenant. The tenant's
+         *     `default_policy_id` says which one its calls are held to. It counts for calls that begin after the answer. Members
+         *     that are not known are 400 with a JSON pointer, since a rule that is misspelt must not be taken for one that holds.
+         */
+        put: operations["putPolicy"];
+        post?: never;
+        /**
+         * Delete a rule set
+         * @description Deletes a rule set of the tenant; where the node has one of the same name, that one holds again. The one that the
+         *     tenant's `default_policy_id` names, and the node has not, cannot be deleted: 409.
+         */
+        delete: operations["deletePolicy"];
         options?: never;
         head?: never;
         patch?: never;
@@ -257,6 +483,47 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/usage": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Read what was spent
+         * @description Budgets of the tenant with what is spent, reserved and available, and the use by day, model and backend. Without `from`
+         *     and `to`: the last 30 days. `model` and `agent_id` narrow the use, not the budgets.
+         */
+        get: operations["getUsage"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/usage/entries": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Read the ledger
+         * @description What each model call of the tenant was charged, newest first.
+         */
+        get: operations["listUsageEntries"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
 }
 export type webhooks = Record<string, never>;
 export interface components {
@@ -283,12 +550,56 @@ export interface components {
             tenant_id: string;
         };
         /**
+         * BudgetState
+         * @description One budget and where it stands.
+         */
+        BudgetState: {
+            /** @description US dollars. */
+            cost_usd: {
+                /** @description What is left; null where it is not limited. */
+                available: number | null;
+                /** @description What may be spent in the window; null where it is not limited. */
+                limit: number | null;
+                /** @description What calls under way hold. */
+                reserved: number;
+                /** @description What settled calls have spent. */
+                spent: number;
+            };
+            /**
+             * @description Whose calls count.
+             * @enum {string}
+             */
+            scope: "tenant" | "agent" | "principal";
+            /** @description The agent or principal; null for the tenant. */
+            scope_id: string | null;
+            /** @description Tokens. */
+            tokens: {
+                /** @description What is left; null where it is not limited. */
+                available: number | null;
+                /** @description What may be spent in the window; null where it is not limited. */
+                limit: number | null;
+                /** @description What calls under way hold. */
+                reserved: number;
+                /** @description What settled calls have spent. */
+                spent: number;
+            };
+            /**
+             * @description Length of the window.
+             * @enum {string}
+             */
+            window: "minute" | "hour" | "day" | "month";
+            window_end: components["schemas"]["Timestamp"];
+            window_start: components["schemas"]["Timestamp"];
+        };
+        /**
          * ChatInput
          * @description Input of operation `chat` (Appendix E.1).
          */
         ChatInput: {
             /** @description The conversation so far, oldest first. */
             messages: components["schemas"]["ChatMessage"][];
+            /** @description Whether several tools may be asked for at once. */
+            parallel_tool_calls?: boolean;
             /** @description `auto`, `none`, or the name or id of a tool. */
             tool_choice?: string;
             /** @description Tools the model may ask for. */
@@ -318,6 +629,8 @@ export interface components {
          * @description What a model said (Appendix E.2).
          */
         ChatOutput: {
+            /** @description Why the model stopped: `stop`, `length`, `tool_calls`, `content_filter`; an open set. */
+            finish_reason?: string;
             message: components["schemas"]["ChatMessage"];
             /** @description Tool calls it asks for. */
             tool_calls?: components["schemas"]["ModelToolCall"][];
@@ -332,6 +645,8 @@ export interface components {
          * @description Input of operation `embed` (Appendix E.4).
          */
         EmbedInput: {
+            /** @description Length of the vectors, where the model can. */
+            dimensions?: number;
             /**
              * @description Form of the vectors: numbers (when absent), or base64 of little-endian 32-bit floats.
              * @enum {string}
@@ -398,8 +713,25 @@ export interface components {
          * @description How a model generates (Appendix E.1). Absent members take the model's own.
          */
         Generation: {
+            /** @description Above 0: away from what was said often. */
+            frequency_penalty?: number;
             /** @description Tokens the answer may have. */
             max_output_tokens?: number;
+            /** @description Above 0: away from what was said already. */
+            presence_penalty?: number;
+            /** @description Form of the answer, where the backend can. */
+            response_format?: {
+                /** @description With `json_schema`: `name`, `schema`, `strict`. */
+                json_schema?: {
+                    [key: string]: unknown;
+                };
+                /** @description `text`, `json_object` or `json_schema`. */
+                type: string;
+            };
+            /** @description For repeatable answers where the backend can. */
+            seed?: number;
+            /** @description Texts at which the answer ends; they are not part of it. */
+            stop?: string[];
             /** @description 0 is the least random. */
             temperature?: number;
             /** @description Share of probability mass considered. */
@@ -435,8 +767,172 @@ export interface components {
             max_output_tokens?: number;
             /** @description Model id, e.g. `qwen2.5:7b`. */
             model_id: string;
+            /** @description Price; null where it is not known. */
+            price?: {
+                /** @description US dollars a million input tokens. */
+                input_usd_per_mtok: number;
+                /** @description US dollars a million output tokens. */
+                output_usd_per_mtok: number;
+            } | null;
             /** @description Backend, e.g. `ollama`. */
             provider: string;
+            /** @description Tiers it stands for: `fast`, `balanced`, `premium`; an open set. */
+            tiers?: string[];
+        };
+        /**
+         * ModelDecision
+         * @description Everything that was decided about one model call, and why. It never holds what was said.
+         */
+        ModelDecision: {
+            /** @description The agent, where the call named one. */
+            agent_id: string | null;
+            at: components["schemas"]["Timestamp"];
+            /** @description Calls to backends. */
+            attempts: {
+                /** @description Backend. */
+                backend: string;
+                /** @description Milliseconds. */
+                duration_ms: number;
+                /** @description The code of the error; null when it served. */
+                error: string | null;
+                /** @description Model id. */
+                model: string;
+                started_at: components["schemas"]["Timestamp"];
+            }[];
+            /** @description The canary that the call fell under; null without. */
+            canary: {
+                /**
+                 * @description Which of the two served.
+                 * @enum {string}
+                 */
+                arm: "canary" | "baseline";
+                /** @description The canary. */
+                name: string;
+            } | null;
+            /** @description Models that were looked at, in the order of preference. */
+            candidates: {
+                /** @description Backend. */
+                backend: string;
+                /** @description Whether it served. */
+                chosen: boolean;
+                /** @description Model id. */
+                model: string;
+                /** @description Why it was left, e.g. `not_entitled`, `denied_by_policy`, `region_not_allowed`, `context_too_small`, `too_expensive`, `too_slow`, `circuit_open`, `attempt_failed`, `ranked_lower`; an open set. null: it was not. */
+                reason_left: string | null;
+                /** @description By which the candidates were ranked; greater is better. */
+                score?: number | null;
+            }[];
+            /** @description Correlation id of the call. */
+            correlation_id: string;
+            /** @description This record. A caller may reuse a request_id; this one is never reused. */
+            decision_id: string;
+            /** @description What was reserved at most; null where nothing was. */
+            hold: {
+                /** @description US dollars held; null where the price is not known. */
+                cost_usd: number | null;
+                /** @description Budgets held against, e.g. `tenant:day`. */
+                scopes: string[];
+                /** @description Tokens held. */
+                tokens: number;
+            } | null;
+            /** @description The model or tier asked for. */
+            model_ref: string;
+            /**
+             * @description What was asked for.
+             * @enum {string}
+             */
+            operation: "chat" | "embed";
+            /** @description `ok`, or the code of the error. */
+            outcome: string;
+            /** @description What policy decided. */
+            policy: {
+                /**
+                 * @description What it decided.
+                 * @enum {string}
+                 */
+                decision: "allowed" | "blocked" | "redacted";
+                /** @description The rule set. */
+                policy_id: string;
+                /** @description Ids of the rules. */
+                reasons: string[];
+                /** @description What was taken out; empty unless `redacted`. */
+                redactions: ({
+                    /** @description How often. */
+                    count?: number;
+                    /** @description The same under an older name. */
+                    kind?: string;
+                    /** @description Where, as a path into the request or answer, e.g. `messages[0].content`; never the text. */
+                    place?: string;
+                    /** @description What was found: `email`, `phone`, `card`, `iban`, `ssn`, `ip`, `secret`; an open set. */
+                    type?: string;
+                } & {
+                    [key: string]: unknown;
+                })[];
+                /** @description Its version. */
+                version?: number | null;
+            };
+            /** @description Price; null where it is not known. */
+            price: {
+                /** @description US dollars a million input tokens. */
+                input_usd_per_mtok: number;
+                /** @description US dollars a million output tokens. */
+                output_usd_per_mtok: number;
+            } | null;
+            /** @description Who called. */
+            principal_id: string;
+            /** @description The call, as its caller named it, or the id made. */
+            request_id: string;
+            /** @description The run, where the call named one. */
+            run_id: string | null;
+            /** @description What was charged; null where nothing was. */
+            settle: {
+                /** @description US dollars charged; null where the price is not known. */
+                cost_usd: number | null;
+                /** @description Tokens charged. */
+                tokens: number;
+            } | null;
+            /** @description Whether the answer was a stream. */
+            streamed: boolean;
+            /** @description The tenant. */
+            tenant_id: string;
+            /** @description Where the time went. */
+            timing: {
+                /** @description Milliseconds to the first piece of the answer; null without a stream. */
+                first_byte_ms: number | null;
+                /** @description Milliseconds that policy took. */
+                policy_ms: number;
+                /** @description Milliseconds until a backend had room. */
+                queue_ms: number;
+                /** @description Milliseconds in all. */
+                total_ms: number;
+            };
+            /** @description W3C trace context. Parsed leniently, so no pattern here (Appendix A.2). */
+            traceparent: string;
+        };
+        /**
+         * ModelDecisionAnswer
+         * @description What was decided about one model call.
+         */
+        ModelDecisionAnswer: {
+            /** @description Finds this request in logs and traces; equal to the X-Correlation-Id header (Appendix A.2, C-38). */
+            correlation_id: string;
+            decision: components["schemas"]["ModelDecision"];
+            /** @description Tenant the answer belongs to; equal to the X-Tenant-Id header (PRS 4.3, C-37). */
+            tenant_id: string;
+        };
+        /**
+         * ModelDecisionList
+         * @description One page of decisions about the tenant's model calls, newest first.
+         */
+        ModelDecisionList: {
+            /** @description Finds this request in logs and traces; equal to the X-Correlation-Id header (Appendix A.2, C-38). */
+            correlation_id: string;
+            /** @description At most `limit`. */
+            decisions: components["schemas"]["ModelDecision"][];
+            /** @description True when more follow; ask again with `after` set to the last decision_id. */
+            has_more: boolean;
+            /** @description Tenant the answer belongs to; equal to the X-Tenant-Id header (PRS 4.3, C-37). */
+            tenant_id: string;
         };
         /**
          * ModelInvokeAnswer
@@ -483,6 +979,8 @@ export interface components {
         ModelInvokeCanonical: {
             auth?: components["schemas"]["AuthContextWire"];
             request: components["schemas"]["ModelRequest"];
+            /** @description True: the answer comes as server-sent events (`model-stream-event`). `Accept: text/event-stream` says the same. */
+            stream?: boolean;
             /** @description W3C trace context. Parsed leniently, so no pattern here (Appendix A.2). */
             traceparent?: string;
         };
@@ -505,6 +1003,8 @@ export interface components {
                 /** @description True asks for a refusal, to test the caller. */
                 deny?: boolean;
             };
+            /** @description True: the answer comes as server-sent events (`model-stream-event`). `Accept: text/event-stream` says the same. */
+            stream?: boolean;
             /** @description Trace context of the caller. */
             trace?: {
                 [key: string]: unknown;
@@ -520,6 +1020,15 @@ export interface components {
          * @description One governed model call (Appendix E.1, E.4). `request_id` makes a repeated call the same call.
          */
         ModelRequest: {
+            /** @description For what the call is made, as the caller says it: ledger, decisions and budgets of agents name it. */
+            context?: {
+                /** @description The agent; budgets of agents count by it. */
+                agent_id?: string;
+                /** @description The run. */
+                run_id?: string;
+                /** @description The step of the run. */
+                step_id?: string;
+            };
             generation?: components["schemas"]["Generation"];
             /** @description Messages for `chat`, texts for `embed`. */
             input: components["schemas"]["ChatInput"] | components["schemas"]["EmbedInput"];
@@ -629,18 +1138,20 @@ export interface components {
         };
         /**
          * OpenaiChatRequest
-         * @description OpenAI chat completion request (PRS 6.1). Open: members that are not listed are passed on where the backend knows them.
+         * @description OpenAI chat completion request (PRS 6.1). Open: members that are not listed are ignored and never passed on, so that nothing reaches a backend that policy has not seen.
          */
         OpenaiChatRequest: {
             /** @description −2 to 2. */
             frequency_penalty?: number | null;
+            /** @description Not offered: true is 400. */
+            logprobs?: boolean | null;
             /** @description Tokens of the answer. */
             max_completion_tokens?: number | null;
             /** @description Tokens of the answer. */
             max_tokens?: number | null;
             /** @description The conversation. */
             messages: {
-                /** @description Text, parts, or null. */
+                /** @description Text, parts of type `text`, or null. Parts of another type are 400. */
                 content?: string | {
                     /** @description The text. */
                     text?: string;
@@ -649,6 +1160,8 @@ export interface components {
                 }[] | null;
                 /** @description Name of the speaker. */
                 name?: string;
+                /** @description In `assistant`: why it refused. */
+                refusal?: string | null;
                 /**
                  * @description Who speaks.
                  * @enum {string}
@@ -671,15 +1184,19 @@ export interface components {
                     type?: string;
                 }[];
             }[];
+            /** @description `run_id` and `agent_id` name for what the call is made; the others are ignored. */
+            metadata?: {
+                [key: string]: unknown;
+            } | null;
             /** @description Model id, or `tier:<name>`. */
             model: string;
-            /** @description Number of choices. */
+            /** @description Number of choices: 1. Another number is 400. */
             n?: number | null;
             /** @description May several tools be called at once. */
             parallel_tool_calls?: boolean;
             /** @description −2 to 2. */
             presence_penalty?: number | null;
-            /** @description E.g. `{"type":"json_object"}`. */
+            /** @description `{"type":"text"}`, `{"type":"json_object"}`, or `{"type":"json_schema","json_schema":{"name","schema","strict"}}`. */
             response_format?: {
                 [key: string]: unknown;
             };
@@ -691,12 +1208,12 @@ export interface components {
             stream?: boolean | null;
             /** @description Only with `stream`. */
             stream_options?: {
-                /** @description Send usage in the last chunk. */
+                /** @description Send one more chunk before the end mark, with `usage` and without choices. */
                 include_usage?: boolean;
             } | null;
             /** @description 0 is the least random. */
             temperature?: number | null;
-            /** @description `auto`, `none`, `required`, or a named function. */
+            /** @description `auto`, `none`, `required`, or `{"type":"function","function":{"name":…}}`. */
             tool_choice?: string | {
                 [key: string]: unknown;
             };
@@ -718,9 +1235,11 @@ export interface components {
                 /** @description `function`. */
                 type: string;
             }[];
+            /** @description Not offered: more than 0 is 400. */
+            top_logprobs?: number | null;
             /** @description Share of probability mass. */
             top_p?: number | null;
-            /** @description End user. */
+            /** @description End user, for the backend where it takes one. */
             user?: string;
         };
         /**
@@ -780,6 +1299,8 @@ export interface components {
             object: "chat.completion";
             policy_outcome?: components["schemas"]["PolicyOutcome"];
             route?: components["schemas"]["Route"];
+            /** @description Of the backend, where it sends one. */
+            system_fingerprint?: string | null;
             /** @description Tenant the answer belongs to; equal to the X-Tenant-Id header (PRS 4.3, C-37). */
             tenant_id?: string;
             /** @description W3C trace context. Parsed leniently, so no pattern here (Appendix A.2). */
@@ -788,6 +1309,10 @@ export interface components {
             usage: {
                 /** @description Tokens of the output. */
                 completion_tokens: number;
+                /** @description US dollars; null where the price of the model is not known. */
+                cost_usd?: number | null;
+                /** @description True where the backend did not count and the tokens are an estimate. */
+                estimated?: boolean;
                 /** @description Tokens of the input. */
                 prompt_tokens: number;
                 /** @description Sum of both. */
@@ -806,7 +1331,7 @@ export interface components {
              * @enum {string}
              */
             encoding_format?: "float" | "base64";
-            /** @description One text, several, or their tokens. */
+            /** @description One text or several. Lists of tokens are 400: what policy cannot read does not pass. */
             input: string | string[] | number[] | number[][];
             /** @description Model id, or `tier:<name>`. */
             model: string;
@@ -849,11 +1374,75 @@ export interface components {
             traceparent?: string;
             /** @description Tokens. */
             usage: {
+                /** @description US dollars; null where the price of the model is not known. */
+                cost_usd?: number | null;
+                /** @description True where the backend did not count and the tokens are an estimate. */
+                estimated?: boolean;
                 /** @description Tokens of the input. */
                 prompt_tokens: number;
                 /** @description The same. */
                 total_tokens: number;
             };
+        };
+        /**
+         * OpenaiError
+         * @description Errors of the OpenAI-compatible operations: the shape of OpenAI's clients with the members of the error model (Appendix A.3) beside it, so that both kinds of reader find what they know.
+         */
+        OpenaiError: {
+            /** @description Finds this request in logs and traces; equal to the X-Correlation-Id header (Appendix A.2, C-38). */
+            correlation_id: string;
+            /** @description What went wrong. */
+            error: {
+                /** @description Our error code; `insufficient_quota` for a token or cost budget that is used up. */
+                code: string;
+                /** @description Facts about this error. */
+                details?: {
+                    [key: string]: unknown;
+                };
+                /** @description For a person: what failed, the evidence, what to do next. */
+                message: string;
+                /** @description The member at fault, e.g. `messages[0].role`; null where there is none. */
+                param: string | null;
+                /** @description True when the same request may succeed later without a change to it. */
+                retryable: boolean;
+                /** @description Kind of error as OpenAI's clients know it: `invalid_request_error`, `authentication_error`, `permission_error`, `rate_limit_error`, `insufficient_quota`, `server_error`; an open set. */
+                type: string;
+            };
+            /** @description With code `policy_blocked`: the decision, as in a successful answer (PRS 6.2, C-66). */
+            policy_outcome?: components["schemas"]["PolicyOutcome"];
+            /** @description Tenant the answer belongs to; equal to the X-Tenant-Id header (PRS 4.3, C-37). */
+            tenant_id?: string;
+            /** @description W3C trace context. Parsed leniently, so no pattern here (Appendix A.2). */
+            traceparent?: string;
+        };
+        /**
+         * Policy
+         * @description A rule set.
+         */
+        Policy: {
+            /** @description For people. */
+            description: string | null;
+            /** @description The rule set. */
+            policy_id: string;
+            /** @description In order. */
+            rules: components["schemas"]["PolicyRule"][];
+            /** @description `tenant`: its own. `node`: the operator's, for every tenant without one of the same name. An open set. */
+            source: string;
+            /** @description When it was changed; null for the node's. */
+            updated_at: components["schemas"]["Timestamp"] | null;
+            /** @description Counts its changes; 1 at first. */
+            version: number;
+        };
+        /**
+         * PolicyAnswer
+         * @description One rule set.
+         */
+        PolicyAnswer: {
+            /** @description Finds this request in logs and traces; equal to the X-Correlation-Id header (Appendix A.2, C-38). */
+            correlation_id: string;
+            policy: components["schemas"]["Policy"];
+            /** @description Tenant the answer belongs to; equal to the X-Tenant-Id header (PRS 4.3, C-37). */
+            tenant_id: string;
         };
         /**
          * PolicyCheck
@@ -930,6 +1519,20 @@ export interface components {
             region?: string;
         };
         /**
+         * PolicyList
+         * @description One page of the rule sets that a tenant can use, ordered by `policy_id`: its own, and the node's that it does not override.
+         */
+        PolicyList: {
+            /** @description Finds this request in logs and traces; equal to the X-Correlation-Id header (Appendix A.2, C-38). */
+            correlation_id: string;
+            /** @description True when more follow; ask again with `after` set to the last policy_id. */
+            has_more: boolean;
+            /** @description At most `limit`. */
+            policies: components["schemas"]["Policy"][];
+            /** @description Tenant the answer belongs to; equal to the X-Tenant-Id header (PRS 4.3, C-37). */
+            tenant_id: string;
+        };
+        /**
          * PolicyOutcome
          * @description What policy decided about a model call (Appendix E.2, PRS 6.2).
          */
@@ -942,9 +1545,18 @@ export interface components {
             /** @description Why; may be empty when allowed. */
             reasons: string[];
             /** @description What was taken out; empty unless `redacted`. */
-            redactions: {
+            redactions: ({
+                /** @description How often. */
+                count?: number;
+                /** @description The same under an older name. */
+                kind?: string;
+                /** @description Where, as a JSON pointer into the request or answer, e.g. `/input/messages/0/content`; never the text. */
+                place?: string;
+                /** @description What was found: `email`, `phone`, `card`, `iban`, `ssn`, `ip`, `secret`; an open set. */
+                type?: string;
+            } & {
                 [key: string]: unknown;
-            }[];
+            })[];
         };
         /**
          * PolicyResult
@@ -959,11 +1571,173 @@ export interface components {
             /** @description Why; may be empty when allowed. */
             reasons: string[];
             /** @description What was taken out; empty unless `redacted`. */
-            redactions: {
+            redactions: ({
+                /** @description How often. */
+                count?: number;
+                /** @description The same under an older name. */
+                kind?: string;
+                /** @description Where, as a JSON pointer into the request or answer, e.g. `/input/messages/0/content`; never the text. */
+                place?: string;
+                /** @description What was found: `email`, `phone`, `card`, `iban`, `ssn`, `ip`, `secret`; an open set. */
+                type?: string;
+            } & {
                 [key: string]: unknown;
-            }[];
+            })[];
             /** @description As in the request, or the one made. */
             request_id: string;
+        };
+        /**
+         * PolicyRule
+         * @description One rule of a rule set: one of the `policy-rule-<kind>` schemas, by its `kind`. The first match of a kind decides within that kind; over kinds block beats redact beats allow. Members that a kind does not know are 400.
+         */
+        PolicyRule: {
+            /** @description Names the rule in reasons; unique in its rule set. */
+            id: string;
+            /**
+             * @description Kind of rule; decides which members it has.
+             * @enum {string}
+             */
+            kind: "pii" | "terms" | "models" | "tools" | "attributes" | "max_tokens";
+        } & (unknown & unknown & unknown & unknown & unknown & unknown);
+        /**
+         * PolicyRuleAttributes
+         * @description Which backends may see the data, by their attributes.
+         */
+        PolicyRuleAttributes: {
+            /** @description Names the rule in reasons; unique in its rule set. */
+            id: string;
+            /**
+             * @description Kind of rule.
+             * @constant
+             */
+            kind: "attributes";
+            /** @description What a backend must have; `context` in a list stands for what the call's policy context says. */
+            require: {
+                /** @description The backend is cleared for at least one of these; `context` stands for what the call's policy context says. */
+                data_classification?: string[];
+                /** @description The backend stands in one of these. */
+                region?: string[];
+            };
+            /** @description Calls whose policy context has one of these; absent: all calls. */
+            when?: {
+                /** @description Classifications. */
+                data_classification?: string[];
+                /** @description Purposes. */
+                purpose?: string[];
+                /** @description Regions. */
+                region?: string[];
+            };
+        };
+        /**
+         * PolicyRuleMaxTokens
+         * @description How large one call may be.
+         */
+        PolicyRuleMaxTokens: {
+            /** @description Names the rule in reasons; unique in its rule set. */
+            id: string;
+            /**
+             * @description Kind of rule.
+             * @constant
+             */
+            kind: "max_tokens";
+            /** @description Tokens of one call, input and output together. */
+            max: number;
+        };
+        /**
+         * PolicyRuleModels
+         * @description Which models may be used.
+         */
+        PolicyRuleModels: {
+            /** @description Model ids or `tier:<name>`; none other may be used. */
+            allow?: string[];
+            /** @description Model ids or `tier:<name>` that may not be used; deny beats allow. */
+            deny?: string[];
+            /** @description Names the rule in reasons; unique in its rule set. */
+            id: string;
+            /**
+             * @description Kind of rule.
+             * @constant
+             */
+            kind: "models";
+        };
+        /**
+         * PolicyRulePii
+         * @description Personal data and secrets in requests and answers, tool arguments included.
+         */
+        PolicyRulePii: {
+            /**
+             * @description What is done about it.
+             * @enum {string}
+             */
+            action: "redact" | "block" | "allow";
+            /**
+             * @description Where; `both` when absent.
+             * @enum {string}
+             */
+            direction?: "request" | "response" | "both";
+            /** @description Names the rule in reasons; unique in its rule set. */
+            id: string;
+            /**
+             * @description Kind of rule.
+             * @constant
+             */
+            kind: "pii";
+            /** @description What is looked for: `email`, `phone`, `card`, `iban`, `ssn`, `ip`, `secret` (keys, tokens, passwords), or `all`. Another name is 400. */
+            types: "all" | string[];
+        };
+        /**
+         * PolicyRuleTerms
+         * @description Words that may not, or may, be said.
+         */
+        PolicyRuleTerms: {
+            /**
+             * @description What is done about them.
+             * @enum {string}
+             */
+            action: "block" | "allow";
+            /**
+             * @description Where; `both` when absent.
+             * @enum {string}
+             */
+            direction?: "request" | "response" | "both";
+            /** @description Names the rule in reasons; unique in its rule set. */
+            id: string;
+            /**
+             * @description Kind of rule.
+             * @constant
+             */
+            kind: "terms";
+            /** @description Words or phrases, compared without regard to case. */
+            terms: string[];
+        };
+        /**
+         * PolicyRuleTools
+         * @description Which tools may be offered to a model and called by it.
+         */
+        PolicyRuleTools: {
+            /** @description Tool ids or names, `tool.crm.*` for all that begin so; none other may be offered or called. */
+            allow?: string[];
+            /** @description Tools that may not be offered or called; deny beats allow. */
+            deny?: string[];
+            /** @description Names the rule in reasons; unique in its rule set. */
+            id: string;
+            /**
+             * @description Kind of rule.
+             * @constant
+             */
+            kind: "tools";
+        };
+        /**
+         * PolicyWrite
+         * @description A rule set as it is to be. Unknown members are 400 with a JSON pointer, since a rule that is misspelt must not be taken for one that holds.
+         */
+        PolicyWrite: {
+            /** @description For people. */
+            description?: string;
+            /** @description In order. */
+            rules: components["schemas"]["PolicyRule"][];
+            /** @description Only replace this version; another one stored is 409. Absent: replace what is there. */
+            version?: number;
         };
         /**
          * Principal
@@ -1026,6 +1800,189 @@ export interface components {
             node: string;
         };
         /**
+         * RoutingCanary
+         * @description A model that is tried out, and how it does.
+         */
+        RoutingCanary: {
+            /** @description The model that is tried. */
+            canary: string;
+            /** @description When it is rolled back by itself. */
+            gates: {
+                /** @description Share of failed calls beyond which it is rolled back; null: no such gate. */
+                max_error_rate: number | null;
+                /** @description Milliseconds beyond which it is rolled back; null: no such gate. */
+                max_p95_ms: number | null;
+                /** @description Calls before the gates are asked. */
+                min_samples: number;
+            };
+            /**
+             * @description What is sticky.
+             * @enum {string}
+             */
+            key: "tenant" | "agent" | "principal";
+            /** @description The model it stands beside. */
+            model: string;
+            /** @description The canary. */
+            name: string;
+            /** @description Share of the keys that get it. */
+            percent: number;
+            /** @description Why it was rolled back, e.g. `error_rate 0.12 > 0.02`; null while it was not. */
+            reason: string | null;
+            since: components["schemas"]["Timestamp"];
+            /** @description `active`, `paused` or `rolled_back`; an open set. */
+            state: string;
+            /** @description What was measured in this process since `since`. */
+            stats: {
+                /** @description Of the model it stands beside. */
+                baseline: {
+                    /** @description Share of failed calls; null before the first call. */
+                    error_rate: number | null;
+                    /** @description Milliseconds at the 95th percentile; null before the first call. */
+                    p95_ms: number | null;
+                    /** @description Calls. */
+                    samples: number;
+                };
+                /** @description Of the canary. */
+                canary: {
+                    /** @description Share of failed calls; null before the first call. */
+                    error_rate: number | null;
+                    /** @description Milliseconds at the 95th percentile; null before the first call. */
+                    p95_ms: number | null;
+                    /** @description Calls. */
+                    samples: number;
+                };
+            };
+            /** @description Only these tenants; null: all. */
+            tenants: string[] | null;
+        };
+        /**
+         * RoutingCanaryAnswer
+         * @description One canary.
+         */
+        RoutingCanaryAnswer: {
+            canary: components["schemas"]["RoutingCanary"];
+            /** @description Finds this request in logs and traces; equal to the X-Correlation-Id header (Appendix A.2, C-38). */
+            correlation_id: string;
+        };
+        /**
+         * RoutingCanaryList
+         * @description All canaries, in the order of the configuration.
+         */
+        RoutingCanaryList: {
+            /** @description Models that are tried out. */
+            canaries: components["schemas"]["RoutingCanary"][];
+            /** @description Finds this request in logs and traces; equal to the X-Correlation-Id header (Appendix A.2, C-38). */
+            correlation_id: string;
+        };
+        /**
+         * RoutingCatalogue
+         * @description The catalogue that is in effect, without secrets.
+         */
+        RoutingCatalogue: {
+            /** @description Places that serve models. */
+            backends: {
+                /** @description What policy may ask about it. */
+                attributes: {
+                    /** @description Classifications it is cleared for. */
+                    data_classification: string[];
+                    /** @description Where data is processed. */
+                    region: string | null;
+                };
+                /** @description Where it is, without credentials. */
+                base_url: string | null;
+                /**
+                 * @description Its circuit breaker.
+                 * @enum {string}
+                 */
+                circuit: "closed" | "open" | "half_open";
+                /** @description Whether a key is set. */
+                has_api_key: boolean;
+                /** @description Whether its last probe or call succeeded. */
+                healthy: boolean;
+                /** @description Calls under way from this process. */
+                in_flight: number;
+                /** @description The wire format that it speaks; an open set. */
+                kind: string;
+                /** @description Calls at once; null: not limited. */
+                max_concurrency: number | null;
+                /** @description The backend. */
+                name: string;
+                /** @description Region of the provider. */
+                region: string | null;
+                /** @description Milliseconds that one call may take. */
+                timeout_ms: number;
+            }[];
+            /** @description Models. */
+            models: {
+                /** @description Other names. */
+                aliases: string[];
+                /** @description Its backend. */
+                backend: string;
+                /** @description As the backend calls it. */
+                backend_model: string;
+                /** @description What it can do. */
+                capabilities: string[];
+                /** @description Tokens it can take in; null: not known. */
+                context_tokens: number | null;
+                /** @description The model. */
+                id: string;
+                /** @description Tokens one answer may have; null: not known. */
+                max_output_tokens: number | null;
+                /** @description Milliseconds that calls took, the median; null before the first call. */
+                p50_ms: number | null;
+                /** @description Price; null where it is not known. */
+                price: {
+                    /** @description US dollars a million input tokens. */
+                    input_usd_per_mtok: number;
+                    /** @description US dollars a million output tokens. */
+                    output_usd_per_mtok: number;
+                } | null;
+                /** @description 0 to 1; null: not given. */
+                quality: number | null;
+                /** @description Tiers. */
+                tiers: string[];
+            }[];
+            /** @description How a model is chosen. */
+            routing: {
+                /** @description Models that are tried out. */
+                canaries: components["schemas"]["RoutingCanary"][];
+                /** @description What decides between candidates. */
+                choose: string;
+                /** @description What is tried next, by model or tier. */
+                fallback: {
+                    [key: string]: string[];
+                };
+            };
+            /** @description Where it comes from. */
+            source: {
+                /** @description null while the newest file is in effect. */
+                error: {
+                    at: components["schemas"]["Timestamp"];
+                    /** @description What is wrong with the newest file, which is not in effect. */
+                    message: string;
+                } | null;
+                /**
+                 * @description Where it comes from.
+                 * @enum {string}
+                 */
+                kind: "file" | "environment";
+                loaded_at: components["schemas"]["Timestamp"];
+                /** @description The file; null for the environment. */
+                path: string | null;
+                /** @description Counts the loads that took effect in this process. */
+                revision: number;
+            };
+        };
+        /**
+         * RoutingCatalogueAnswer
+         * @description The catalogue that is in effect.
+         */
+        RoutingCatalogueAnswer: {
+            catalogue: components["schemas"]["RoutingCatalogue"];
+            /** @description Finds this request in logs and traces; equal to the X-Correlation-Id header (Appendix A.2, C-38). */
+            correlation_id: string;
+        };
+        /**
          * Session
          * @description Where a user is signed in from (Appendix B.1). Absent for services.
          */
@@ -1038,16 +1995,118 @@ export interface components {
             user_agent?: string;
         };
         /**
+         * Timestamp
+         * Format: date-time
+         * @description A moment, RFC 3339. This platform emits UTC with `Z` and milliseconds; any offset and up to nine digits of a second are accepted. The pattern says what `format` only annotates, since these values are stored.
+         */
+        Timestamp: string;
+        /**
          * Usage
          * @description Tokens of one model call (Appendix E.2, PRS 6.2). Open: costs and other counts may be added.
          */
         Usage: {
+            /** @description US dollars; null where the price of the model is not known. */
+            cost_usd?: number | null;
+            /** @description True where the backend did not count and the tokens are an estimate. */
+            estimated?: boolean;
             /** @description Tokens of the input. */
             input_tokens: number;
             /** @description Tokens of the output; 0 for embeddings. */
             output_tokens: number;
             /** @description Sum of both. */
             total_tokens: number;
+        };
+        /**
+         * UsageEntry
+         * @description One row of the ledger: what one model call was charged.
+         */
+        UsageEntry: {
+            /** @description The agent, where the call named one. */
+            agent_id: string | null;
+            at: components["schemas"]["Timestamp"];
+            /** @description Backend that served. */
+            backend: string;
+            /** @description US dollars; null where the price was not known. */
+            cost_usd: number | null;
+            /** @description The row. */
+            entry_id: string;
+            /** @description Whether the tokens are an estimate. */
+            estimated: boolean;
+            /** @description Whether the first choice could not serve. */
+            fallback_used: boolean;
+            /** @description Tokens of the input. */
+            input_tokens: number;
+            /** @description Model that served. */
+            model: string;
+            /**
+             * @description What was asked for.
+             * @enum {string}
+             */
+            operation: "chat" | "embed";
+            /** @description Tokens of the output. */
+            output_tokens: number;
+            /** @description Who called. */
+            principal_id: string;
+            /** @description The call. */
+            request_id: string;
+            /** @description The run, where the call named one. */
+            run_id: string | null;
+            /**
+             * @description `settled`: answered and charged. `partial`: broke off or was aborted, charged for what had come. `released`: charged nothing.
+             * @enum {string}
+             */
+            state: "settled" | "partial" | "released";
+        };
+        /**
+         * UsageEntryList
+         * @description One page of the ledger of a tenant, newest first.
+         */
+        UsageEntryList: {
+            /** @description Finds this request in logs and traces; equal to the X-Correlation-Id header (Appendix A.2, C-38). */
+            correlation_id: string;
+            /** @description At most `limit`. */
+            entries: components["schemas"]["UsageEntry"][];
+            /** @description True when more follow; ask again with `after` set to the last entry_id. */
+            has_more: boolean;
+            /** @description Tenant the answer belongs to; equal to the X-Tenant-Id header (PRS 4.3, C-37). */
+            tenant_id: string;
+        };
+        /**
+         * UsageReport
+         * @description What the tenant has spent on models, holds and has left, and its use by day and model.
+         */
+        UsageReport: {
+            as_of: components["schemas"]["Timestamp"];
+            /** @description Every budget that limits the tenant or one of its agents or principals in its present window, and those under which something was spent. */
+            budgets: components["schemas"]["BudgetState"][];
+            /** @description Use by day, model and backend; newest day first. */
+            by_model: {
+                /** @description Backend. */
+                backend: string;
+                /** @description US dollars; null where the price was not known. */
+                cost_usd: number | null;
+                /** @description UTC, `YYYY-MM-DD`. */
+                day: string;
+                /** @description Tokens of the input. */
+                input_tokens: number;
+                /** @description Model id. */
+                model: string;
+                /** @description Tokens of the output. */
+                output_tokens: number;
+                /** @description Calls. */
+                requests: number;
+            }[];
+            /** @description Finds this request in logs and traces; equal to the X-Correlation-Id header (Appendix A.2, C-38). */
+            correlation_id: string;
+            /** @description Rate of model calls. */
+            requests_per_minute: {
+                /** @description Model calls a minute; null where it is not limited. */
+                limit: number | null;
+                /** @description Calls in this minute. */
+                used: number;
+            };
+            /** @description Tenant the answer belongs to; equal to the X-Tenant-Id header (PRS 4.3, C-37). */
+            tenant_id: string;
         };
     };
     responses: {
@@ -1058,6 +2117,18 @@ export interface components {
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["ErrorResponse"];
+            };
+        };
+        /** @description The configuration is wrong; what was in effect stays in effect. */
+        BadConfiguration: {
+            headers: {
+                traceparent: components["headers"]["traceparent"];
+                "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
+                "X-Request-Id": components["headers"]["X-Request-Id"];
                 [name: string]: unknown;
             };
             content: {
@@ -1196,6 +2267,32 @@ export interface components {
                 "text/plain": string;
             };
         };
+        /** @description What was decided. */
+        ModelDecision: {
+            headers: {
+                traceparent: components["headers"]["traceparent"];
+                "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["ModelDecisionAnswer"];
+            };
+        };
+        /** @description One page of decisions. */
+        ModelDecisionList: {
+            headers: {
+                traceparent: components["headers"]["traceparent"];
+                "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["ModelDecisionList"];
+            };
+        };
         /** @description What the model answered, and what governed the call. */
         ModelInvoked: {
             headers: {
@@ -1207,6 +2304,7 @@ export interface components {
             };
             content: {
                 "application/json": components["schemas"]["ModelInvokeAnswer"];
+                "text/event-stream": string;
             };
         };
         /** @description The models the tenant may use. */
@@ -1235,19 +2333,6 @@ export interface components {
                 "application/json": components["schemas"]["ErrorResponse"];
             };
         };
-        /** @description The contract specifies this operation; this release does not have it yet. */
-        NotImplemented: {
-            headers: {
-                traceparent: components["headers"]["traceparent"];
-                "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
-                "X-Request-Id": components["headers"]["X-Request-Id"];
-                "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
-                [name: string]: unknown;
-            };
-            content: {
-                "application/json": components["schemas"]["ErrorResponse"];
-            };
-        };
         /** @description Something the service stands on does not work, or the service is stopping. */
         NotReady: {
             headers: {
@@ -1261,10 +2346,137 @@ export interface components {
                 "application/json": components["schemas"]["Readiness"];
             };
         };
+        /** @description The request does not fit the contract, cannot be parsed, or asks for what is not offered. */
+        OpenAiBadRequest: {
+            headers: {
+                traceparent: components["headers"]["traceparent"];
+                "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["OpenaiError"];
+            };
+        };
+        /** @description No model meets what is asked. */
+        OpenAiConflict: {
+            headers: {
+                traceparent: components["headers"]["traceparent"];
+                "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                /**
+                 * @description `false` when a repeat cannot succeed; those clients would retry this status otherwise.
+                 * @example false
+                 */
+                "x-should-retry"?: "true" | "false";
+                "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["OpenaiError"];
+            };
+        };
+        /** @description The body is larger than this service takes. */
+        OpenAiContentTooLarge: {
+            headers: {
+                traceparent: components["headers"]["traceparent"];
+                "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["OpenaiError"];
+            };
+        };
+        /** @description The credential lacks a scope, the tenant is unknown or suspended, or policy refused the content or the model. */
+        OpenAiForbidden: {
+            headers: {
+                traceparent: components["headers"]["traceparent"];
+                "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["OpenaiError"];
+            };
+        };
+        /** @description Our fault. The cause stands in the logs under the correlation id and is never sent. */
+        OpenAiInternalError: {
+            headers: {
+                traceparent: components["headers"]["traceparent"];
+                "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                /**
+                 * @description `false` when a repeat cannot succeed; those clients would retry this status otherwise.
+                 * @example false
+                 */
+                "x-should-retry"?: "true" | "false";
+                "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["OpenaiError"];
+            };
+        };
+        /** @description There is no such model for this tenant. */
+        OpenAiNotFound: {
+            headers: {
+                traceparent: components["headers"]["traceparent"];
+                "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["OpenaiError"];
+            };
+        };
+        /** @description The contract specifies this operation; this release does not have it yet. */
+        OpenAiNotImplemented: {
+            headers: {
+                traceparent: components["headers"]["traceparent"];
+                "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                /**
+                 * @description `false` when a repeat cannot succeed; those clients would retry this status otherwise.
+                 * @example false
+                 */
+                "x-should-retry"?: "true" | "false";
+                "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["OpenaiError"];
+            };
+        };
+        /** @description The time allowed was used up before there was an answer. */
+        OpenAiTimeout: {
+            headers: {
+                traceparent: components["headers"]["traceparent"];
+                "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                /**
+                 * @description `false` when a repeat cannot succeed; those clients would retry this status otherwise.
+                 * @example false
+                 */
+                "x-should-retry"?: "true" | "false";
+                "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["OpenaiError"];
+            };
+        };
         /** @description A rate limit (worth a retry) or an exhausted budget (not worth one, `x-should-retry` is `false`). */
         OpenAiTooManyRequests: {
             headers: {
+                RateLimit: components["headers"]["RateLimit"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                 "Retry-After": components["headers"]["Retry-After"];
+                "retry-after-ms": components["headers"]["retry-after-ms"];
                 traceparent: components["headers"]["traceparent"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -1277,7 +2489,66 @@ export interface components {
                 [name: string]: unknown;
             };
             content: {
-                "application/json": components["schemas"]["ErrorResponse"];
+                "application/json": components["schemas"]["OpenaiError"];
+            };
+        };
+        /** @description No usable credential, or two at once. */
+        OpenAiUnauthorized: {
+            headers: {
+                traceparent: components["headers"]["traceparent"];
+                "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["OpenaiError"];
+            };
+        };
+        /** @description No backend can serve, or the service is stopping. */
+        OpenAiUnavailable: {
+            headers: {
+                "Retry-After": components["headers"]["Retry-After"];
+                "retry-after-ms": components["headers"]["retry-after-ms"];
+                traceparent: components["headers"]["traceparent"];
+                "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                /**
+                 * @description `false` when a repeat cannot succeed; those clients would retry this status otherwise.
+                 * @example false
+                 */
+                "x-should-retry"?: "true" | "false";
+                "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["OpenaiError"];
+            };
+        };
+        /** @description The body is not declared as JSON in UTF-8. */
+        OpenAiUnsupportedMediaType: {
+            headers: {
+                traceparent: components["headers"]["traceparent"];
+                "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["OpenaiError"];
+            };
+        };
+        /** @description The rule set. */
+        Policy: {
+            headers: {
+                traceparent: components["headers"]["traceparent"];
+                "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["PolicyAnswer"];
             };
         };
         /** @description The decision. A refusal is a decision too. */
@@ -1293,6 +2564,43 @@ export interface components {
                 "application/json": components["schemas"]["PolicyCheckAnswer"];
             };
         };
+        /** @description The rule set, which there was not before. */
+        PolicyCreated: {
+            headers: {
+                traceparent: components["headers"]["traceparent"];
+                "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["PolicyAnswer"];
+            };
+        };
+        /** @description The rule set is gone. */
+        PolicyDeleted: {
+            headers: {
+                traceparent: components["headers"]["traceparent"];
+                "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
+                [name: string]: unknown;
+            };
+            content?: never;
+        };
+        /** @description One page of rule sets. */
+        PolicyList: {
+            headers: {
+                traceparent: components["headers"]["traceparent"];
+                "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["PolicyList"];
+            };
+        };
         /** @description Everything the service stands on works. */
         Ready: {
             headers: {
@@ -1303,6 +2611,55 @@ export interface components {
             };
             content: {
                 "application/json": components["schemas"]["Readiness"];
+            };
+        };
+        /** @description The `request_id` was used with another body or its answer is not kept any more, or no model meets what is asked. */
+        RequestIdUsed: {
+            headers: {
+                traceparent: components["headers"]["traceparent"];
+                "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["ErrorResponse"];
+            };
+        };
+        /** @description The canary as it is now. */
+        RoutingCanary: {
+            headers: {
+                traceparent: components["headers"]["traceparent"];
+                "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["RoutingCanaryAnswer"];
+            };
+        };
+        /** @description All canaries. */
+        RoutingCanaryList: {
+            headers: {
+                traceparent: components["headers"]["traceparent"];
+                "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["RoutingCanaryList"];
+            };
+        };
+        /** @description The catalogue in effect. */
+        RoutingCatalogue: {
+            headers: {
+                traceparent: components["headers"]["traceparent"];
+                "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["RoutingCatalogueAnswer"];
             };
         };
         /** @description The time allowed was used up before there was an answer. */
@@ -1374,13 +2731,79 @@ export interface components {
                 "application/json": components["schemas"]["ErrorResponse"];
             };
         };
+        /** @description One page of the ledger. */
+        UsageEntryList: {
+            headers: {
+                traceparent: components["headers"]["traceparent"];
+                "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["UsageEntryList"];
+            };
+        };
+        /** @description Budgets and use. */
+        UsageReport: {
+            headers: {
+                traceparent: components["headers"]["traceparent"];
+                "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["UsageReport"];
+            };
+        };
     };
     parameters: {
+        /**
+         * @description The `decision_id` that ended the page before; the answer goes on behind it. Newest come first.
+         * @example dec_01JH9Y0QF1A3C5E7G9J1K3M5N7
+         */
+        AfterDecision: string;
+        /**
+         * @description The `policy_id` that ended the page before; the answer goes on behind it, in order of `policy_id`.
+         * @example pol_default
+         */
+        AfterPolicy: string;
+        /**
+         * @description The `entry_id` that ended the page before; the answer goes on behind it. Newest come first.
+         * @example use_01JH9Y0QF1A3C5E7G9J1K3M5N7
+         */
+        AfterUsageEntry: string;
+        /**
+         * @description The canary.
+         * @example next-4o
+         */
+        CanaryName: string;
         /**
          * @description Correlation id to use. Without it `X-Request-Id` serves, and without that a new `corr_…` is made.
          * @example corr_01JH9Y0QA5N2K4P8S9T0V1W2X3
          */
         CorrelationId: string;
+        /**
+         * @description Only calls at this time or later, RFC 3339.
+         * @example 2025-12-19T00:00:00Z
+         */
+        DecidedFrom: components["schemas"]["Timestamp"];
+        /**
+         * @description The `request_id` of the call.
+         * @example req_01JH9Y0Q9K7PZJH1K8M9N0P2Q3
+         */
+        DecidedRequestId: string;
+        /**
+         * @description Only calls before this time, RFC 3339.
+         * @example 2025-12-20T00:00:00Z
+         */
+        DecidedTo: components["schemas"]["Timestamp"];
+        /**
+         * @description Only calls that policy decided so.
+         * @example blocked
+         */
+        DecisionFilter: "allowed" | "blocked" | "redacted";
         /**
          * @description 1 to 256 characters, chosen by the caller and kept over its retries. A body member `idempotency_key`, where the
          *     schema has one, wins over the header. It counts per tenant, principal and agent and is remembered for 24 hours
@@ -1389,6 +2812,16 @@ export interface components {
          * @example idem_8bfb6c2d-2b6d-4c7d-8f2e-1b2a0a0e7c51
          */
         IdempotencyKey: string;
+        /**
+         * @description How many to return at most.
+         * @example 50
+         */
+        Limit: number;
+        /**
+         * @description The rule set: letters, digits, `_`, `-` and `.`.
+         * @example pol_no_cards
+         */
+        PolicyId: string;
         /**
          * @description The acting principal. Honoured in demo mode only; in every other mode the credential says who acts.
          * @example usr_tnt_demo_admin
@@ -1416,6 +2849,31 @@ export interface components {
          * @example 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01
          */
         Traceparent: string;
+        /**
+         * @description Only calls of this agent.
+         * @example agt_review_summarizer_v1
+         */
+        UsageAgentFilter: string;
+        /**
+         * @description First day, UTC, `YYYY-MM-DD`; 30 days before `to` when absent.
+         * @example 2025-12-01
+         */
+        UsageFrom: string;
+        /**
+         * @description Only calls that this model served.
+         * @example qwen2.5:7b
+         */
+        UsageModelFilter: string;
+        /**
+         * @description Only calls of this run.
+         * @example run_01JH9Y0Q2KQ4R7S7X6G0M3E4F8
+         */
+        UsageRunFilter: string;
+        /**
+         * @description Last day, UTC, `YYYY-MM-DD`; today when absent.
+         * @example 2025-12-19
+         */
+        UsageTo: string;
     };
     requestBodies: never;
     headers: {
@@ -1434,6 +2892,11 @@ export interface components {
          * @example 1
          */
         "Retry-After": number;
+        /**
+         * @description Milliseconds to wait before asking again, where they are known; OpenAI's clients read it before `Retry-After`.
+         * @example 250
+         */
+        "retry-after-ms": number;
         /**
          * @description W3C trace context of this exchange. It continues the caller's trace where the request carried a valid one.
          * @example 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01
@@ -1585,6 +3048,360 @@ export interface operations {
             503: components["responses"]["NotReady"];
         };
     };
+    listCanaries: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description W3C trace context. A malformed value is ignored and a new trace begins, as the W3C recommendation asks.
+                 * @example 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01
+                 */
+                traceparent?: components["parameters"]["Traceparent"];
+                /**
+                 * @description Correlation id to use. Without it `X-Request-Id` serves, and without that a new `corr_…` is made.
+                 * @example corr_01JH9Y0QA5N2K4P8S9T0V1W2X3
+                 */
+                "X-Correlation-Id"?: components["parameters"]["CorrelationId"];
+                /**
+                 * @description The acting principal. Honoured in demo mode only; in every other mode the credential says who acts.
+                 * @example usr_tnt_demo_admin
+                 */
+                "X-Principal-Id"?: components["parameters"]["PrincipalId"];
+                /**
+                 * @description Id of this one exchange, echoed in the answer. Without it a new `req_…` is made.
+                 * @example req_01JH9Y0Q9K7PZJH1K8M9N0P2Q3
+                 */
+                "X-Request-Id"?: components["parameters"]["RequestId"];
+                /**
+                 * @description Scopes of the acting principal, separated by spaces or commas. Honoured in demo mode only.
+                 * @example runs:create runs:read
+                 */
+                "X-Scopes"?: components["parameters"]["Scopes"];
+                /**
+                 * @description The tenant to act for. A user's credential names its own tenant and the header may only repeat it; another
+                 *     value is 400 `tenant_mismatch`. Service credentials that may act for several tenants choose one here. Alone it
+                 *     is an identity in demo mode only.
+                 * @example tnt_demo
+                 */
+                "X-Tenant-Id"?: components["parameters"]["TenantId"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: components["responses"]["RoutingCanaryList"];
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    rollBackCanary: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description 1 to 256 characters, chosen by the caller and kept over its retries. A body member `idempotency_key`, where the
+                 *     schema has one, wins over the header. It counts per tenant, principal and agent and is remembered for 24 hours
+                 *     unless configured otherwise. Operations marked `x-agentos-idempotency: natural` take it and have no use for it,
+                 *     since repeating them changes nothing more.
+                 * @example idem_8bfb6c2d-2b6d-4c7d-8f2e-1b2a0a0e7c51
+                 */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+                /**
+                 * @description W3C trace context. A malformed value is ignored and a new trace begins, as the W3C recommendation asks.
+                 * @example 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01
+                 */
+                traceparent?: components["parameters"]["Traceparent"];
+                /**
+                 * @description Correlation id to use. Without it `X-Request-Id` serves, and without that a new `corr_…` is made.
+                 * @example corr_01JH9Y0QA5N2K4P8S9T0V1W2X3
+                 */
+                "X-Correlation-Id"?: components["parameters"]["CorrelationId"];
+                /**
+                 * @description The acting principal. Honoured in demo mode only; in every other mode the credential says who acts.
+                 * @example usr_tnt_demo_admin
+                 */
+                "X-Principal-Id"?: components["parameters"]["PrincipalId"];
+                /**
+                 * @description Id of this one exchange, echoed in the answer. Without it a new `req_…` is made.
+                 * @example req_01JH9Y0Q9K7PZJH1K8M9N0P2Q3
+                 */
+                "X-Request-Id"?: components["parameters"]["RequestId"];
+                /**
+                 * @description Scopes of the acting principal, separated by spaces or commas. Honoured in demo mode only.
+                 * @example runs:create runs:read
+                 */
+                "X-Scopes"?: components["parameters"]["Scopes"];
+                /**
+                 * @description The tenant to act for. A user's credential names its own tenant and the header may only repeat it; another
+                 *     value is 400 `tenant_mismatch`. Service credentials that may act for several tenants choose one here. Alone it
+                 *     is an identity in demo mode only.
+                 * @example tnt_demo
+                 */
+                "X-Tenant-Id"?: components["parameters"]["TenantId"];
+            };
+            path: {
+                /**
+                 * @description The canary.
+                 * @example next-4o
+                 */
+                canary_name: components["parameters"]["CanaryName"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: components["responses"]["RoutingCanary"];
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    rollBackCanaryByPath: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description 1 to 256 characters, chosen by the caller and kept over its retries. A body member `idempotency_key`, where the
+                 *     schema has one, wins over the header. It counts per tenant, principal and agent and is remembered for 24 hours
+                 *     unless configured otherwise. Operations marked `x-agentos-idempotency: natural` take it and have no use for it,
+                 *     since repeating them changes nothing more.
+                 * @example idem_8bfb6c2d-2b6d-4c7d-8f2e-1b2a0a0e7c51
+                 */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+                /**
+                 * @description W3C trace context. A malformed value is ignored and a new trace begins, as the W3C recommendation asks.
+                 * @example 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01
+                 */
+                traceparent?: components["parameters"]["Traceparent"];
+                /**
+                 * @description Correlation id to use. Without it `X-Request-Id` serves, and without that a new `corr_…` is made.
+                 * @example corr_01JH9Y0QA5N2K4P8S9T0V1W2X3
+                 */
+                "X-Correlation-Id"?: components["parameters"]["CorrelationId"];
+                /**
+                 * @description The acting principal. Honoured in demo mode only; in every other mode the credential says who acts.
+                 * @example usr_tnt_demo_admin
+                 */
+                "X-Principal-Id"?: components["parameters"]["PrincipalId"];
+                /**
+                 * @description Id of this one exchange, echoed in the answer. Without it a new `req_…` is made.
+                 * @example req_01JH9Y0Q9K7PZJH1K8M9N0P2Q3
+                 */
+                "X-Request-Id"?: components["parameters"]["RequestId"];
+                /**
+                 * @description Scopes of the acting principal, separated by spaces or commas. Honoured in demo mode only.
+                 * @example runs:create runs:read
+                 */
+                "X-Scopes"?: components["parameters"]["Scopes"];
+                /**
+                 * @description The tenant to act for. A user's credential names its own tenant and the header may only repeat it; another
+                 *     value is 400 `tenant_mismatch`. Service credentials that may act for several tenants choose one here. Alone it
+                 *     is an identity in demo mode only.
+                 * @example tnt_demo
+                 */
+                "X-Tenant-Id"?: components["parameters"]["TenantId"];
+            };
+            path: {
+                /**
+                 * @description The canary.
+                 * @example next-4o
+                 */
+                canary_name: components["parameters"]["CanaryName"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: components["responses"]["RoutingCanary"];
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    getRouting: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description W3C trace context. A malformed value is ignored and a new trace begins, as the W3C recommendation asks.
+                 * @example 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01
+                 */
+                traceparent?: components["parameters"]["Traceparent"];
+                /**
+                 * @description Correlation id to use. Without it `X-Request-Id` serves, and without that a new `corr_…` is made.
+                 * @example corr_01JH9Y0QA5N2K4P8S9T0V1W2X3
+                 */
+                "X-Correlation-Id"?: components["parameters"]["CorrelationId"];
+                /**
+                 * @description The acting principal. Honoured in demo mode only; in every other mode the credential says who acts.
+                 * @example usr_tnt_demo_admin
+                 */
+                "X-Principal-Id"?: components["parameters"]["PrincipalId"];
+                /**
+                 * @description Id of this one exchange, echoed in the answer. Without it a new `req_…` is made.
+                 * @example req_01JH9Y0Q9K7PZJH1K8M9N0P2Q3
+                 */
+                "X-Request-Id"?: components["parameters"]["RequestId"];
+                /**
+                 * @description Scopes of the acting principal, separated by spaces or commas. Honoured in demo mode only.
+                 * @example runs:create runs:read
+                 */
+                "X-Scopes"?: components["parameters"]["Scopes"];
+                /**
+                 * @description The tenant to act for. A user's credential names its own tenant and the header may only repeat it; another
+                 *     value is 400 `tenant_mismatch`. Service credentials that may act for several tenants choose one here. Alone it
+                 *     is an identity in demo mode only.
+                 * @example tnt_demo
+                 */
+                "X-Tenant-Id"?: components["parameters"]["TenantId"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: components["responses"]["RoutingCatalogue"];
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    reloadRouting: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description 1 to 256 characters, chosen by the caller and kept over its retries. A body member `idempotency_key`, where the
+                 *     schema has one, wins over the header. It counts per tenant, principal and agent and is remembered for 24 hours
+                 *     unless configured otherwise. Operations marked `x-agentos-idempotency: natural` take it and have no use for it,
+                 *     since repeating them changes nothing more.
+                 * @example idem_8bfb6c2d-2b6d-4c7d-8f2e-1b2a0a0e7c51
+                 */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+                /**
+                 * @description W3C trace context. A malformed value is ignored and a new trace begins, as the W3C recommendation asks.
+                 * @example 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01
+                 */
+                traceparent?: components["parameters"]["Traceparent"];
+                /**
+                 * @description Correlation id to use. Without it `X-Request-Id` serves, and without that a new `corr_…` is made.
+                 * @example corr_01JH9Y0QA5N2K4P8S9T0V1W2X3
+                 */
+                "X-Correlation-Id"?: components["parameters"]["CorrelationId"];
+                /**
+                 * @description The acting principal. Honoured in demo mode only; in every other mode the credential says who acts.
+                 * @example usr_tnt_demo_admin
+                 */
+                "X-Principal-Id"?: components["parameters"]["PrincipalId"];
+                /**
+                 * @description Id of this one exchange, echoed in the answer. Without it a new `req_…` is made.
+                 * @example req_01JH9Y0Q9K7PZJH1K8M9N0P2Q3
+                 */
+                "X-Request-Id"?: components["parameters"]["RequestId"];
+                /**
+                 * @description Scopes of the acting principal, separated by spaces or commas. Honoured in demo mode only.
+                 * @example runs:create runs:read
+                 */
+                "X-Scopes"?: components["parameters"]["Scopes"];
+                /**
+                 * @description The tenant to act for. A user's credential names its own tenant and the header may only repeat it; another
+                 *     value is 400 `tenant_mismatch`. Service credentials that may act for several tenants choose one here. Alone it
+                 *     is an identity in demo mode only.
+                 * @example tnt_demo
+                 */
+                "X-Tenant-Id"?: components["parameters"]["TenantId"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: components["responses"]["RoutingCatalogue"];
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            409: components["responses"]["BadConfiguration"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    reloadRoutingByPath: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description 1 to 256 characters, chosen by the caller and kept over its retries. A body member `idempotency_key`, where the
+                 *     schema has one, wins over the header. It counts per tenant, principal and agent and is remembered for 24 hours
+                 *     unless configured otherwise. Operations marked `x-agentos-idempotency: natural` take it and have no use for it,
+                 *     since repeating them changes nothing more.
+                 * @example idem_8bfb6c2d-2b6d-4c7d-8f2e-1b2a0a0e7c51
+                 */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+                /**
+                 * @description W3C trace context. A malformed value is ignored and a new trace begins, as the W3C recommendation asks.
+                 * @example 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01
+                 */
+                traceparent?: components["parameters"]["Traceparent"];
+                /**
+                 * @description Correlation id to use. Without it `X-Request-Id` serves, and without that a new `corr_…` is made.
+                 * @example corr_01JH9Y0QA5N2K4P8S9T0V1W2X3
+                 */
+                "X-Correlation-Id"?: components["parameters"]["CorrelationId"];
+                /**
+                 * @description The acting principal. Honoured in demo mode only; in every other mode the credential says who acts.
+                 * @example usr_tnt_demo_admin
+                 */
+                "X-Principal-Id"?: components["parameters"]["PrincipalId"];
+                /**
+                 * @description Id of this one exchange, echoed in the answer. Without it a new `req_…` is made.
+                 * @example req_01JH9Y0Q9K7PZJH1K8M9N0P2Q3
+                 */
+                "X-Request-Id"?: components["parameters"]["RequestId"];
+                /**
+                 * @description Scopes of the acting principal, separated by spaces or commas. Honoured in demo mode only.
+                 * @example runs:create runs:read
+                 */
+                "X-Scopes"?: components["parameters"]["Scopes"];
+                /**
+                 * @description The tenant to act for. A user's credential names its own tenant and the header may only repeat it; another
+                 *     value is 400 `tenant_mismatch`. Service credentials that may act for several tenants choose one here. Alone it
+                 *     is an identity in demo mode only.
+                 * @example tnt_demo
+                 */
+                "X-Tenant-Id"?: components["parameters"]["TenantId"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: components["responses"]["RoutingCatalogue"];
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            409: components["responses"]["BadConfiguration"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
     createChatCompletion: {
         parameters: {
             query?: never;
@@ -1632,17 +3449,157 @@ export interface operations {
         };
         responses: {
             200: components["responses"]["ChatCompletion"];
-            400: components["responses"]["BadBody"];
-            401: components["responses"]["Unauthorized"];
-            403: components["responses"]["ForbiddenByPolicy"];
-            404: components["responses"]["NotFound"];
-            413: components["responses"]["ContentTooLarge"];
-            415: components["responses"]["UnsupportedMediaType"];
+            400: components["responses"]["OpenAiBadRequest"];
+            401: components["responses"]["OpenAiUnauthorized"];
+            403: components["responses"]["OpenAiForbidden"];
+            404: components["responses"]["OpenAiNotFound"];
+            409: components["responses"]["OpenAiConflict"];
+            413: components["responses"]["OpenAiContentTooLarge"];
+            415: components["responses"]["OpenAiUnsupportedMediaType"];
             429: components["responses"]["OpenAiTooManyRequests"];
+            500: components["responses"]["OpenAiInternalError"];
+            503: components["responses"]["OpenAiUnavailable"];
+            504: components["responses"]["OpenAiTimeout"];
+        };
+    };
+    listDecisions: {
+        parameters: {
+            query?: {
+                /**
+                 * @description The `decision_id` that ended the page before; the answer goes on behind it. Newest come first.
+                 * @example dec_01JH9Y0QF1A3C5E7G9J1K3M5N7
+                 */
+                after?: components["parameters"]["AfterDecision"];
+                /**
+                 * @description Only calls that policy decided so.
+                 * @example blocked
+                 */
+                decision?: components["parameters"]["DecisionFilter"];
+                /**
+                 * @description Only calls at this time or later, RFC 3339.
+                 * @example 2025-12-19T00:00:00Z
+                 */
+                from?: components["parameters"]["DecidedFrom"];
+                /**
+                 * @description How many to return at most.
+                 * @example 50
+                 */
+                limit?: components["parameters"]["Limit"];
+                /**
+                 * @description Only calls that this model served.
+                 * @example qwen2.5:7b
+                 */
+                model?: components["parameters"]["UsageModelFilter"];
+                /**
+                 * @description Only calls before this time, RFC 3339.
+                 * @example 2025-12-20T00:00:00Z
+                 */
+                to?: components["parameters"]["DecidedTo"];
+            };
+            header?: {
+                /**
+                 * @description W3C trace context. A malformed value is ignored and a new trace begins, as the W3C recommendation asks.
+                 * @example 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01
+                 */
+                traceparent?: components["parameters"]["Traceparent"];
+                /**
+                 * @description Correlation id to use. Without it `X-Request-Id` serves, and without that a new `corr_…` is made.
+                 * @example corr_01JH9Y0QA5N2K4P8S9T0V1W2X3
+                 */
+                "X-Correlation-Id"?: components["parameters"]["CorrelationId"];
+                /**
+                 * @description The acting principal. Honoured in demo mode only; in every other mode the credential says who acts.
+                 * @example usr_tnt_demo_admin
+                 */
+                "X-Principal-Id"?: components["parameters"]["PrincipalId"];
+                /**
+                 * @description Id of this one exchange, echoed in the answer. Without it a new `req_…` is made.
+                 * @example req_01JH9Y0Q9K7PZJH1K8M9N0P2Q3
+                 */
+                "X-Request-Id"?: components["parameters"]["RequestId"];
+                /**
+                 * @description Scopes of the acting principal, separated by spaces or commas. Honoured in demo mode only.
+                 * @example runs:create runs:read
+                 */
+                "X-Scopes"?: components["parameters"]["Scopes"];
+                /**
+                 * @description The tenant to act for. A user's credential names its own tenant and the header may only repeat it; another
+                 *     value is 400 `tenant_mismatch`. Service credentials that may act for several tenants choose one here. Alone it
+                 *     is an identity in demo mode only.
+                 * @example tnt_demo
+                 */
+                "X-Tenant-Id"?: components["parameters"]["TenantId"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: components["responses"]["ModelDecisionList"];
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            429: components["responses"]["TooManyRequests"];
             500: components["responses"]["InternalError"];
-            501: components["responses"]["NotImplemented"];
             503: components["responses"]["Unavailable"];
-            504: components["responses"]["Timeout"];
+        };
+    };
+    getDecision: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description W3C trace context. A malformed value is ignored and a new trace begins, as the W3C recommendation asks.
+                 * @example 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01
+                 */
+                traceparent?: components["parameters"]["Traceparent"];
+                /**
+                 * @description Correlation id to use. Without it `X-Request-Id` serves, and without that a new `corr_…` is made.
+                 * @example corr_01JH9Y0QA5N2K4P8S9T0V1W2X3
+                 */
+                "X-Correlation-Id"?: components["parameters"]["CorrelationId"];
+                /**
+                 * @description The acting principal. Honoured in demo mode only; in every other mode the credential says who acts.
+                 * @example usr_tnt_demo_admin
+                 */
+                "X-Principal-Id"?: components["parameters"]["PrincipalId"];
+                /**
+                 * @description Id of this one exchange, echoed in the answer. Without it a new `req_…` is made.
+                 * @example req_01JH9Y0Q9K7PZJH1K8M9N0P2Q3
+                 */
+                "X-Request-Id"?: components["parameters"]["RequestId"];
+                /**
+                 * @description Scopes of the acting principal, separated by spaces or commas. Honoured in demo mode only.
+                 * @example runs:create runs:read
+                 */
+                "X-Scopes"?: components["parameters"]["Scopes"];
+                /**
+                 * @description The tenant to act for. A user's credential names its own tenant and the header may only repeat it; another
+                 *     value is 400 `tenant_mismatch`. Service credentials that may act for several tenants choose one here. Alone it
+                 *     is an identity in demo mode only.
+                 * @example tnt_demo
+                 */
+                "X-Tenant-Id"?: components["parameters"]["TenantId"];
+            };
+            path: {
+                /**
+                 * @description The `request_id` of the call.
+                 * @example req_01JH9Y0Q9K7PZJH1K8M9N0P2Q3
+                 */
+                request_id: components["parameters"]["DecidedRequestId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: components["responses"]["ModelDecision"];
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
         };
     };
     createEmbeddings: {
@@ -1692,17 +3649,17 @@ export interface operations {
         };
         responses: {
             200: components["responses"]["Embeddings"];
-            400: components["responses"]["BadBody"];
-            401: components["responses"]["Unauthorized"];
-            403: components["responses"]["ForbiddenByPolicy"];
-            404: components["responses"]["NotFound"];
-            413: components["responses"]["ContentTooLarge"];
-            415: components["responses"]["UnsupportedMediaType"];
+            400: components["responses"]["OpenAiBadRequest"];
+            401: components["responses"]["OpenAiUnauthorized"];
+            403: components["responses"]["OpenAiForbidden"];
+            404: components["responses"]["OpenAiNotFound"];
+            409: components["responses"]["OpenAiConflict"];
+            413: components["responses"]["OpenAiContentTooLarge"];
+            415: components["responses"]["OpenAiUnsupportedMediaType"];
             429: components["responses"]["OpenAiTooManyRequests"];
-            500: components["responses"]["InternalError"];
-            501: components["responses"]["NotImplemented"];
-            503: components["responses"]["Unavailable"];
-            504: components["responses"]["Timeout"];
+            500: components["responses"]["OpenAiInternalError"];
+            503: components["responses"]["OpenAiUnavailable"];
+            504: components["responses"]["OpenAiTimeout"];
         };
     };
     modelPolicyHealth: {
@@ -1779,12 +3736,12 @@ export interface operations {
         requestBody?: never;
         responses: {
             200: components["responses"]["ModelsList"];
-            400: components["responses"]["BadRequest"];
-            401: components["responses"]["Unauthorized"];
-            403: components["responses"]["Forbidden"];
-            429: components["responses"]["TooManyRequests"];
-            500: components["responses"]["InternalError"];
-            503: components["responses"]["Unavailable"];
+            400: components["responses"]["OpenAiBadRequest"];
+            401: components["responses"]["OpenAiUnauthorized"];
+            403: components["responses"]["OpenAiForbidden"];
+            429: components["responses"]["OpenAiTooManyRequests"];
+            500: components["responses"]["OpenAiInternalError"];
+            503: components["responses"]["OpenAiUnavailable"];
         };
     };
     invokeModel: {
@@ -1838,13 +3795,273 @@ export interface operations {
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["ForbiddenByPolicy"];
             404: components["responses"]["NotFound"];
-            409: components["responses"]["Conflict"];
+            409: components["responses"]["RequestIdUsed"];
             413: components["responses"]["ContentTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             429: components["responses"]["TooManyRequests"];
             500: components["responses"]["InternalError"];
             503: components["responses"]["Unavailable"];
             504: components["responses"]["Timeout"];
+        };
+    };
+    listPolicies: {
+        parameters: {
+            query?: {
+                /**
+                 * @description The `policy_id` that ended the page before; the answer goes on behind it, in order of `policy_id`.
+                 * @example pol_default
+                 */
+                after?: components["parameters"]["AfterPolicy"];
+                /**
+                 * @description How many to return at most.
+                 * @example 50
+                 */
+                limit?: components["parameters"]["Limit"];
+            };
+            header?: {
+                /**
+                 * @description W3C trace context. A malformed value is ignored and a new trace begins, as the W3C recommendation asks.
+                 * @example 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01
+                 */
+                traceparent?: components["parameters"]["Traceparent"];
+                /**
+                 * @description Correlation id to use. Without it `X-Request-Id` serves, and without that a new `corr_…` is made.
+                 * @example corr_01JH9Y0QA5N2K4P8S9T0V1W2X3
+                 */
+                "X-Correlation-Id"?: components["parameters"]["CorrelationId"];
+                /**
+                 * @description The acting principal. Honoured in demo mode only; in every other mode the credential says who acts.
+                 * @example usr_tnt_demo_admin
+                 */
+                "X-Principal-Id"?: components["parameters"]["PrincipalId"];
+                /**
+                 * @description Id of this one exchange, echoed in the answer. Without it a new `req_…` is made.
+                 * @example req_01JH9Y0Q9K7PZJH1K8M9N0P2Q3
+                 */
+                "X-Request-Id"?: components["parameters"]["RequestId"];
+                /**
+                 * @description Scopes of the acting principal, separated by spaces or commas. Honoured in demo mode only.
+                 * @example runs:create runs:read
+                 */
+                "X-Scopes"?: components["parameters"]["Scopes"];
+                /**
+                 * @description The tenant to act for. A user's credential names its own tenant and the header may only repeat it; another
+                 *     value is 400 `tenant_mismatch`. Service credentials that may act for several tenants choose one here. Alone it
+                 *     is an identity in demo mode only.
+                 * @example tnt_demo
+                 */
+                "X-Tenant-Id"?: components["parameters"]["TenantId"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: components["responses"]["PolicyList"];
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    getPolicy: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description W3C trace context. A malformed value is ignored and a new trace begins, as the W3C recommendation asks.
+                 * @example 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01
+                 */
+                traceparent?: components["parameters"]["Traceparent"];
+                /**
+                 * @description Correlation id to use. Without it `X-Request-Id` serves, and without that a new `corr_…` is made.
+                 * @example corr_01JH9Y0QA5N2K4P8S9T0V1W2X3
+                 */
+                "X-Correlation-Id"?: components["parameters"]["CorrelationId"];
+                /**
+                 * @description The acting principal. Honoured in demo mode only; in every other mode the credential says who acts.
+                 * @example usr_tnt_demo_admin
+                 */
+                "X-Principal-Id"?: components["parameters"]["PrincipalId"];
+                /**
+                 * @description Id of this one exchange, echoed in the answer. Without it a new `req_…` is made.
+                 * @example req_01JH9Y0Q9K7PZJH1K8M9N0P2Q3
+                 */
+                "X-Request-Id"?: components["parameters"]["RequestId"];
+                /**
+                 * @description Scopes of the acting principal, separated by spaces or commas. Honoured in demo mode only.
+                 * @example runs:create runs:read
+                 */
+                "X-Scopes"?: components["parameters"]["Scopes"];
+                /**
+                 * @description The tenant to act for. A user's credential names its own tenant and the header may only repeat it; another
+                 *     value is 400 `tenant_mismatch`. Service credentials that may act for several tenants choose one here. Alone it
+                 *     is an identity in demo mode only.
+                 * @example tnt_demo
+                 */
+                "X-Tenant-Id"?: components["parameters"]["TenantId"];
+            };
+            path: {
+                /**
+                 * @description The rule set: letters, digits, `_`, `-` and `.`.
+                 * @example pol_no_cards
+                 */
+                policy_id: components["parameters"]["PolicyId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: components["responses"]["Policy"];
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    putPolicy: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description 1 to 256 characters, chosen by the caller and kept over its retries. A body member `idempotency_key`, where the
+                 *     schema has one, wins over the header. It counts per tenant, principal and agent and is remembered for 24 hours
+                 *     unless configured otherwise. Operations marked `x-agentos-idempotency: natural` take it and have no use for it,
+                 *     since repeating them changes nothing more.
+                 * @example idem_8bfb6c2d-2b6d-4c7d-8f2e-1b2a0a0e7c51
+                 */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+                /**
+                 * @description W3C trace context. A malformed value is ignored and a new trace begins, as the W3C recommendation asks.
+                 * @example 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01
+                 */
+                traceparent?: components["parameters"]["Traceparent"];
+                /**
+                 * @description Correlation id to use. Without it `X-Request-Id` serves, and without that a new `corr_…` is made.
+                 * @example corr_01JH9Y0QA5N2K4P8S9T0V1W2X3
+                 */
+                "X-Correlation-Id"?: components["parameters"]["CorrelationId"];
+                /**
+                 * @description The acting principal. Honoured in demo mode only; in every other mode the credential says who acts.
+                 * @example usr_tnt_demo_admin
+                 */
+                "X-Principal-Id"?: components["parameters"]["PrincipalId"];
+                /**
+                 * @description Id of this one exchange, echoed in the answer. Without it a new `req_…` is made.
+                 * @example req_01JH9Y0Q9K7PZJH1K8M9N0P2Q3
+                 */
+                "X-Request-Id"?: components["parameters"]["RequestId"];
+                /**
+                 * @description Scopes of the acting principal, separated by spaces or commas. Honoured in demo mode only.
+                 * @example runs:create runs:read
+                 */
+                "X-Scopes"?: components["parameters"]["Scopes"];
+                /**
+                 * @description The tenant to act for. A user's credential names its own tenant and the header may only repeat it; another
+                 *     value is 400 `tenant_mismatch`. Service credentials that may act for several tenants choose one here. Alone it
+                 *     is an identity in demo mode only.
+                 * @example tnt_demo
+                 */
+                "X-Tenant-Id"?: components["parameters"]["TenantId"];
+            };
+            path: {
+                /**
+                 * @description The rule set: letters, digits, `_`, `-` and `.`.
+                 * @example pol_no_cards
+                 */
+                policy_id: components["parameters"]["PolicyId"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PolicyWrite"];
+            };
+        };
+        responses: {
+            200: components["responses"]["Policy"];
+            201: components["responses"]["PolicyCreated"];
+            400: components["responses"]["BadBody"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            409: components["responses"]["Conflict"];
+            413: components["responses"]["ContentTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    deletePolicy: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description 1 to 256 characters, chosen by the caller and kept over its retries. A body member `idempotency_key`, where the
+                 *     schema has one, wins over the header. It counts per tenant, principal and agent and is remembered for 24 hours
+                 *     unless configured otherwise. Operations marked `x-agentos-idempotency: natural` take it and have no use for it,
+                 *     since repeating them changes nothing more.
+                 * @example idem_8bfb6c2d-2b6d-4c7d-8f2e-1b2a0a0e7c51
+                 */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+                /**
+                 * @description W3C trace context. A malformed value is ignored and a new trace begins, as the W3C recommendation asks.
+                 * @example 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01
+                 */
+                traceparent?: components["parameters"]["Traceparent"];
+                /**
+                 * @description Correlation id to use. Without it `X-Request-Id` serves, and without that a new `corr_…` is made.
+                 * @example corr_01JH9Y0QA5N2K4P8S9T0V1W2X3
+                 */
+                "X-Correlation-Id"?: components["parameters"]["CorrelationId"];
+                /**
+                 * @description The acting principal. Honoured in demo mode only; in every other mode the credential says who acts.
+                 * @example usr_tnt_demo_admin
+                 */
+                "X-Principal-Id"?: components["parameters"]["PrincipalId"];
+                /**
+                 * @description Id of this one exchange, echoed in the answer. Without it a new `req_…` is made.
+                 * @example req_01JH9Y0Q9K7PZJH1K8M9N0P2Q3
+                 */
+                "X-Request-Id"?: components["parameters"]["RequestId"];
+                /**
+                 * @description Scopes of the acting principal, separated by spaces or commas. Honoured in demo mode only.
+                 * @example runs:create runs:read
+                 */
+                "X-Scopes"?: components["parameters"]["Scopes"];
+                /**
+                 * @description The tenant to act for. A user's credential names its own tenant and the header may only repeat it; another
+                 *     value is 400 `tenant_mismatch`. Service credentials that may act for several tenants choose one here. Alone it
+                 *     is an identity in demo mode only.
+                 * @example tnt_demo
+                 */
+                "X-Tenant-Id"?: components["parameters"]["TenantId"];
+            };
+            path: {
+                /**
+                 * @description The rule set: letters, digits, `_`, `-` and `.`.
+                 * @example pol_no_cards
+                 */
+                policy_id: components["parameters"]["PolicyId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            204: components["responses"]["PolicyDeleted"];
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            409: components["responses"]["Conflict"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
         };
     };
     policyCheck: {
@@ -2008,6 +4225,165 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             500: components["responses"]["InternalError"];
             503: components["responses"]["NotReady"];
+        };
+    };
+    getUsage: {
+        parameters: {
+            query?: {
+                /**
+                 * @description Only calls of this agent.
+                 * @example agt_review_summarizer_v1
+                 */
+                agent_id?: components["parameters"]["UsageAgentFilter"];
+                /**
+                 * @description First day, UTC, `YYYY-MM-DD`; 30 days before `to` when absent.
+                 * @example 2025-12-01
+                 */
+                from?: components["parameters"]["UsageFrom"];
+                /**
+                 * @description Only calls that this model served.
+                 * @example qwen2.5:7b
+                 */
+                model?: components["parameters"]["UsageModelFilter"];
+                /**
+                 * @description Last day, UTC, `YYYY-MM-DD`; today when absent.
+                 * @example 2025-12-19
+                 */
+                to?: components["parameters"]["UsageTo"];
+            };
+            header?: {
+                /**
+                 * @description W3C trace context. A malformed value is ignored and a new trace begins, as the W3C recommendation asks.
+                 * @example 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01
+                 */
+                traceparent?: components["parameters"]["Traceparent"];
+                /**
+                 * @description Correlation id to use. Without it `X-Request-Id` serves, and without that a new `corr_…` is made.
+                 * @example corr_01JH9Y0QA5N2K4P8S9T0V1W2X3
+                 */
+                "X-Correlation-Id"?: components["parameters"]["CorrelationId"];
+                /**
+                 * @description The acting principal. Honoured in demo mode only; in every other mode the credential says who acts.
+                 * @example usr_tnt_demo_admin
+                 */
+                "X-Principal-Id"?: components["parameters"]["PrincipalId"];
+                /**
+                 * @description Id of this one exchange, echoed in the answer. Without it a new `req_…` is made.
+                 * @example req_01JH9Y0Q9K7PZJH1K8M9N0P2Q3
+                 */
+                "X-Request-Id"?: components["parameters"]["RequestId"];
+                /**
+                 * @description Scopes of the acting principal, separated by spaces or commas. Honoured in demo mode only.
+                 * @example runs:create runs:read
+                 */
+                "X-Scopes"?: components["parameters"]["Scopes"];
+                /**
+                 * @description The tenant to act for. A user's credential names its own tenant and the header may only repeat it; another
+                 *     value is 400 `tenant_mismatch`. Service credentials that may act for several tenants choose one here. Alone it
+                 *     is an identity in demo mode only.
+                 * @example tnt_demo
+                 */
+                "X-Tenant-Id"?: components["parameters"]["TenantId"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: components["responses"]["UsageReport"];
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    listUsageEntries: {
+        parameters: {
+            query?: {
+                /**
+                 * @description The `entry_id` that ended the page before; the answer goes on behind it. Newest come first.
+                 * @example use_01JH9Y0QF1A3C5E7G9J1K3M5N7
+                 */
+                after?: components["parameters"]["AfterUsageEntry"];
+                /**
+                 * @description Only calls of this agent.
+                 * @example agt_review_summarizer_v1
+                 */
+                agent_id?: components["parameters"]["UsageAgentFilter"];
+                /**
+                 * @description First day, UTC, `YYYY-MM-DD`; 30 days before `to` when absent.
+                 * @example 2025-12-01
+                 */
+                from?: components["parameters"]["UsageFrom"];
+                /**
+                 * @description How many to return at most.
+                 * @example 50
+                 */
+                limit?: components["parameters"]["Limit"];
+                /**
+                 * @description Only calls that this model served.
+                 * @example qwen2.5:7b
+                 */
+                model?: components["parameters"]["UsageModelFilter"];
+                /**
+                 * @description Only calls of this run.
+                 * @example run_01JH9Y0Q2KQ4R7S7X6G0M3E4F8
+                 */
+                run_id?: components["parameters"]["UsageRunFilter"];
+                /**
+                 * @description Last day, UTC, `YYYY-MM-DD`; today when absent.
+                 * @example 2025-12-19
+                 */
+                to?: components["parameters"]["UsageTo"];
+            };
+            header?: {
+                /**
+                 * @description W3C trace context. A malformed value is ignored and a new trace begins, as the W3C recommendation asks.
+                 * @example 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01
+                 */
+                traceparent?: components["parameters"]["Traceparent"];
+                /**
+                 * @description Correlation id to use. Without it `X-Request-Id` serves, and without that a new `corr_…` is made.
+                 * @example corr_01JH9Y0QA5N2K4P8S9T0V1W2X3
+                 */
+                "X-Correlation-Id"?: components["parameters"]["CorrelationId"];
+                /**
+                 * @description The acting principal. Honoured in demo mode only; in every other mode the credential says who acts.
+                 * @example usr_tnt_demo_admin
+                 */
+                "X-Principal-Id"?: components["parameters"]["PrincipalId"];
+                /**
+                 * @description Id of this one exchange, echoed in the answer. Without it a new `req_…` is made.
+                 * @example req_01JH9Y0Q9K7PZJH1K8M9N0P2Q3
+                 */
+                "X-Request-Id"?: components["parameters"]["RequestId"];
+                /**
+                 * @description Scopes of the acting principal, separated by spaces or commas. Honoured in demo mode only.
+                 * @example runs:create runs:read
+                 */
+                "X-Scopes"?: components["parameters"]["Scopes"];
+                /**
+                 * @description The tenant to act for. A user's credential names its own tenant and the header may only repeat it; another
+                 *     value is 400 `tenant_mismatch`. Service credentials that may act for several tenants choose one here. Alone it
+                 *     is an identity in demo mode only.
+                 * @example tnt_demo
+                 */
+                "X-Tenant-Id"?: components["parameters"]["TenantId"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: components["responses"]["UsageEntryList"];
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
         };
     };
 }

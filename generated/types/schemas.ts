@@ -32,16 +32,26 @@ export interface components {
             model_ref?: string;
             /** @description Name for people. */
             name: string;
+            /**
+             * @description What a failed tool call leads to. `tell_model`, when absent: the model sees the error and goes on. `retry`: first as many attempts as `retry.tool_attempts` says, then as `tell_model`. `abort`: the run fails with `tool_failed`.
+             * @enum {string}
+             */
+            on_tool_failure?: "retry" | "tell_model" | "abort";
+            permissions?: components["schemas"]["AgentPermissions"];
             requirements?: components["schemas"]["ModelRequirements"];
-            /** @description How often a failed call is tried. */
+            /** @description How often a failed call is tried, and with what pauses. */
             retry?: {
+                /** @description Milliseconds before the second attempt, doubled before each further one and spread at random; 200 when absent. */
+                backoff_ms?: number;
+                /** @description Most milliseconds between two attempts; 10000 when absent. */
+                max_backoff_ms?: number;
                 /** @description Attempts of one model call. */
                 model_attempts?: number;
-                /** @description Attempts of one tool call. */
+                /** @description Attempts of one tool call, where `on_tool_failure` is `retry`. */
                 tool_attempts?: number;
             };
             /**
-             * @description Whether it can be run.
+             * @description Whether it can be run. Creating a run of an `inactive` agent is 409 with `details.reason` `agent_inactive`; `deprecated` is advice and still runs.
              * @enum {string}
              */
             status: "active" | "inactive" | "deprecated";
@@ -82,6 +92,25 @@ export interface components {
             tenant_id: string;
         };
         /**
+         * AgentPermissions
+         * @description What an agent may reach beyond its list of tools. Enforced when a run asks for it, whatever the model says. Each absent member leaves that one thing as the node and the tenant have it, except `agents`.
+         */
+        AgentPermissions: {
+            /** @description Agents that it may run with `tool.agent.invoke`; absent means none. */
+            agents?: string[];
+            /** @description Hosts that `tool.http.fetch` may reach, e.g. `api.example.com`; `*.example.com` stands for each name below that one. Absent means whatever the egress rules of the node allow, which hold in any case. */
+            hosts?: string[];
+            /** @description Namespaces of memory. A `*` at the end stands for any ending, so `notes*` covers `notes` and `notes-2025`. */
+            memory?: {
+                /** @description Namespaces that it may read and search; absent means all. */
+                read?: string[];
+                /** @description Namespaces that it may write to and delete from; absent means all. */
+                write?: string[];
+            };
+            /** @description Principals that may create runs of it; absent means everyone with `runs:create`. Others get 403 with `details.reason` `agent_not_permitted`. */
+            principals?: string[];
+        };
+        /**
          * AgentWrite
          * @description An agent to be created or replaced. `agent_id` is needed where the path does not name it.
          */
@@ -109,16 +138,26 @@ export interface components {
             model_ref?: string;
             /** @description Name for people. */
             name: string;
+            /**
+             * @description What a failed tool call leads to. `tell_model`, when absent: the model sees the error and goes on. `retry`: first as many attempts as `retry.tool_attempts` says, then as `tell_model`. `abort`: the run fails with `tool_failed`.
+             * @enum {string}
+             */
+            on_tool_failure?: "retry" | "tell_model" | "abort";
+            permissions?: components["schemas"]["AgentPermissions"];
             requirements?: components["schemas"]["ModelRequirements"];
-            /** @description How often a failed call is tried. */
+            /** @description How often a failed call is tried, and with what pauses. */
             retry?: {
+                /** @description Milliseconds before the second attempt, doubled before each further one and spread at random; 200 when absent. */
+                backoff_ms?: number;
+                /** @description Most milliseconds between two attempts; 10000 when absent. */
+                max_backoff_ms?: number;
                 /** @description Attempts of one model call. */
                 model_attempts?: number;
-                /** @description Attempts of one tool call. */
+                /** @description Attempts of one tool call, where `on_tool_failure` is `retry`. */
                 tool_attempts?: number;
             };
             /**
-             * @description Whether it can be run.
+             * @description Whether it can be run. Creating a run of an `inactive` agent is 409 with `details.reason` `agent_inactive`; `deprecated` is advice and still runs. `active` when absent.
              * @enum {string}
              */
             status?: "active" | "inactive" | "deprecated";
@@ -171,12 +210,56 @@ export interface components {
             tenant_id: string;
         };
         /**
+         * BudgetState
+         * @description One budget and where it stands.
+         */
+        BudgetState: {
+            /** @description US dollars. */
+            cost_usd: {
+                /** @description What is left; null where it is not limited. */
+                available: number | null;
+                /** @description What may be spent in the window; null where it is not limited. */
+                limit: number | null;
+                /** @description What calls under way hold. */
+                reserved: number;
+                /** @description What settled calls have spent. */
+                spent: number;
+            };
+            /**
+             * @description Whose calls count.
+             * @enum {string}
+             */
+            scope: "tenant" | "agent" | "principal";
+            /** @description The agent or principal; null for the tenant. */
+            scope_id: string | null;
+            /** @description Tokens. */
+            tokens: {
+                /** @description What is left; null where it is not limited. */
+                available: number | null;
+                /** @description What may be spent in the window; null where it is not limited. */
+                limit: number | null;
+                /** @description What calls under way hold. */
+                reserved: number;
+                /** @description What settled calls have spent. */
+                spent: number;
+            };
+            /**
+             * @description Length of the window.
+             * @enum {string}
+             */
+            window: "minute" | "hour" | "day" | "month";
+            window_end: components["schemas"]["Timestamp"];
+            window_start: components["schemas"]["Timestamp"];
+        };
+        /**
          * ChatInput
          * @description Input of operation `chat` (Appendix E.1).
          */
         ChatInput: {
             /** @description The conversation so far, oldest first. */
             messages: components["schemas"]["ChatMessage"][];
+            /** @description Whether several tools may be asked for at once. */
+            parallel_tool_calls?: boolean;
             /** @description `auto`, `none`, or the name or id of a tool. */
             tool_choice?: string;
             /** @description Tools the model may ask for. */
@@ -206,6 +289,8 @@ export interface components {
          * @description What a model said (Appendix E.2).
          */
         ChatOutput: {
+            /** @description Why the model stopped: `stop`, `length`, `tool_calls`, `content_filter`; an open set. */
+            finish_reason?: string;
             message: components["schemas"]["ChatMessage"];
             /** @description Tool calls it asks for. */
             tool_calls?: components["schemas"]["ModelToolCall"][];
@@ -307,6 +392,46 @@ export interface components {
             version: string;
         };
         /**
+         * CloudEvent
+         * @description The body of a delivery: a run event as a CloudEvent 1.0 in structured JSON (`application/cloudevents+json`). The headers are those of Standard Webhooks: `webhook-id` is `id`, `webhook-timestamp`, `webhook-signature` (`v1,…`). Names of extensions have no underscores, as CloudEvents asks. A test delivery has the type `agentos.webhook.test`, the webhook as source and subject, and no members of a run.
+         */
+        CloudEvent: {
+            /** @description The agent. */
+            agentid?: string;
+            /** @description The payload of the event; the schemas stand in `events/`. */
+            data: {
+                [key: string]: unknown;
+            };
+            /**
+             * @description Kind of `data`.
+             * @constant
+             */
+            datacontenttype: "application/json";
+            /** @description The `event_id`: stable over attempts, so receivers drop what they know. */
+            id: string;
+            /** @description The run. */
+            runid?: string;
+            /** @description Sequence of the event within its run, as text, as the CloudEvents extension of this name asks. */
+            sequence?: string;
+            /** @description `/v1/runs/<run_id>`. */
+            source: string;
+            /**
+             * @description Version of CloudEvents.
+             * @constant
+             */
+            specversion: "1.0";
+            /** @description The `run_id`. */
+            subject: string;
+            /** @description The tenant. */
+            tenantid: string;
+            /** @description When it was recorded, RFC 3339 UTC. */
+            time: components["schemas"]["Timestamp"];
+            /** @description W3C trace context of the event. */
+            traceparent?: string;
+            /** @description What happened, e.g. `agentos.run.completed`. An open set: `event-types.json`. */
+            type: string;
+        };
+        /**
          * CommonIds
          * @description One identifier of each kind, for illustration (Appendix A.1). Identifiers are opaque: readers compare them and never parse them. No body uses this object as it stands.
          */
@@ -329,6 +454,55 @@ export interface components {
             tool_id?: string;
         };
         /**
+         * ConformanceReport
+         * @description What `agentos conformance` leaves in reports/conformance-<port>-YYYYMMDD-HHMMSS.json, beside a Markdown twin for people: how an adapter fared in the suite of its port.
+         */
+        ConformanceReport: {
+            /** @constant */
+            action: "conformance";
+            /** @description As its factory names it; null where the file could not be used. */
+            adapter: string | null;
+            /** @description The file with the factory. */
+            adapter_file: string;
+            /** @description In the order of the suite. */
+            checks: {
+                /** @description What the adapter is to do, in words. */
+                behaviour: string;
+                /** @description What was seen instead, or why it was skipped. */
+                detail: string;
+                duration_ms: number;
+                /** @description e.g. `bounds`, `contract › errors`. */
+                part: string;
+                /** @enum {string} */
+                status: "passed" | "failed" | "skipped";
+            }[];
+            /** @description Major of the ports' contract that the suite speaks. */
+            contract_major: string;
+            duration_ms: number;
+            /** @description Why the suite could not run; null when it did. */
+            error: string | null;
+            /** Format: date-time */
+            finished_at: string;
+            node_version: string;
+            /** @enum {string} */
+            outcome: "ok" | "failed";
+            /** @description The port, e.g. `memory`. */
+            port: string;
+            /** @description What to do next, most useful first. */
+            remediation: string[];
+            /** @constant */
+            report_version: "1.0";
+            /** Format: date-time */
+            started_at: string;
+            totals: {
+                failed: number;
+                passed: number;
+                skipped: number;
+            };
+            /** @description Version of AgentOS. */
+            version: string;
+        };
+        /**
          * CorrelationTrace
          * @description The two members by which a body can be followed through every service (Appendix A.2).
          */
@@ -343,6 +517,8 @@ export interface components {
          * @description Input of operation `embed` (Appendix E.4).
          */
         EmbedInput: {
+            /** @description Length of the vectors, where the model can. */
+            dimensions?: number;
             /**
              * @description Form of the vectors: numbers (when absent), or base64 of little-endian 32-bit floats.
              * @enum {string}
@@ -649,8 +825,25 @@ export interface components {
          * @description How a model generates (Appendix E.1). Absent members take the model's own.
          */
         Generation: {
+            /** @description Above 0: away from what was said often. */
+            frequency_penalty?: number;
             /** @description Tokens the answer may have. */
             max_output_tokens?: number;
+            /** @description Above 0: away from what was said already. */
+            presence_penalty?: number;
+            /** @description Form of the answer, where the backend can. */
+            response_format?: {
+                /** @description With `json_schema`: `name`, `schema`, `strict`. */
+                json_schema?: {
+                    [key: string]: unknown;
+                };
+                /** @description `text`, `json_object` or `json_schema`. */
+                type: string;
+            };
+            /** @description For repeatable answers where the backend can. */
+            seed?: number;
+            /** @description Texts at which the answer ends; they are not part of it. */
+            stop?: string[];
             /** @description 0 is the least random. */
             temperature?: number;
             /** @description Share of probability mass considered. */
@@ -681,6 +874,319 @@ export interface components {
             event: components["schemas"]["EventWire"];
         } | components["schemas"]["EventWire"];
         /**
+         * McpServer
+         * @description An MCP server of the tenant.
+         */
+        McpServer: {
+            /** @description When it was registered, RFC 3339 UTC. */
+            created_at: components["schemas"]["Timestamp"];
+            /** @description Whether its tools can be used. */
+            enabled: boolean;
+            /** @description Identifier within the tenant. */
+            server_id: string;
+            /** @description What is known of it. */
+            status: {
+                /** @description When that was; null before the first time. */
+                checked_at: components["schemas"]["Timestamp"] | null;
+                /** @description Why it was unreachable, for people; null otherwise. */
+                error: string | null;
+                /**
+                 * @description What the last attempt to list its tools found; `unknown` before the first.
+                 * @enum {string}
+                 */
+                state: "connected" | "unreachable" | "unknown";
+                /** @description How many tools it offered that may be used. */
+                tools: number;
+            };
+            /** @description Milliseconds of one call. */
+            timeout_ms: number;
+            /** @description Names of the tools that may be used; null means all. */
+            tools_allowed: string[] | null;
+            transport: components["schemas"]["McpTransport"];
+            /** @description When it last changed, RFC 3339 UTC. */
+            updated_at: components["schemas"]["Timestamp"];
+        };
+        /**
+         * McpServerAnswer
+         * @description One MCP server.
+         */
+        McpServerAnswer: {
+            /** @description Finds this request in logs and traces; equal to the X-Correlation-Id header (Appendix A.2, C-38). */
+            correlation_id: string;
+            /** @description The server. */
+            mcp_server: components["schemas"]["McpServer"];
+            /** @description Tenant the answer belongs to; equal to the X-Tenant-Id header (PRS 4.3, C-37). */
+            tenant_id: string;
+        };
+        /**
+         * McpServerList
+         * @description One page of the MCP servers of a tenant, ordered by `server_id`.
+         */
+        McpServerList: {
+            /** @description Finds this request in logs and traces; equal to the X-Correlation-Id header (Appendix A.2, C-38). */
+            correlation_id: string;
+            /** @description True when more follow; ask again with `after` set to the last server_id. */
+            has_more: boolean;
+            /** @description At most `limit`. */
+            mcp_servers: components["schemas"]["McpServer"][];
+            /** @description Tenant the answer belongs to; equal to the X-Tenant-Id header (PRS 4.3, C-37). */
+            tenant_id: string;
+        };
+        /**
+         * McpServerRefreshAnswer
+         * @description An MCP server after its tools were listed.
+         */
+        McpServerRefreshAnswer: {
+            /** @description Finds this request in logs and traces; equal to the X-Correlation-Id header (Appendix A.2, C-38). */
+            correlation_id: string;
+            /** @description The server; `status` says what was found. */
+            mcp_server: components["schemas"]["McpServer"];
+            /** @description Tenant the answer belongs to; equal to the X-Tenant-Id header (PRS 4.3, C-37). */
+            tenant_id: string;
+            /** @description Ids of its tools that may be used; empty where it is unreachable. */
+            tool_ids: string[];
+        };
+        /**
+         * McpServerWrite
+         * @description An MCP server to be registered or replaced; its tools become tools of the tenant. `server_id` is needed where the path does not name it.
+         */
+        McpServerWrite: {
+            /** @description Whether its tools can be used; true when absent. */
+            enabled?: boolean;
+            /** @description Prefix of its tools: `tool.mcp.<server_id>.<name>`. */
+            server_id?: string;
+            /** @description Milliseconds of one call; 30000 when absent. */
+            timeout_ms?: number;
+            /** @description Names, as the server gives them, of the tools that may be used; absent or null means all, an empty list none. */
+            tools_allowed?: string[] | null;
+            transport: components["schemas"]["McpTransportWrite"];
+        };
+        /**
+         * McpTransport
+         * @description How an MCP server is reached, without anything secret.
+         */
+        McpTransport: {
+            /** @description Entry of the node's list of commands; of `stdio`. */
+            command_id?: string;
+            /** @description Names of the headers that are sent; of `streamable_http`. Values are never read back. */
+            header_names?: string[];
+            /** @description `streamable_http` or `stdio`. An open set. */
+            type: string;
+            /** @description Endpoint; of `streamable_http`. */
+            url?: string;
+        };
+        /**
+         * McpTransportWrite
+         * @description How to reach an MCP server: over HTTP, or as a program that the node's operator has allowed.
+         */
+        McpTransportWrite: {
+            /** @description Sent with each request, e.g. credentials. Never read back. Absent in a replacement: those stored are kept; `{}` removes them. */
+            headers?: {
+                [key: string]: string;
+            };
+            /**
+             * @description MCP over HTTP.
+             * @constant
+             */
+            type: "streamable_http";
+            /** @description Its endpoint, within what the egress rules of the node allow. */
+            url: string;
+        } | {
+            /** @description Names an entry of the node's AGENTOS_MCP_COMMANDS. A tenant never names a command line. */
+            command_id: string;
+            /**
+             * @description A program on the node.
+             * @constant
+             */
+            type: "stdio";
+        };
+        /**
+         * MemoryItem
+         * @description One remembered item.
+         */
+        MemoryItem: {
+            /** @description What it counts against the quota: key, value, metadata, text and vector. */
+            bytes: number;
+            /** @description When the key was first written, RFC 3339 UTC. */
+            created_at: components["schemas"]["Timestamp"];
+            /** @description Whether vector search can find it. */
+            embedded: boolean;
+            /** @description When it is gone; null for never. */
+            expires_at: components["schemas"]["Timestamp"] | null;
+            /** @description Under what, unique within the namespace. */
+            key: string;
+            /** @description As it was written; empty where there is none. */
+            metadata: {
+                [key: string]: string | number | boolean;
+            };
+            /** @description Where it stands. */
+            namespace: string;
+            /** @description When it was last written, RFC 3339 UTC. */
+            updated_at: components["schemas"]["Timestamp"];
+            /** @description As it was written. */
+            value: unknown;
+        };
+        /**
+         * MemoryItemAnswer
+         * @description One item of memory.
+         */
+        MemoryItemAnswer: {
+            /** @description Finds this request in logs and traces; equal to the X-Correlation-Id header (Appendix A.2, C-38). */
+            correlation_id: string;
+            /** @description The item. */
+            item: components["schemas"]["MemoryItem"];
+            /** @description Tenant the answer belongs to; equal to the X-Tenant-Id header (PRS 4.3, C-37). */
+            tenant_id: string;
+        };
+        /**
+         * MemoryItemList
+         * @description One page of the items of a namespace, ordered by key.
+         */
+        MemoryItemList: {
+            /** @description Finds this request in logs and traces; equal to the X-Correlation-Id header (Appendix A.2, C-38). */
+            correlation_id: string;
+            /** @description True when more follow; ask again with `after` set to the last key. */
+            has_more: boolean;
+            /** @description At most `limit`. */
+            items: components["schemas"]["MemoryItem"][];
+            /** @description Tenant the answer belongs to; equal to the X-Tenant-Id header (PRS 4.3, C-37). */
+            tenant_id: string;
+        };
+        /**
+         * MemoryItemWrite
+         * @description What is to be remembered under a key. It replaces what stands there, whole.
+         */
+        MemoryItemWrite: {
+            /** @description Whether a vector is made of the text, by the node's embedding model, for vector search; false when absent. Where there is no such model the write is 503 and stores nothing. */
+            embed?: boolean;
+            /** @description What searches can filter by, at most 4 KiB. */
+            metadata?: {
+                [key: string]: string | number | boolean;
+            };
+            /** @description What searches find; the strings and numbers of the value when absent. */
+            text?: string;
+            /** @description Seconds until nobody sees it any more; never when absent. */
+            ttl_seconds?: number;
+            /** @description Any JSON, at most 64 KiB. */
+            value: unknown;
+        };
+        /**
+         * MemoryNamespace
+         * @description A namespace with items; one without does not exist.
+         */
+        MemoryNamespace: {
+            /** @description What they count against the quota. */
+            bytes: number;
+            /** @description How many items it holds. */
+            items: number;
+            /** @description Its name. */
+            namespace: string;
+        };
+        /**
+         * MemoryNamespaceList
+         * @description One page of the namespaces of a tenant, ordered by name.
+         */
+        MemoryNamespaceList: {
+            /** @description Finds this request in logs and traces; equal to the X-Correlation-Id header (Appendix A.2, C-38). */
+            correlation_id: string;
+            /** @description True when more follow; ask again with `after` set to the last namespace. */
+            has_more: boolean;
+            /** @description At most `limit`. */
+            namespaces: components["schemas"]["MemoryNamespace"][];
+            /** @description Tenant the answer belongs to; equal to the X-Tenant-Id header (PRS 4.3, C-37). */
+            tenant_id: string;
+        };
+        /**
+         * MemorySearchAnswer
+         * @description What was found, the best first; of equal scores the smaller key.
+         */
+        MemorySearchAnswer: {
+            /** @description Finds this request in logs and traces; equal to the X-Correlation-Id header (Appendix A.2, C-38). */
+            correlation_id: string;
+            /**
+             * @description How it was searched.
+             * @enum {string}
+             */
+            mode: "keyword" | "vector" | "hybrid";
+            /** @description At most `limit`. */
+            results: components["schemas"]["MemorySearchResult"][];
+            /** @description Tenant the answer belongs to; equal to the X-Tenant-Id header (PRS 4.3, C-37). */
+            tenant_id: string;
+        };
+        /**
+         * MemorySearchRequest
+         * @description What to look for in a namespace.
+         */
+        MemorySearchRequest: {
+            /** @description Metadata that items must have: this value, or one of these. All members must hold. */
+            filter?: {
+                [key: string]: (string | number | boolean) | (string | number | boolean)[];
+            };
+            /** @description How many results at most; 10 when absent. */
+            limit?: number;
+            /** @description Leaves out what scores lower. Scores are comparable within one mode only. */
+            min_score?: number;
+            /**
+             * @description `keyword`: every word must stand in the item. `vector`: nearest in meaning, among items with a vector. `hybrid`: both, merged. When absent: `hybrid` where the namespace has vectors and the node can make one of the query, else `keyword`.
+             * @enum {string}
+             */
+            mode?: "keyword" | "vector" | "hybrid";
+            /** @description Words, or a question. */
+            query: string;
+        };
+        /**
+         * MemorySearchResult
+         * @description An item that was found.
+         */
+        MemorySearchResult: {
+            item: components["schemas"]["MemoryItem"];
+            /**
+             * @description What found it.
+             * @enum {string}
+             */
+            matched: "keyword" | "vector" | "both";
+            /** @description The higher the better; comparable within one answer. */
+            score: number;
+        };
+        /**
+         * MemoryUsageAnswer
+         * @description What the memory of a tenant takes now.
+         */
+        MemoryUsageAnswer: {
+            /** @description The quota `storage.max_memory_bytes` of the tenant, else the node's AGENTOS_MEMORY_BYTES_LIMIT; null where neither limits. */
+            bytes_limit: number | null;
+            /** @description Bytes of all its items. */
+            bytes_used: number;
+            /** @description Finds this request in logs and traces; equal to the X-Correlation-Id header (Appendix A.2, C-38). */
+            correlation_id: string;
+            /** @description How many items there are. */
+            items: number;
+            /** @description Tenant the answer belongs to; equal to the X-Tenant-Id header (PRS 4.3, C-37). */
+            tenant_id: string;
+        };
+        /**
+         * ModelBudget
+         * @description A budget of a tenant for model calls, beside `token_budget`; all that apply must hold at once. Windows are aligned to UTC.
+         */
+        ModelBudget: {
+            /** @description The agent or principal; absent: each of them has a budget of its own. */
+            id?: string;
+            /** @description US dollars a window. A model whose price is not known cannot be called under it. */
+            max_cost_usd?: number;
+            /** @description Tokens a window, input and output together. */
+            max_tokens?: number;
+            /**
+             * @description Whose calls count.
+             * @enum {string}
+             */
+            scope: "tenant" | "agent" | "principal";
+            /**
+             * @description Length of the window.
+             * @enum {string}
+             */
+            window: "minute" | "hour" | "day" | "month";
+        };
+        /**
          * ModelCapability
          * @description One model that the tenant may use (Appendix E.5).
          */
@@ -693,8 +1199,17 @@ export interface components {
             max_output_tokens?: number;
             /** @description Model id, e.g. `qwen2.5:7b`. */
             model_id: string;
+            /** @description Price; null where it is not known. */
+            price?: {
+                /** @description US dollars a million input tokens. */
+                input_usd_per_mtok: number;
+                /** @description US dollars a million output tokens. */
+                output_usd_per_mtok: number;
+            } | null;
             /** @description Backend, e.g. `ollama`. */
             provider: string;
+            /** @description Tiers it stands for: `fast`, `balanced`, `premium`; an open set. */
+            tiers?: string[];
         };
         /**
          * ModelCompletedPayload
@@ -724,6 +1239,161 @@ export interface components {
              */
             status: "ok" | "error";
             usage?: components["schemas"]["Usage"];
+        };
+        /**
+         * ModelDecision
+         * @description Everything that was decided about one model call, and why. It never holds what was said.
+         */
+        ModelDecision: {
+            /** @description The agent, where the call named one. */
+            agent_id: string | null;
+            at: components["schemas"]["Timestamp"];
+            /** @description Calls to backends. */
+            attempts: {
+                /** @description Backend. */
+                backend: string;
+                /** @description Milliseconds. */
+                duration_ms: number;
+                /** @description The code of the error; null when it served. */
+                error: string | null;
+                /** @description Model id. */
+                model: string;
+                started_at: components["schemas"]["Timestamp"];
+            }[];
+            /** @description The canary that the call fell under; null without. */
+            canary: {
+                /**
+                 * @description Which of the two served.
+                 * @enum {string}
+                 */
+                arm: "canary" | "baseline";
+                /** @description The canary. */
+                name: string;
+            } | null;
+            /** @description Models that were looked at, in the order of preference. */
+            candidates: {
+                /** @description Backend. */
+                backend: string;
+                /** @description Whether it served. */
+                chosen: boolean;
+                /** @description Model id. */
+                model: string;
+                /** @description Why it was left, e.g. `not_entitled`, `denied_by_policy`, `region_not_allowed`, `context_too_small`, `too_expensive`, `too_slow`, `circuit_open`, `attempt_failed`, `ranked_lower`; an open set. null: it was not. */
+                reason_left: string | null;
+                /** @description By which the candidates were ranked; greater is better. */
+                score?: number | null;
+            }[];
+            /** @description Correlation id of the call. */
+            correlation_id: string;
+            /** @description This record. A caller may reuse a request_id; this one is never reused. */
+            decision_id: string;
+            /** @description What was reserved at most; null where nothing was. */
+            hold: {
+                /** @description US dollars held; null where the price is not known. */
+                cost_usd: number | null;
+                /** @description Budgets held against, e.g. `tenant:day`. */
+                scopes: string[];
+                /** @description Tokens held. */
+                tokens: number;
+            } | null;
+            /** @description The model or tier asked for. */
+            model_ref: string;
+            /**
+             * @description What was asked for.
+             * @enum {string}
+             */
+            operation: "chat" | "embed";
+            /** @description `ok`, or the code of the error. */
+            outcome: string;
+            /** @description What policy decided. */
+            policy: {
+                /**
+                 * @description What it decided.
+                 * @enum {string}
+                 */
+                decision: "allowed" | "blocked" | "redacted";
+                /** @description The rule set. */
+                policy_id: string;
+                /** @description Ids of the rules. */
+                reasons: string[];
+                /** @description What was taken out; empty unless `redacted`. */
+                redactions: ({
+                    /** @description How often. */
+                    count?: number;
+                    /** @description The same under an older name. */
+                    kind?: string;
+                    /** @description Where, as a path into the request or answer, e.g. `messages[0].content`; never the text. */
+                    place?: string;
+                    /** @description What was found: `email`, `phone`, `card`, `iban`, `ssn`, `ip`, `secret`; an open set. */
+                    type?: string;
+                } & {
+                    [key: string]: unknown;
+                })[];
+                /** @description Its version. */
+                version?: number | null;
+            };
+            /** @description Price; null where it is not known. */
+            price: {
+                /** @description US dollars a million input tokens. */
+                input_usd_per_mtok: number;
+                /** @description US dollars a million output tokens. */
+                output_usd_per_mtok: number;
+            } | null;
+            /** @description Who called. */
+            principal_id: string;
+            /** @description The call, as its caller named it, or the id made. */
+            request_id: string;
+            /** @description The run, where the call named one. */
+            run_id: string | null;
+            /** @description What was charged; null where nothing was. */
+            settle: {
+                /** @description US dollars charged; null where the price is not known. */
+                cost_usd: number | null;
+                /** @description Tokens charged. */
+                tokens: number;
+            } | null;
+            /** @description Whether the answer was a stream. */
+            streamed: boolean;
+            /** @description The tenant. */
+            tenant_id: string;
+            /** @description Where the time went. */
+            timing: {
+                /** @description Milliseconds to the first piece of the answer; null without a stream. */
+                first_byte_ms: number | null;
+                /** @description Milliseconds that policy took. */
+                policy_ms: number;
+                /** @description Milliseconds until a backend had room. */
+                queue_ms: number;
+                /** @description Milliseconds in all. */
+                total_ms: number;
+            };
+            /** @description W3C trace context. Parsed leniently, so no pattern here (Appendix A.2). */
+            traceparent: string;
+        };
+        /**
+         * ModelDecisionAnswer
+         * @description What was decided about one model call.
+         */
+        ModelDecisionAnswer: {
+            /** @description Finds this request in logs and traces; equal to the X-Correlation-Id header (Appendix A.2, C-38). */
+            correlation_id: string;
+            decision: components["schemas"]["ModelDecision"];
+            /** @description Tenant the answer belongs to; equal to the X-Tenant-Id header (PRS 4.3, C-37). */
+            tenant_id: string;
+        };
+        /**
+         * ModelDecisionList
+         * @description One page of decisions about the tenant's model calls, newest first.
+         */
+        ModelDecisionList: {
+            /** @description Finds this request in logs and traces; equal to the X-Correlation-Id header (Appendix A.2, C-38). */
+            correlation_id: string;
+            /** @description At most `limit`. */
+            decisions: components["schemas"]["ModelDecision"][];
+            /** @description True when more follow; ask again with `after` set to the last decision_id. */
+            has_more: boolean;
+            /** @description Tenant the answer belongs to; equal to the X-Tenant-Id header (PRS 4.3, C-37). */
+            tenant_id: string;
         };
         /**
          * ModelInvokeAnswer
@@ -770,6 +1440,8 @@ export interface components {
         ModelInvokeCanonical: {
             auth?: components["schemas"]["AuthContextWire"];
             request: components["schemas"]["ModelRequest"];
+            /** @description True: the answer comes as server-sent events (`model-stream-event`). `Accept: text/event-stream` says the same. */
+            stream?: boolean;
             /** @description W3C trace context. Parsed leniently, so no pattern here (Appendix A.2). */
             traceparent?: string;
         };
@@ -792,6 +1464,8 @@ export interface components {
                 /** @description True asks for a refusal, to test the caller. */
                 deny?: boolean;
             };
+            /** @description True: the answer comes as server-sent events (`model-stream-event`). `Accept: text/event-stream` says the same. */
+            stream?: boolean;
             /** @description Trace context of the caller. */
             trace?: {
                 [key: string]: unknown;
@@ -845,6 +1519,15 @@ export interface components {
          * @description One governed model call (Appendix E.1, E.4). `request_id` makes a repeated call the same call.
          */
         ModelRequest: {
+            /** @description For what the call is made, as the caller says it: ledger, decisions and budgets of agents name it. */
+            context?: {
+                /** @description The agent; budgets of agents count by it. */
+                agent_id?: string;
+                /** @description The run. */
+                run_id?: string;
+                /** @description The step of the run. */
+                step_id?: string;
+            };
             generation?: components["schemas"]["Generation"];
             /** @description Messages for `chat`, texts for `embed`. */
             input: components["schemas"]["ChatInput"] | components["schemas"]["EmbedInput"];
@@ -864,6 +1547,8 @@ export interface components {
          * @description agentos.model.requested: recorded before Model Policy is called; tells of the input, does not repeat it (Appendix D.5.5).
          */
         ModelRequestedPayload: {
+            /** @description Hash of the messages, tools and tool choice that the log leads to; a replay computes it again. */
+            input_hash?: string;
             /** @description Size of the input. */
             input_summary?: {
                 /** @description Whether tools were offered. */
@@ -881,6 +1566,13 @@ export interface components {
             /** @description The request to Model Policy; stable over retries. */
             request_id?: string;
             requirements?: components["schemas"]["ModelRequirements"];
+            /** @description Tools that were offered; absent where none was. */
+            tools?: {
+                /** @description Its name for the model. */
+                name: string;
+                /** @description The tool. */
+                tool_id: string;
+            }[];
         };
         /**
          * ModelRequirements
@@ -913,6 +1605,131 @@ export interface components {
              */
             status: "ok" | "error";
             usage: components["schemas"]["Usage"];
+        };
+        /**
+         * ModelsConfig
+         * @description The file that AGENTOS_MODELS_FILE names, YAML or JSON: which models there are, where, at what price, and how one is chosen. Members it does not know are refused; what it refers to by name must stand in it.
+         */
+        ModelsConfig: {
+            /** @description Places that serve models, by name. */
+            backends: {
+                [key: string]: components["schemas"]["ModelsConfigBackend"];
+            };
+            /** @description Models, in order of preference where nothing else decides. */
+            models: components["schemas"]["ModelsConfigModel"][];
+            routing?: components["schemas"]["ModelsConfigRouting"];
+        };
+        /** @description One place that serves models. */
+        ModelsConfigBackend: {
+            /** @description The environment variable that holds its key. */
+            api_key_env?: string;
+            /** @description The file that holds its key, in place of a variable. */
+            api_key_file?: string;
+            /** @description What policy may ask about it. */
+            attributes?: {
+                /** @description Classifications it is cleared for. */
+                data_classification?: string[];
+                /** @description Where data sent to it is processed; what `attributes` rules of policy look at. */
+                region?: string;
+            };
+            /** @description Where it is; needed where the kind has no well-known address. */
+            base_url?: string;
+            /** @description Probes and circuit breaker. */
+            health?: {
+                /** @description Failures in a row that open its circuit. */
+                failure_threshold?: number;
+                /** @description Milliseconds that its circuit stays open before one call may try again. */
+                open_ms?: number;
+                /** @description Milliseconds between two probes. */
+                probe_interval_ms?: number;
+            };
+            /**
+             * @description The wire format that it speaks.
+             * @enum {string}
+             */
+            kind: "builtin" | "openai" | "openai_compatible" | "vllm" | "tgi" | "ollama" | "anthropic" | "aws_bedrock";
+            /** @description Calls to it at once; more wait. */
+            max_concurrency?: number;
+            /** @description Region of the provider, e.g. for `aws_bedrock`. */
+            region?: string;
+            /** @description Milliseconds that one call may take. */
+            timeout_ms?: number;
+        };
+        /** @description A model tried out on a share of the calls. */
+        ModelsConfigCanary: {
+            /** @description The model that is tried, an `id`. */
+            canary: string;
+            /** @description When it is rolled back by itself. */
+            gates?: {
+                /** @description Share of failed calls beyond which it is rolled back. */
+                max_error_rate?: number;
+                /** @description Milliseconds at the 95th percentile beyond which it is rolled back. */
+                max_p95_ms?: number;
+                /** @description Calls before the gates are asked; 50 when absent. */
+                min_samples?: number;
+            };
+            /**
+             * @description What is sticky; `tenant` when absent.
+             * @enum {string}
+             */
+            key?: "tenant" | "agent" | "principal";
+            /** @description The model it stands beside, an `id`. */
+            model: string;
+            /** @description Unique in the file. */
+            name: string;
+            /** @description Share of the keys that get the canary; a key always gets the same. */
+            percent: number;
+            /**
+             * @description `active` when absent.
+             * @enum {string}
+             */
+            state?: "active" | "paused";
+            /** @description Only these tenants; absent: all. */
+            tenants?: string[];
+        };
+        /** @description One model. */
+        ModelsConfigModel: {
+            /** @description Other names of it. */
+            aliases?: string[];
+            /** @description One of `backends`. */
+            backend: string;
+            /** @description As the backend calls it; `id` when absent. */
+            backend_model?: string;
+            /** @description What it can do; `chat` when absent. */
+            capabilities?: ("chat" | "embed" | "tools" | "json" | "vision")[];
+            /** @description Tokens it can take in. */
+            context_tokens?: number;
+            /** @description As callers name it; unique in the file. */
+            id: string;
+            /** @description Tokens one answer may have. */
+            max_output_tokens?: number;
+            /** @description null or absent: not known, so no budget in US dollars lets it be called. */
+            price?: components["schemas"]["ModelsConfigPrice"] | null;
+            /** @description How good it is beside the others; `choose: quality` prefers the greatest. */
+            quality?: number;
+            /** @description Tiers it stands for. */
+            tiers?: ("fast" | "balanced" | "premium")[];
+        };
+        /** @description What a model costs. */
+        ModelsConfigPrice: {
+            /** @description US dollars a million input tokens. */
+            input_usd_per_mtok: number;
+            /** @description US dollars a million output tokens. */
+            output_usd_per_mtok: number;
+        };
+        /** @description How a model is chosen. */
+        ModelsConfigRouting: {
+            /** @description Models that are tried out. */
+            canaries?: components["schemas"]["ModelsConfigCanary"][];
+            /**
+             * @description What decides between candidates; `quality` when absent.
+             * @enum {string}
+             */
+            choose?: "quality" | "cost" | "latency";
+            /** @description By model id or `tier:<name>`: what is tried next when it cannot serve. Only before the first byte. */
+            fallback?: {
+                [key: string]: string[];
+            };
         };
         /**
          * ModelsListAnswer
@@ -984,6 +1801,84 @@ export interface components {
             tenant_id?: string;
         };
         /**
+         * ModelStreamCompleted
+         * @description The end of a streamed answer: the same that the call would have answered without a stream, its output whole.
+         */
+        ModelStreamCompleted: {
+            /** @description Finds this request in logs and traces; equal to the X-Correlation-Id header (Appendix A.2, C-38). */
+            correlation_id: string;
+            /** @description As in the request, or the one made. */
+            request_id: string;
+            response: components["schemas"]["ModelResponse"];
+            /** @description Tenant the answer belongs to; equal to the X-Tenant-Id header (PRS 4.3, C-37). */
+            tenant_id: string;
+            /** @description W3C trace context. Parsed leniently, so no pattern here (Appendix A.2). */
+            traceparent?: string;
+            /**
+             * @description Kind of event.
+             * @constant
+             */
+            type: "model.completed";
+        };
+        /**
+         * ModelStreamDelta
+         * @description A piece of a streamed answer, after policy has seen it.
+         */
+        ModelStreamDelta: {
+            /** @description One of the two. */
+            delta: {
+                /** @description What the text goes on with. */
+                content?: string;
+                /** @description Piece of a tool call. */
+                tool_call?: {
+                    /** @description Which call. */
+                    index: number;
+                    /** @description What the input, a JSON text, goes on with. */
+                    input_delta?: string;
+                    /** @description Name of the tool; in its first piece. */
+                    name?: string;
+                    /** @description Call id; in its first piece. */
+                    tool_call_id?: string;
+                    /** @description Tool; in its first piece. */
+                    tool_id?: string;
+                };
+            };
+            /** @description As in the request, or the one made. */
+            request_id: string;
+            /**
+             * @description Kind of event.
+             * @constant
+             */
+            type: "model.delta";
+        };
+        /**
+         * ModelStreamEvent
+         * @description What one `data:` line of a streamed model call carries. Its `type` is the name of the server-sent event too. After any number of `model.delta` exactly one `model.completed` or `model.failed` ends the stream.
+         */
+        ModelStreamEvent: components["schemas"]["ModelStreamDelta"] | components["schemas"]["ModelStreamCompleted"] | components["schemas"]["ModelStreamFailed"];
+        /**
+         * ModelStreamFailed
+         * @description The end of a stream that broke after it had begun. What was used until then is charged.
+         */
+        ModelStreamFailed: {
+            /** @description Finds this request in logs and traces; equal to the X-Correlation-Id header (Appendix A.2, C-38). */
+            correlation_id: string;
+            error: components["schemas"]["ErrorObject"];
+            /** @description With code `policy_blocked`: the decision. */
+            policy_outcome?: components["schemas"]["PolicyOutcome"];
+            /** @description As in the request, or the one made. */
+            request_id: string;
+            /** @description Tenant the answer belongs to; equal to the X-Tenant-Id header (PRS 4.3, C-37). */
+            tenant_id: string;
+            /**
+             * @description Kind of event.
+             * @constant
+             */
+            type: "model.failed";
+            /** @description What was charged. */
+            usage?: components["schemas"]["Usage"];
+        };
+        /**
          * ModelToolCall
          * @description A tool call that a model asks for (Appendix E.2). Whether it is made is decided by the caller, never by the model.
          */
@@ -1014,19 +1909,105 @@ export interface components {
             tool_id: string;
         };
         /**
+         * OpenaiChatChunk
+         * @description One chunk of a streamed chat completion. The last one, beside `usage` where `stream_options.include_usage` asks for it, carries the account that PRS 6.2 asks for.
+         */
+        OpenaiChatChunk: {
+            /** @description One, or none in a chunk that carries nothing but `usage`. */
+            choices: {
+                /** @description What is new. */
+                delta: {
+                    /** @description What the text goes on with. */
+                    content?: string | null;
+                    /** @description Why it refuses. */
+                    refusal?: string | null;
+                    /**
+                     * @description In the first chunk.
+                     * @constant
+                     */
+                    role?: "assistant";
+                    /** @description Pieces of calls it asks for. */
+                    tool_calls?: {
+                        /** @description Piece of the call. */
+                        function?: {
+                            /** @description What the arguments, a JSON text, go on with. */
+                            arguments?: string;
+                            /** @description Function name; in its first piece. */
+                            name?: string;
+                        };
+                        /** @description Call id; in its first piece. */
+                        id?: string;
+                        /** @description Which call. */
+                        index: number;
+                        /** @description `function`. */
+                        type?: string;
+                    }[];
+                };
+                /** @description Why it stopped; null before the end. */
+                finish_reason: string | null;
+                /** @description Position; 0. */
+                index: number;
+                /** @description Not offered. */
+                logprobs?: null;
+            }[];
+            /** @description Finds this request in logs and traces; equal to the X-Correlation-Id header (Appendix A.2, C-38). */
+            correlation_id?: string;
+            /** @description Seconds since 1970. */
+            created: number;
+            /** @description Prefix `chatcmpl-`, the same in all chunks. */
+            id: string;
+            /** @description Milliseconds (PRS 6.2). */
+            latency_ms?: number;
+            /** @description Model that serves. */
+            model: string;
+            /**
+             * @description Kind of answer.
+             * @constant
+             */
+            object: "chat.completion.chunk";
+            policy_outcome?: components["schemas"]["PolicyOutcome"];
+            route?: components["schemas"]["Route"];
+            /** @description Of the backend, where it sends one. */
+            system_fingerprint?: string | null;
+            /** @description Tenant the answer belongs to; equal to the X-Tenant-Id header (PRS 4.3, C-37). */
+            tenant_id?: string;
+            /** @description W3C trace context. Parsed leniently, so no pattern here (Appendix A.2). */
+            traceparent?: string;
+            /** @description Tokens: in the last chunk; null or absent before. */
+            usage?: {
+                /** @description Tokens of the output. */
+                completion_tokens: number;
+                /** @description US dollars; null where the price of the model is not known. */
+                cost_usd?: number | null;
+                /** @description True where the backend did not count and the tokens are an estimate. */
+                estimated?: boolean;
+                /** @description Tokens of the input. */
+                prompt_tokens: number;
+                /** @description Sum of both. */
+                total_tokens: number;
+            } | null;
+        };
+        /**
+         * OpenaiChatFrame
+         * @description What one `data:` line of a streamed chat completion carries: a chunk, or, as the last one before the connection ends without an end mark, an error.
+         */
+        OpenaiChatFrame: components["schemas"]["OpenaiChatChunk"] | components["schemas"]["OpenaiError"];
+        /**
          * OpenaiChatRequest
-         * @description OpenAI chat completion request (PRS 6.1). Open: members that are not listed are passed on where the backend knows them.
+         * @description OpenAI chat completion request (PRS 6.1). Open: members that are not listed are ignored and never passed on, so that nothing reaches a backend that policy has not seen.
          */
         OpenaiChatRequest: {
             /** @description −2 to 2. */
             frequency_penalty?: number | null;
+            /** @description Not offered: true is 400. */
+            logprobs?: boolean | null;
             /** @description Tokens of the answer. */
             max_completion_tokens?: number | null;
             /** @description Tokens of the answer. */
             max_tokens?: number | null;
             /** @description The conversation. */
             messages: {
-                /** @description Text, parts, or null. */
+                /** @description Text, parts of type `text`, or null. Parts of another type are 400. */
                 content?: string | {
                     /** @description The text. */
                     text?: string;
@@ -1035,6 +2016,8 @@ export interface components {
                 }[] | null;
                 /** @description Name of the speaker. */
                 name?: string;
+                /** @description In `assistant`: why it refused. */
+                refusal?: string | null;
                 /**
                  * @description Who speaks.
                  * @enum {string}
@@ -1057,15 +2040,19 @@ export interface components {
                     type?: string;
                 }[];
             }[];
+            /** @description `run_id` and `agent_id` name for what the call is made; the others are ignored. */
+            metadata?: {
+                [key: string]: unknown;
+            } | null;
             /** @description Model id, or `tier:<name>`. */
             model: string;
-            /** @description Number of choices. */
+            /** @description Number of choices: 1. Another number is 400. */
             n?: number | null;
             /** @description May several tools be called at once. */
             parallel_tool_calls?: boolean;
             /** @description −2 to 2. */
             presence_penalty?: number | null;
-            /** @description E.g. `{"type":"json_object"}`. */
+            /** @description `{"type":"text"}`, `{"type":"json_object"}`, or `{"type":"json_schema","json_schema":{"name","schema","strict"}}`. */
             response_format?: {
                 [key: string]: unknown;
             };
@@ -1077,12 +2064,12 @@ export interface components {
             stream?: boolean | null;
             /** @description Only with `stream`. */
             stream_options?: {
-                /** @description Send usage in the last chunk. */
+                /** @description Send one more chunk before the end mark, with `usage` and without choices. */
                 include_usage?: boolean;
             } | null;
             /** @description 0 is the least random. */
             temperature?: number | null;
-            /** @description `auto`, `none`, `required`, or a named function. */
+            /** @description `auto`, `none`, `required`, or `{"type":"function","function":{"name":…}}`. */
             tool_choice?: string | {
                 [key: string]: unknown;
             };
@@ -1104,9 +2091,11 @@ export interface components {
                 /** @description `function`. */
                 type: string;
             }[];
+            /** @description Not offered: more than 0 is 400. */
+            top_logprobs?: number | null;
             /** @description Share of probability mass. */
             top_p?: number | null;
-            /** @description End user. */
+            /** @description End user, for the backend where it takes one. */
             user?: string;
         };
         /**
@@ -1166,6 +2155,8 @@ export interface components {
             object: "chat.completion";
             policy_outcome?: components["schemas"]["PolicyOutcome"];
             route?: components["schemas"]["Route"];
+            /** @description Of the backend, where it sends one. */
+            system_fingerprint?: string | null;
             /** @description Tenant the answer belongs to; equal to the X-Tenant-Id header (PRS 4.3, C-37). */
             tenant_id?: string;
             /** @description W3C trace context. Parsed leniently, so no pattern here (Appendix A.2). */
@@ -1174,6 +2165,10 @@ export interface components {
             usage: {
                 /** @description Tokens of the output. */
                 completion_tokens: number;
+                /** @description US dollars; null where the price of the model is not known. */
+                cost_usd?: number | null;
+                /** @description True where the backend did not count and the tokens are an estimate. */
+                estimated?: boolean;
                 /** @description Tokens of the input. */
                 prompt_tokens: number;
                 /** @description Sum of both. */
@@ -1192,7 +2187,7 @@ export interface components {
              * @enum {string}
              */
             encoding_format?: "float" | "base64";
-            /** @description One text, several, or their tokens. */
+            /** @description One text or several. Lists of tokens are 400: what policy cannot read does not pass. */
             input: string | string[] | number[] | number[][];
             /** @description Model id, or `tier:<name>`. */
             model: string;
@@ -1235,11 +2230,46 @@ export interface components {
             traceparent?: string;
             /** @description Tokens. */
             usage: {
+                /** @description US dollars; null where the price of the model is not known. */
+                cost_usd?: number | null;
+                /** @description True where the backend did not count and the tokens are an estimate. */
+                estimated?: boolean;
                 /** @description Tokens of the input. */
                 prompt_tokens: number;
                 /** @description The same. */
                 total_tokens: number;
             };
+        };
+        /**
+         * OpenaiError
+         * @description Errors of the OpenAI-compatible operations: the shape of OpenAI's clients with the members of the error model (Appendix A.3) beside it, so that both kinds of reader find what they know.
+         */
+        OpenaiError: {
+            /** @description Finds this request in logs and traces; equal to the X-Correlation-Id header (Appendix A.2, C-38). */
+            correlation_id: string;
+            /** @description What went wrong. */
+            error: {
+                /** @description Our error code; `insufficient_quota` for a token or cost budget that is used up. */
+                code: string;
+                /** @description Facts about this error. */
+                details?: {
+                    [key: string]: unknown;
+                };
+                /** @description For a person: what failed, the evidence, what to do next. */
+                message: string;
+                /** @description The member at fault, e.g. `messages[0].role`; null where there is none. */
+                param: string | null;
+                /** @description True when the same request may succeed later without a change to it. */
+                retryable: boolean;
+                /** @description Kind of error as OpenAI's clients know it: `invalid_request_error`, `authentication_error`, `permission_error`, `rate_limit_error`, `insufficient_quota`, `server_error`; an open set. */
+                type: string;
+            };
+            /** @description With code `policy_blocked`: the decision, as in a successful answer (PRS 6.2, C-66). */
+            policy_outcome?: components["schemas"]["PolicyOutcome"];
+            /** @description Tenant the answer belongs to; equal to the X-Tenant-Id header (PRS 4.3, C-37). */
+            tenant_id?: string;
+            /** @description W3C trace context. Parsed leniently, so no pattern here (Appendix A.2). */
+            traceparent?: string;
         };
         /**
          * Peer
@@ -1375,6 +2405,35 @@ export interface components {
             peers: components["schemas"]["Peer"][];
         };
         /**
+         * Policy
+         * @description A rule set.
+         */
+        Policy: {
+            /** @description For people. */
+            description: string | null;
+            /** @description The rule set. */
+            policy_id: string;
+            /** @description In order. */
+            rules: components["schemas"]["PolicyRule"][];
+            /** @description `tenant`: its own. `node`: the operator's, for every tenant without one of the same name. An open set. */
+            source: string;
+            /** @description When it was changed; null for the node's. */
+            updated_at: components["schemas"]["Timestamp"] | null;
+            /** @description Counts its changes; 1 at first. */
+            version: number;
+        };
+        /**
+         * PolicyAnswer
+         * @description One rule set.
+         */
+        PolicyAnswer: {
+            /** @description Finds this request in logs and traces; equal to the X-Correlation-Id header (Appendix A.2, C-38). */
+            correlation_id: string;
+            policy: components["schemas"]["Policy"];
+            /** @description Tenant the answer belongs to; equal to the X-Tenant-Id header (PRS 4.3, C-37). */
+            tenant_id: string;
+        };
+        /**
          * PolicyCheck
          * @description Content to be judged (Appendix E.3).
          */
@@ -1471,6 +2530,20 @@ export interface components {
             region?: string;
         };
         /**
+         * PolicyList
+         * @description One page of the rule sets that a tenant can use, ordered by `policy_id`: its own, and the node's that it does not override.
+         */
+        PolicyList: {
+            /** @description Finds this request in logs and traces; equal to the X-Correlation-Id header (Appendix A.2, C-38). */
+            correlation_id: string;
+            /** @description True when more follow; ask again with `after` set to the last policy_id. */
+            has_more: boolean;
+            /** @description At most `limit`. */
+            policies: components["schemas"]["Policy"][];
+            /** @description Tenant the answer belongs to; equal to the X-Tenant-Id header (PRS 4.3, C-37). */
+            tenant_id: string;
+        };
+        /**
          * PolicyOutcome
          * @description What policy decided about a model call (Appendix E.2, PRS 6.2).
          */
@@ -1483,9 +2556,18 @@ export interface components {
             /** @description Why; may be empty when allowed. */
             reasons: string[];
             /** @description What was taken out; empty unless `redacted`. */
-            redactions: {
+            redactions: ({
+                /** @description How often. */
+                count?: number;
+                /** @description The same under an older name. */
+                kind?: string;
+                /** @description Where, as a JSON pointer into the request or answer, e.g. `/input/messages/0/content`; never the text. */
+                place?: string;
+                /** @description What was found: `email`, `phone`, `card`, `iban`, `ssn`, `ip`, `secret`; an open set. */
+                type?: string;
+            } & {
                 [key: string]: unknown;
-            }[];
+            })[];
         };
         /**
          * PolicyResult
@@ -1500,11 +2582,173 @@ export interface components {
             /** @description Why; may be empty when allowed. */
             reasons: string[];
             /** @description What was taken out; empty unless `redacted`. */
-            redactions: {
+            redactions: ({
+                /** @description How often. */
+                count?: number;
+                /** @description The same under an older name. */
+                kind?: string;
+                /** @description Where, as a JSON pointer into the request or answer, e.g. `/input/messages/0/content`; never the text. */
+                place?: string;
+                /** @description What was found: `email`, `phone`, `card`, `iban`, `ssn`, `ip`, `secret`; an open set. */
+                type?: string;
+            } & {
                 [key: string]: unknown;
-            }[];
+            })[];
             /** @description As in the request, or the one made. */
             request_id: string;
+        };
+        /**
+         * PolicyRule
+         * @description One rule of a rule set: one of the `policy-rule-<kind>` schemas, by its `kind`. The first match of a kind decides within that kind; over kinds block beats redact beats allow. Members that a kind does not know are 400.
+         */
+        PolicyRule: {
+            /** @description Names the rule in reasons; unique in its rule set. */
+            id: string;
+            /**
+             * @description Kind of rule; decides which members it has.
+             * @enum {string}
+             */
+            kind: "pii" | "terms" | "models" | "tools" | "attributes" | "max_tokens";
+        } & (unknown & unknown & unknown & unknown & unknown & unknown);
+        /**
+         * PolicyRuleAttributes
+         * @description Which backends may see the data, by their attributes.
+         */
+        PolicyRuleAttributes: {
+            /** @description Names the rule in reasons; unique in its rule set. */
+            id: string;
+            /**
+             * @description Kind of rule.
+             * @constant
+             */
+            kind: "attributes";
+            /** @description What a backend must have; `context` in a list stands for what the call's policy context says. */
+            require: {
+                /** @description The backend is cleared for at least one of these; `context` stands for what the call's policy context says. */
+                data_classification?: string[];
+                /** @description The backend stands in one of these. */
+                region?: string[];
+            };
+            /** @description Calls whose policy context has one of these; absent: all calls. */
+            when?: {
+                /** @description Classifications. */
+                data_classification?: string[];
+                /** @description Purposes. */
+                purpose?: string[];
+                /** @description Regions. */
+                region?: string[];
+            };
+        };
+        /**
+         * PolicyRuleMaxTokens
+         * @description How large one call may be.
+         */
+        PolicyRuleMaxTokens: {
+            /** @description Names the rule in reasons; unique in its rule set. */
+            id: string;
+            /**
+             * @description Kind of rule.
+             * @constant
+             */
+            kind: "max_tokens";
+            /** @description Tokens of one call, input and output together. */
+            max: number;
+        };
+        /**
+         * PolicyRuleModels
+         * @description Which models may be used.
+         */
+        PolicyRuleModels: {
+            /** @description Model ids or `tier:<name>`; none other may be used. */
+            allow?: string[];
+            /** @description Model ids or `tier:<name>` that may not be used; deny beats allow. */
+            deny?: string[];
+            /** @description Names the rule in reasons; unique in its rule set. */
+            id: string;
+            /**
+             * @description Kind of rule.
+             * @constant
+             */
+            kind: "models";
+        };
+        /**
+         * PolicyRulePii
+         * @description Personal data and secrets in requests and answers, tool arguments included.
+         */
+        PolicyRulePii: {
+            /**
+             * @description What is done about it.
+             * @enum {string}
+             */
+            action: "redact" | "block" | "allow";
+            /**
+             * @description Where; `both` when absent.
+             * @enum {string}
+             */
+            direction?: "request" | "response" | "both";
+            /** @description Names the rule in reasons; unique in its rule set. */
+            id: string;
+            /**
+             * @description Kind of rule.
+             * @constant
+             */
+            kind: "pii";
+            /** @description What is looked for: `email`, `phone`, `card`, `iban`, `ssn`, `ip`, `secret` (keys, tokens, passwords), or `all`. Another name is 400. */
+            types: "all" | string[];
+        };
+        /**
+         * PolicyRuleTerms
+         * @description Words that may not, or may, be said.
+         */
+        PolicyRuleTerms: {
+            /**
+             * @description What is done about them.
+             * @enum {string}
+             */
+            action: "block" | "allow";
+            /**
+             * @description Where; `both` when absent.
+             * @enum {string}
+             */
+            direction?: "request" | "response" | "both";
+            /** @description Names the rule in reasons; unique in its rule set. */
+            id: string;
+            /**
+             * @description Kind of rule.
+             * @constant
+             */
+            kind: "terms";
+            /** @description Words or phrases, compared without regard to case. */
+            terms: string[];
+        };
+        /**
+         * PolicyRuleTools
+         * @description Which tools may be offered to a model and called by it.
+         */
+        PolicyRuleTools: {
+            /** @description Tool ids or names, `tool.crm.*` for all that begin so; none other may be offered or called. */
+            allow?: string[];
+            /** @description Tools that may not be offered or called; deny beats allow. */
+            deny?: string[];
+            /** @description Names the rule in reasons; unique in its rule set. */
+            id: string;
+            /**
+             * @description Kind of rule.
+             * @constant
+             */
+            kind: "tools";
+        };
+        /**
+         * PolicyWrite
+         * @description A rule set as it is to be. Unknown members are 400 with a JSON pointer, since a rule that is misspelt must not be taken for one that holds.
+         */
+        PolicyWrite: {
+            /** @description For people. */
+            description?: string;
+            /** @description In order. */
+            rules: components["schemas"]["PolicyRule"][];
+            /** @description Only replace this version; another one stored is 409. Absent: replace what is there. */
+            version?: number;
         };
         /**
          * Principal
@@ -1528,6 +2772,8 @@ export interface components {
         QuotaConfig: {
             /** @description Limits of models. */
             models?: {
+                /** @description Budgets of the tenant, of its agents and of its principals. */
+                budgets?: components["schemas"]["ModelBudget"][];
                 /** @description Model calls a minute. */
                 max_requests_per_minute?: number;
                 /** @description Tokens of one model call, input and output together. */
@@ -1545,7 +2791,7 @@ export interface components {
             };
             /** @description Limits of storage. */
             storage?: {
-                /** @description Bytes of memory and key-value storage. */
+                /** @description Bytes of memory and key-value storage. A write beyond is 403 `quota_exceeded` with `details.reason` `memory_bytes_exceeded`, `limit`, `used` and `requested`. Absent: the node's AGENTOS_MEMORY_BYTES_LIMIT. */
                 max_memory_bytes?: number;
             };
             /** @description Limits of tools. */
@@ -1712,6 +2958,189 @@ export interface components {
             node: string;
         };
         /**
+         * RoutingCanary
+         * @description A model that is tried out, and how it does.
+         */
+        RoutingCanary: {
+            /** @description The model that is tried. */
+            canary: string;
+            /** @description When it is rolled back by itself. */
+            gates: {
+                /** @description Share of failed calls beyond which it is rolled back; null: no such gate. */
+                max_error_rate: number | null;
+                /** @description Milliseconds beyond which it is rolled back; null: no such gate. */
+                max_p95_ms: number | null;
+                /** @description Calls before the gates are asked. */
+                min_samples: number;
+            };
+            /**
+             * @description What is sticky.
+             * @enum {string}
+             */
+            key: "tenant" | "agent" | "principal";
+            /** @description The model it stands beside. */
+            model: string;
+            /** @description The canary. */
+            name: string;
+            /** @description Share of the keys that get it. */
+            percent: number;
+            /** @description Why it was rolled back, e.g. `error_rate 0.12 > 0.02`; null while it was not. */
+            reason: string | null;
+            since: components["schemas"]["Timestamp"];
+            /** @description `active`, `paused` or `rolled_back`; an open set. */
+            state: string;
+            /** @description What was measured in this process since `since`. */
+            stats: {
+                /** @description Of the model it stands beside. */
+                baseline: {
+                    /** @description Share of failed calls; null before the first call. */
+                    error_rate: number | null;
+                    /** @description Milliseconds at the 95th percentile; null before the first call. */
+                    p95_ms: number | null;
+                    /** @description Calls. */
+                    samples: number;
+                };
+                /** @description Of the canary. */
+                canary: {
+                    /** @description Share of failed calls; null before the first call. */
+                    error_rate: number | null;
+                    /** @description Milliseconds at the 95th percentile; null before the first call. */
+                    p95_ms: number | null;
+                    /** @description Calls. */
+                    samples: number;
+                };
+            };
+            /** @description Only these tenants; null: all. */
+            tenants: string[] | null;
+        };
+        /**
+         * RoutingCanaryAnswer
+         * @description One canary.
+         */
+        RoutingCanaryAnswer: {
+            canary: components["schemas"]["RoutingCanary"];
+            /** @description Finds this request in logs and traces; equal to the X-Correlation-Id header (Appendix A.2, C-38). */
+            correlation_id: string;
+        };
+        /**
+         * RoutingCanaryList
+         * @description All canaries, in the order of the configuration.
+         */
+        RoutingCanaryList: {
+            /** @description Models that are tried out. */
+            canaries: components["schemas"]["RoutingCanary"][];
+            /** @description Finds this request in logs and traces; equal to the X-Correlation-Id header (Appendix A.2, C-38). */
+            correlation_id: string;
+        };
+        /**
+         * RoutingCatalogue
+         * @description The catalogue that is in effect, without secrets.
+         */
+        RoutingCatalogue: {
+            /** @description Places that serve models. */
+            backends: {
+                /** @description What policy may ask about it. */
+                attributes: {
+                    /** @description Classifications it is cleared for. */
+                    data_classification: string[];
+                    /** @description Where data is processed. */
+                    region: string | null;
+                };
+                /** @description Where it is, without credentials. */
+                base_url: string | null;
+                /**
+                 * @description Its circuit breaker.
+                 * @enum {string}
+                 */
+                circuit: "closed" | "open" | "half_open";
+                /** @description Whether a key is set. */
+                has_api_key: boolean;
+                /** @description Whether its last probe or call succeeded. */
+                healthy: boolean;
+                /** @description Calls under way from this process. */
+                in_flight: number;
+                /** @description The wire format that it speaks; an open set. */
+                kind: string;
+                /** @description Calls at once; null: not limited. */
+                max_concurrency: number | null;
+                /** @description The backend. */
+                name: string;
+                /** @description Region of the provider. */
+                region: string | null;
+                /** @description Milliseconds that one call may take. */
+                timeout_ms: number;
+            }[];
+            /** @description Models. */
+            models: {
+                /** @description Other names. */
+                aliases: string[];
+                /** @description Its backend. */
+                backend: string;
+                /** @description As the backend calls it. */
+                backend_model: string;
+                /** @description What it can do. */
+                capabilities: string[];
+                /** @description Tokens it can take in; null: not known. */
+                context_tokens: number | null;
+                /** @description The model. */
+                id: string;
+                /** @description Tokens one answer may have; null: not known. */
+                max_output_tokens: number | null;
+                /** @description Milliseconds that calls took, the median; null before the first call. */
+                p50_ms: number | null;
+                /** @description Price; null where it is not known. */
+                price: {
+                    /** @description US dollars a million input tokens. */
+                    input_usd_per_mtok: number;
+                    /** @description US dollars a million output tokens. */
+                    output_usd_per_mtok: number;
+                } | null;
+                /** @description 0 to 1; null: not given. */
+                quality: number | null;
+                /** @description Tiers. */
+                tiers: string[];
+            }[];
+            /** @description How a model is chosen. */
+            routing: {
+                /** @description Models that are tried out. */
+                canaries: components["schemas"]["RoutingCanary"][];
+                /** @description What decides between candidates. */
+                choose: string;
+                /** @description What is tried next, by model or tier. */
+                fallback: {
+                    [key: string]: string[];
+                };
+            };
+            /** @description Where it comes from. */
+            source: {
+                /** @description null while the newest file is in effect. */
+                error: {
+                    at: components["schemas"]["Timestamp"];
+                    /** @description What is wrong with the newest file, which is not in effect. */
+                    message: string;
+                } | null;
+                /**
+                 * @description Where it comes from.
+                 * @enum {string}
+                 */
+                kind: "file" | "environment";
+                loaded_at: components["schemas"]["Timestamp"];
+                /** @description The file; null for the environment. */
+                path: string | null;
+                /** @description Counts the loads that took effect in this process. */
+                revision: number;
+            };
+        };
+        /**
+         * RoutingCatalogueAnswer
+         * @description The catalogue that is in effect.
+         */
+        RoutingCatalogueAnswer: {
+            catalogue: components["schemas"]["RoutingCatalogue"];
+            /** @description Finds this request in logs and traces; equal to the X-Correlation-Id header (Appendix A.2, C-38). */
+            correlation_id: string;
+        };
+        /**
          * Run
          * @description A run as readers must accept it: the members that the Appendix's two samples share are required, the others may be absent or null (Appendix D.2, D.3, C-42).
          */
@@ -1726,6 +3155,8 @@ export interface components {
             correlation_id?: string;
             /** @description When it was accepted, RFC 3339 UTC. */
             created_at: components["schemas"]["Timestamp"];
+            /** @description How many parents stand above it. Present only with `parent_run_id`; absent means 0. */
+            depth?: number;
             /** @description Why it failed; null otherwise (C-42). */
             error?: components["schemas"]["RunError"] | null;
             /** @description Where its events stream, relative to this service. */
@@ -1738,6 +3169,12 @@ export interface components {
             };
             /** @description The result; null while there is none (C-42). */
             output?: components["schemas"]["RunOutput"] | null;
+            /** @description The run whose agent started this one with `tool.agent.invoke`. Present only on such a run. */
+            parent_run_id?: string | null;
+            /** @description The ended run that this one repeats (`retryRun`). Present only on such a run. */
+            retry_of?: string | null;
+            /** @description The run at the top of the chain of parents. Present only with `parent_run_id`. */
+            root_run_id?: string | null;
             /** @description Identifier, unique over federated nodes. */
             run_id: string;
             run_options?: components["schemas"]["RunOptions"];
@@ -1760,6 +3197,38 @@ export interface components {
             tenant_id: string;
             /** @description W3C trace context. Parsed leniently, so no pattern here (Appendix A.2). */
             traceparent?: string;
+        };
+        /**
+         * RunBatchAnswer
+         * @description What became of each run of a batch, in the order of the request.
+         */
+        RunBatchAnswer: {
+            /** @description Finds this request in logs and traces; equal to the X-Correlation-Id header (Appendix A.2, C-38). */
+            correlation_id: string;
+            /** @description One a run of the request. */
+            results: components["schemas"]["RunBatchResult"][];
+            /** @description Tenant the answer belongs to; equal to the X-Tenant-Id header (PRS 4.3, C-37). */
+            tenant_id: string;
+        };
+        /**
+         * RunBatchRequest
+         * @description Runs to be created by one call, each admitted by itself.
+         */
+        RunBatchRequest: {
+            /** @description What would be sent to `createRunForAgent`, 1 to 100 times. One that does not fit its schema refuses the whole call with 400 before any run is created; its index stands in the path of the error. */
+            runs: components["schemas"]["RunCreateForAgentRequest"][];
+        };
+        /**
+         * RunBatchResult
+         * @description What became of one run of a batch: `run` where its status is 200 or 201, `error` otherwise.
+         */
+        RunBatchResult: {
+            error?: components["schemas"]["ErrorObject"];
+            /** @description Place in the request, from 0. */
+            index: number;
+            run?: components["schemas"]["RunEmitted"];
+            /** @description What `createRunForAgent` would have answered: 201 created, 200 known by its idempotency key, 4xx or 5xx refused. */
+            status: number;
         };
         /**
          * RunCanceledPayload
@@ -1878,6 +3347,8 @@ export interface components {
             correlation_id: string;
             /** @description When it was accepted, RFC 3339 UTC. */
             created_at: components["schemas"]["Timestamp"];
+            /** @description How many parents stand above it. Present only with `parent_run_id`; absent means 0. */
+            depth?: number;
             /** @description Why it failed; null otherwise (C-42). */
             error: components["schemas"]["RunError"] | null;
             /** @description Where its events stream, relative to this service. */
@@ -1890,6 +3361,12 @@ export interface components {
             };
             /** @description The result; null while there is none (C-42). */
             output: components["schemas"]["RunOutput"] | null;
+            /** @description The run whose agent started this one with `tool.agent.invoke`. Present only on such a run. */
+            parent_run_id?: string | null;
+            /** @description The ended run that this one repeats (`retryRun`). Present only on such a run. */
+            retry_of?: string | null;
+            /** @description The run at the top of the chain of parents. Present only with `parent_run_id`. */
+            root_run_id?: string | null;
             /** @description Identifier, unique over federated nodes. */
             run_id: string;
             run_options: components["schemas"]["RunOptions"];
@@ -1926,6 +3403,23 @@ export interface components {
             retryable?: boolean;
         };
         /**
+         * RunEventList
+         * @description A page of the events of a run that are stored, in order of `sequence`.
+         */
+        RunEventList: {
+            /** @description Finds this request in logs and traces; equal to the X-Correlation-Id header (Appendix A.2, C-38). */
+            correlation_id: string;
+            /** @description At most `limit` envelopes, as the stream sends them. Retention may have deleted the oldest of an ended run: then the first one here has a sequence above 1. */
+            events: components["schemas"]["EventEnvelope"][];
+            /** @description True when more follow; ask again with `after_sequence` set to the last sequence. */
+            has_more: boolean;
+            /** @description Sequence of the newest event of the run; 0 where there is none. */
+            last_sequence: number;
+            status: components["schemas"]["RunStatus"];
+            /** @description Tenant the answer belongs to; equal to the X-Tenant-Id header (PRS 4.3, C-37). */
+            tenant_id: string;
+        };
+        /**
          * RunFailedPayload
          * @description agentos.run.failed: the run ended without one (Appendix D.5.8). Final.
          */
@@ -1939,17 +3433,32 @@ export interface components {
         };
         /**
          * RunInput
-         * @description What a run works on, in the stored form (Appendix D.1). `type` is open: v1.02 defines `text`.
+         * @description What a run works on, in the stored form (Appendix D.1). `type` is open: v1.02 defines `text` and `messages`.
          */
         RunInput: {
-            /** @description The text, at most 200,000 characters. */
+            /** @description The conversation as it was sent; only where `type` is `messages`. */
+            messages?: components["schemas"]["RunInputMessage"][];
+            /** @description The text, at most 200,000 characters; of an input of type `messages` the content of its last message, so that readers who know only text have something to show. */
             text: string;
             /** @description Kind of input. */
             type: string;
         };
         /**
+         * RunInputMessage
+         * @description One message of an input of type `messages`.
+         */
+        RunInputMessage: {
+            /** @description What is said. */
+            content: string;
+            /**
+             * @description Who speaks.
+             * @enum {string}
+             */
+            role: "user" | "assistant" | "system";
+        };
+        /**
          * RunInputWire
-         * @description Input as callers send it: the object of Appendix D.1, the same without `type`, or a bare string as shorthand for text (C-02).
+         * @description Input as callers send it: the object of Appendix D.1, the same without `type`, a bare string as shorthand for text (C-02), or a conversation.
          */
         RunInputWire: string | {
             /** @description The text, at most 200,000 characters. */
@@ -1959,6 +3468,14 @@ export interface components {
              * @enum {string}
              */
             type?: "text";
+        } | {
+            /** @description A conversation so far. The last message must be the user's, and all contents together may have at most 200,000 characters; otherwise 400. */
+            messages: components["schemas"]["RunInputMessage"][];
+            /**
+             * @description Kind of input.
+             * @constant
+             */
+            type: "messages";
         };
         /**
          * RunList
@@ -1979,7 +3496,7 @@ export interface components {
          * @description How a run is executed (Appendix D.1). Absent members take the agent's limits; priority falls back to `normal`, stream_events to true, dry_run to false.
          */
         RunOptions: {
-            /** @description Plan without effects: tools are not called. */
+            /** @description Check and plan without effects: policy is asked about the input, no model and no tool is called, and the run completes with an output of type `plan`. */
             dry_run?: boolean;
             /** @description Model calls and tool calls together. */
             max_steps?: number;
@@ -2000,10 +3517,94 @@ export interface components {
          * @description What a run produced (Appendix D.3, D.5.7).
          */
         RunOutput: {
-            /** @description The answer; null while there is none. */
+            plan?: components["schemas"]["RunPlan"];
+            /** @description The answer, or the plan for people; null while there is none. */
             text: string | null;
-            /** @description Kind of output; v1.02 emits `text`. */
+            /** @description Kind of output: `text`, or `plan` after a dry run. An open set. */
             type: string;
+        };
+        /**
+         * RunPlan
+         * @description What a run would do: the result of a dry run. Nothing of it was done.
+         */
+        RunPlan: {
+            /** @description The bounds that would hold. */
+            limits: {
+                /** @description Model calls and tool calls together. */
+                max_steps: number;
+                /** @description Milliseconds of execution. */
+                timeout_ms: number;
+            } & {
+                [key: string]: unknown;
+            };
+            /** @description Model or tier that it would ask; null where the agent calls none. */
+            model_ref: string | null;
+            /** @description What policy says of the input; null where the agent calls no model. */
+            policy_outcome: components["schemas"]["PolicyOutcome"] | null;
+            /** @description Tools that were asked for and would be refused. */
+            tools_denied: {
+                /** @description Why not. An open set: `not_entitled`, `not_in_agent`, `not_allowlisted`, `tool_denymap`, `unknown_tool`, `disabled`. */
+                reason: string;
+                /** @description Tool that the agent or the request names. */
+                tool_id: string;
+            }[];
+            /** @description Tools that the run could call. */
+            tools_permitted: string[];
+        };
+        /**
+         * RunReplayAnswer
+         * @description The decision loop of a run executed again from its event log, without a model or tool call. A run under way is replayed as far as it has come.
+         */
+        RunReplayAnswer: {
+            /** @description True when every decision agrees and nothing is missing. */
+            agreed: boolean;
+            /** @description Finds this request in logs and traces; equal to the X-Correlation-Id header (Appendix A.2, C-38). */
+            correlation_id: string;
+            /** @description In order. */
+            decisions: components["schemas"]["RunReplayDecision"][];
+            /** @description What the event log would need to hold for a whole replay; empty where it suffices. */
+            missing: {
+                /** @description Event that lacks something, or where it should stand. */
+                sequence?: number;
+                /** @description What is not there, for people. */
+                what: string;
+            }[];
+            /** @description The run. */
+            run_id: string;
+            /** @description How many steps were replayed. */
+            steps: number;
+            /** @description Tenant the answer belongs to; equal to the X-Tenant-Id header (PRS 4.3, C-37). */
+            tenant_id: string;
+        };
+        /**
+         * RunReplayDecision
+         * @description One decision of a run, as it was recorded and as the same loop takes it again.
+         */
+        RunReplayDecision: {
+            /** @description What the decision loop arrives at; null where it stops before. */
+            actual: {
+                [key: string]: unknown;
+            } | null;
+            /** @description Whether both are the same. */
+            agreed: boolean;
+            /** @description What the event log says; null where it says nothing of this step. */
+            expected: {
+                [key: string]: unknown;
+            } | null;
+            /** @description What was decided: `model`, `tool`, `finish`, `fail`. An open set. */
+            kind: string;
+            /** @description Number of the step, from 1. */
+            step: number;
+        };
+        /**
+         * RunRetryRequest
+         * @description How to run an ended run again. Everything may be left out.
+         */
+        RunRetryRequest: {
+            /** @description Makes a repeated request the same new run. Wins over the `Idempotency-Key` header. */
+            idempotency_key?: string;
+            /** @description Members named here replace those of the old run; the others are taken from it. */
+            run_options?: components["schemas"]["RunOptions"];
         };
         /**
          * RunStartedPayload
@@ -2072,11 +3673,19 @@ export interface components {
         StepCompletedPayload: {
             /** @description Milliseconds from start to end. */
             duration_ms?: number;
+            /** @description Why a step of kind `plan` failed. */
+            error?: {
+                [key: string]: unknown;
+            };
             /** @description Name of the step, as when it started. */
             name?: string;
+            /** @description What a step of kind `plan` found. */
+            output?: {
+                [key: string]: unknown;
+            };
             /** @description `ok` or `error`; an open set. */
             status: string;
-            /** @description `model` or `tool`; an open set. */
+            /** @description `model`, `tool` or `plan`; an open set. */
             step_kind?: string;
         };
         /**
@@ -2278,6 +3887,66 @@ export interface components {
             window: "minute" | "hour" | "day" | "month";
         };
         /**
+         * Tool
+         * @description A tool that agents of the tenant may be given: built into the node, a webhook of the tenant, one that an MCP server offers.
+         */
+        Tool: {
+            /** @description Attempts of one call; only of webhook tools. */
+            attempts?: number;
+            /** @description When it was created; null of built-in tools. */
+            created_at: components["schemas"]["Timestamp"] | null;
+            /** @description What it does, for the model. */
+            description: string;
+            /** @description JSON Schema of its input. */
+            input_schema: {
+                [key: string]: unknown;
+            };
+            /** @description Where it comes from: `builtin`, `webhook`, `mcp`, `agent` (`tool.agent.invoke`). An open set. */
+            kind: string;
+            /** @description Only where `kind` is `mcp`. */
+            mcp?: {
+                /** @description The MCP server. */
+                server_id: string;
+                /** @description Its name there. */
+                tool_name?: string;
+            };
+            /** @description Name for people. */
+            name: string;
+            /** @description JSON Schema of its output; null where it may be anything. */
+            output_schema: {
+                [key: string]: unknown;
+            } | null;
+            /** @description Calls a minute over all runs of the tenant; null where not limited. */
+            rate_limit_per_minute: number | null;
+            /** @description Whether a call changes something outside. */
+            side_effects: boolean;
+            /** @description Milliseconds of one attempt. */
+            timeout_ms: number;
+            /** @description Identifier; those of MCP servers are `tool.mcp.<server_id>.<name>`. */
+            tool_id: string;
+            /** @description When it last changed; null of built-in tools. */
+            updated_at: components["schemas"]["Timestamp"] | null;
+            /** @description Only where `kind` is `webhook`. */
+            webhook?: {
+                /** @description The signing secret; only in the answer that created or replaced it, never read back. */
+                secret?: string;
+                /** @description Where calls are posted to. */
+                url: string;
+            };
+        };
+        /**
+         * ToolAnswer
+         * @description One tool.
+         */
+        ToolAnswer: {
+            /** @description Finds this request in logs and traces; equal to the X-Correlation-Id header (Appendix A.2, C-38). */
+            correlation_id: string;
+            /** @description Tenant the answer belongs to; equal to the X-Tenant-Id header (PRS 4.3, C-37). */
+            tenant_id: string;
+            /** @description The tool. */
+            tool: components["schemas"]["Tool"];
+        };
+        /**
          * ToolCallCompletedPayload
          * @description agentos.tool.call.completed: what the tool answered, or how it failed (Appendix D.5.4).
          */
@@ -2343,6 +4012,55 @@ export interface components {
             }[];
         };
         /**
+         * ToolList
+         * @description One page of the tools of a tenant, ordered by `tool_id`.
+         */
+        ToolList: {
+            /** @description Finds this request in logs and traces; equal to the X-Correlation-Id header (Appendix A.2, C-38). */
+            correlation_id: string;
+            /** @description True when more follow; ask again with `after` set to the last tool_id. */
+            has_more: boolean;
+            /** @description Tenant the answer belongs to; equal to the X-Tenant-Id header (PRS 4.3, C-37). */
+            tenant_id: string;
+            /** @description At most `limit`. */
+            tools: components["schemas"]["Tool"][];
+        };
+        /**
+         * ToolWrite
+         * @description A webhook tool to be created or replaced: an endpoint of yours that agents may call. `tool_id` is needed where the path does not name it.
+         */
+        ToolWrite: {
+            /** @description Attempts of one call where the endpoint cannot be reached or answers 408, 429 or 5xx; 1 when absent. */
+            attempts?: number;
+            /** @description What it does, for the model. */
+            description: string;
+            /** @description JSON Schema (2020-12) of its input, an object. A call that does not fit is not made, and the model reads why. One that is no valid schema is 400. */
+            input_schema: {
+                [key: string]: unknown;
+            };
+            /** @description Name for people; the id when absent. */
+            name?: string;
+            /** @description JSON Schema of its output. An answer that does not fit is a failed call. Absent or null: any JSON. */
+            output_schema?: {
+                [key: string]: unknown;
+            } | null;
+            /** @description Calls a minute over all runs of the tenant; not limited when absent or null. */
+            rate_limit_per_minute?: number | null;
+            /** @description Whether a call changes something outside. Says what a repeat may do: a call with effects that may have arrived is repeated only with the same webhook id. True when absent. */
+            side_effects?: boolean;
+            /** @description Milliseconds of one attempt; 30000 when absent. The agent's `limits.tool_timeout_ms` bounds the whole call. */
+            timeout_ms?: number;
+            /** @description Dotted, beginning with `tool.`. The names below `tool.mcp.` and `tool.agent.` and those of the built-in tools are taken: 409. */
+            tool_id?: string;
+            /** @description The endpoint. */
+            webhook: {
+                /** @description Signs each call (Standard Webhooks): `whsec_` and 24 to 64 bytes in base64. Made by the platform when absent at creation; kept when absent in a replacement. */
+                secret?: string;
+                /** @description Where calls are posted to, within what the egress rules of the node allow. */
+                url: string;
+            };
+        };
+        /**
          * Trace
          * @description Where an event belongs in a distributed trace (Appendix D.4).
          */
@@ -2359,12 +4077,252 @@ export interface components {
          * @description Tokens of one model call (Appendix E.2, PRS 6.2). Open: costs and other counts may be added.
          */
         Usage: {
+            /** @description US dollars; null where the price of the model is not known. */
+            cost_usd?: number | null;
+            /** @description True where the backend did not count and the tokens are an estimate. */
+            estimated?: boolean;
             /** @description Tokens of the input. */
             input_tokens: number;
             /** @description Tokens of the output; 0 for embeddings. */
             output_tokens: number;
             /** @description Sum of both. */
             total_tokens: number;
+        };
+        /**
+         * UsageEntry
+         * @description One row of the ledger: what one model call was charged.
+         */
+        UsageEntry: {
+            /** @description The agent, where the call named one. */
+            agent_id: string | null;
+            at: components["schemas"]["Timestamp"];
+            /** @description Backend that served. */
+            backend: string;
+            /** @description US dollars; null where the price was not known. */
+            cost_usd: number | null;
+            /** @description The row. */
+            entry_id: string;
+            /** @description Whether the tokens are an estimate. */
+            estimated: boolean;
+            /** @description Whether the first choice could not serve. */
+            fallback_used: boolean;
+            /** @description Tokens of the input. */
+            input_tokens: number;
+            /** @description Model that served. */
+            model: string;
+            /**
+             * @description What was asked for.
+             * @enum {string}
+             */
+            operation: "chat" | "embed";
+            /** @description Tokens of the output. */
+            output_tokens: number;
+            /** @description Who called. */
+            principal_id: string;
+            /** @description The call. */
+            request_id: string;
+            /** @description The run, where the call named one. */
+            run_id: string | null;
+            /**
+             * @description `settled`: answered and charged. `partial`: broke off or was aborted, charged for what had come. `released`: charged nothing.
+             * @enum {string}
+             */
+            state: "settled" | "partial" | "released";
+        };
+        /**
+         * UsageEntryList
+         * @description One page of the ledger of a tenant, newest first.
+         */
+        UsageEntryList: {
+            /** @description Finds this request in logs and traces; equal to the X-Correlation-Id header (Appendix A.2, C-38). */
+            correlation_id: string;
+            /** @description At most `limit`. */
+            entries: components["schemas"]["UsageEntry"][];
+            /** @description True when more follow; ask again with `after` set to the last entry_id. */
+            has_more: boolean;
+            /** @description Tenant the answer belongs to; equal to the X-Tenant-Id header (PRS 4.3, C-37). */
+            tenant_id: string;
+        };
+        /**
+         * UsageReport
+         * @description What the tenant has spent on models, holds and has left, and its use by day and model.
+         */
+        UsageReport: {
+            as_of: components["schemas"]["Timestamp"];
+            /** @description Every budget that limits the tenant or one of its agents or principals in its present window, and those under which something was spent. */
+            budgets: components["schemas"]["BudgetState"][];
+            /** @description Use by day, model and backend; newest day first. */
+            by_model: {
+                /** @description Backend. */
+                backend: string;
+                /** @description US dollars; null where the price was not known. */
+                cost_usd: number | null;
+                /** @description UTC, `YYYY-MM-DD`. */
+                day: string;
+                /** @description Tokens of the input. */
+                input_tokens: number;
+                /** @description Model id. */
+                model: string;
+                /** @description Tokens of the output. */
+                output_tokens: number;
+                /** @description Calls. */
+                requests: number;
+            }[];
+            /** @description Finds this request in logs and traces; equal to the X-Correlation-Id header (Appendix A.2, C-38). */
+            correlation_id: string;
+            /** @description Rate of model calls. */
+            requests_per_minute: {
+                /** @description Model calls a minute; null where it is not limited. */
+                limit: number | null;
+                /** @description Calls in this minute. */
+                used: number;
+            };
+            /** @description Tenant the answer belongs to; equal to the X-Tenant-Id header (PRS 4.3, C-37). */
+            tenant_id: string;
+        };
+        /**
+         * Webhook
+         * @description A subscription to run events.
+         */
+        Webhook: {
+            /** @description Of which agents; null means all. */
+            agent_ids: string[] | null;
+            /** @description When it was created, RFC 3339 UTC. */
+            created_at: components["schemas"]["Timestamp"];
+            /** @description For people. */
+            description: string | null;
+            /** @description Whether it is delivered to. */
+            enabled: boolean;
+            /** @description Which events. */
+            event_types: string[];
+            /** @description The signing secret; only in the answer that created or replaced it, never read back. */
+            secret?: string;
+            /** @description How deliveries go. */
+            status: {
+                /** @description Failed attempts since the last that arrived. */
+                consecutive_failures: number;
+                /** @description Why the platform stopped delivering: `gone` (the endpoint answered 410), `too_many_failures`; null while it delivers. An open set. */
+                disabled_reason: string | null;
+                /** @description When an attempt last failed. */
+                last_failure_at: components["schemas"]["Timestamp"] | null;
+                /** @description When a delivery last arrived. */
+                last_success_at: components["schemas"]["Timestamp"] | null;
+            };
+            /** @description When its definition last changed, RFC 3339 UTC. */
+            updated_at: components["schemas"]["Timestamp"];
+            /** @description Where deliveries are posted to. */
+            url: string;
+            /** @description Identifier, prefix `whk_`. */
+            webhook_id: string;
+        };
+        /**
+         * WebhookAnswer
+         * @description One webhook.
+         */
+        WebhookAnswer: {
+            /** @description Finds this request in logs and traces; equal to the X-Correlation-Id header (Appendix A.2, C-38). */
+            correlation_id: string;
+            /** @description Tenant the answer belongs to; equal to the X-Tenant-Id header (PRS 4.3, C-37). */
+            tenant_id: string;
+            /** @description The webhook. */
+            webhook: components["schemas"]["Webhook"];
+        };
+        /**
+         * WebhookDelivery
+         * @description One event on its way to one webhook.
+         */
+        WebhookDelivery: {
+            /** @description How often it was tried. */
+            attempts: number;
+            /** @description When the event was stored, RFC 3339 UTC. */
+            created_at: components["schemas"]["Timestamp"];
+            /** @description When it arrived. */
+            delivered_at: components["schemas"]["Timestamp"] | null;
+            /** @description Identifier within the webhook; opaque. */
+            delivery_id: string;
+            /** @description The event; also the `webhook-id` of each attempt. */
+            event_id: string;
+            /** @description Why the last attempt failed, for people. */
+            last_error: string | null;
+            /** @description What the endpoint answered last. */
+            last_status_code: number | null;
+            /** @description When it is tried next; null once it is no longer pending. */
+            next_attempt_at: components["schemas"]["Timestamp"] | null;
+            /** @description The run. */
+            run_id: string;
+            /** @description Sequence of the event. */
+            sequence: number;
+            /**
+             * @description `failed`: given up.
+             * @enum {string}
+             */
+            state: "pending" | "delivered" | "failed";
+            /** @description Type of the event. */
+            type: string;
+        };
+        /**
+         * WebhookDeliveryList
+         * @description One page of the deliveries of a webhook: newest runs first, and of a run the newest event first.
+         */
+        WebhookDeliveryList: {
+            /** @description Finds this request in logs and traces; equal to the X-Correlation-Id header (Appendix A.2, C-38). */
+            correlation_id: string;
+            /** @description At most `limit`. */
+            deliveries: components["schemas"]["WebhookDelivery"][];
+            /** @description True when more follow; ask again with `after` set to the last delivery_id. */
+            has_more: boolean;
+            /** @description Tenant the answer belongs to; equal to the X-Tenant-Id header (PRS 4.3, C-37). */
+            tenant_id: string;
+        };
+        /**
+         * WebhookList
+         * @description One page of the webhooks of a tenant, ordered by `webhook_id`.
+         */
+        WebhookList: {
+            /** @description Finds this request in logs and traces; equal to the X-Correlation-Id header (Appendix A.2, C-38). */
+            correlation_id: string;
+            /** @description True when more follow; ask again with `after` set to the last webhook_id. */
+            has_more: boolean;
+            /** @description Tenant the answer belongs to; equal to the X-Tenant-Id header (PRS 4.3, C-37). */
+            tenant_id: string;
+            /** @description At most `limit`. */
+            webhooks: components["schemas"]["Webhook"][];
+        };
+        /**
+         * WebhookTestAnswer
+         * @description What became of one test delivery.
+         */
+        WebhookTestAnswer: {
+            /** @description Finds this request in logs and traces; equal to the X-Correlation-Id header (Appendix A.2, C-38). */
+            correlation_id: string;
+            /** @description Whether the endpoint answered 2xx. */
+            delivered: boolean;
+            /** @description Milliseconds until then. */
+            duration_ms: number;
+            /** @description Why it was not delivered, for people. */
+            error: string | null;
+            /** @description What it answered; null where it did not. */
+            status_code: number | null;
+            /** @description Tenant the answer belongs to; equal to the X-Tenant-Id header (PRS 4.3, C-37). */
+            tenant_id: string;
+        };
+        /**
+         * WebhookWrite
+         * @description Where run events of the tenant are to be sent.
+         */
+        WebhookWrite: {
+            /** @description Only runs of these agents; absent or null means all. */
+            agent_ids?: string[] | null;
+            /** @description For people. */
+            description?: string;
+            /** @description Whether it is delivered to; true when absent. Enabling again clears what disabled it. */
+            enabled?: boolean;
+            /** @description Types of events, `agentos.run.*` for all that begin so, `*` for all. */
+            event_types: string[];
+            /** @description Signs each delivery (Standard Webhooks): `whsec_` and 24 to 64 bytes in base64. Made by the platform when absent at creation; kept when absent in a replacement. For a while after a replacement deliveries carry the signatures of both. */
+            secret?: string;
+            /** @description Where deliveries are posted to, within what the egress rules of the node allow. */
+            url: string;
         };
     };
     responses: never;

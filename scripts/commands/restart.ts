@@ -46,11 +46,12 @@ function stopper(settings: Settings, word: string | undefined): (tell: (detail: 
   if (chosen.length === 0) throw new CliError(`there is no service "${word}"`, { exitCode: EXIT.usage, evidence: [`known: ${logSourceNames().join(', ')}`], next: 'agentos restart' });
   return async (tell) => {
     const stopped: string[] = [];
-    await Promise.all(chosen.map(async (service) => {
-      if (!(await stopService(service, settings.home))) return;
+    // In the opposite order of starting: runs that the orchestrator still finishes must not find Model Policy gone.
+    for (const service of [...chosen].reverse()) {
+      if (!(await stopService(service, settings.home))) continue;
       stopped.push(service.name);
       tell(`stopped ${service.name}`);
-    }));
+    }
     return stopped.length === 0 ? 'nothing was running' : `${stopped.join(', ')} stopped`;
   };
 }

@@ -5,12 +5,16 @@ import { createClient, explainClientError } from '../lib/client.ts';
 import type { Command, CommandContext, OptionValues } from '../lib/command.ts';
 import { CliError, EXIT, type ExitCode } from '../lib/errors.ts';
 import { loadSettings } from '../lib/settings.ts';
+import { replayText } from '../lib/replay.ts';
 import { timelineLine } from '../lib/timeline.ts';
 
 export const command: Command = {
   name: 'run',
-  summary: 'Run an agent, watch its timeline, print its output',
-  args: [{ usage: '<agent>', summary: 'agent id, e.g. agt_review_summarizer_v1' }],
+  summary: 'Run an agent, watch its timeline, print its output; or replay a run',
+  args: [
+    { usage: '<agent>', summary: 'agent id, e.g. agt_review_summarizer_v1; or the word replay before a run id' },
+    { usage: '[run_id]', summary: 'the run to replay: its decisions are taken again from its event log, without a model or tool call' },
+  ],
   options: [
     { flags: '--input <text>', summary: 'what the agent is asked' },
     { flags: '--input-file <file>', summary: 'read it from a file; - is standard input' },
@@ -21,8 +25,10 @@ export const command: Command = {
     'agentos run agt_review_summarizer_v1 --input-file examples/reviews/reviews.txt',
     'agentos run agt_demo --input "hello"',
     'cat notes.txt | agentos run agt_demo --input-file -',
+    'agentos run replay run_01JH9Y0Q2KQ4R7S7X6G0M3E4F8',
   ],
   async run(context, args, options) {
+    if (args[1] !== undefined) return replayOne(context, args[0] ?? '', args[1], options);
     const agentId = args[0] ?? '';
     const input = readInput(options);
     const settings = loadSettings({ mode: context.global.mode, asBroughtUp: true });
@@ -42,6 +48,20 @@ export const command: Command = {
     }
   },
 };
+
+/** Exits 1 where the log lacks something or leads to other decisions. */
+async function replayOne({ output, global, signal }: CommandContext, word: string, runId: string, options: OptionValues): Promise<ExitCode> {
+  if (word !== 'replay') throw new CliError(`"${word} ${runId}" is nothing to run`, { exitCode: EXIT.usage, evidence: ['one agent can be run at a time'], next: `agentos run ${word} --input "hello"` });
+  const settings = loadSettings({ mode: global.mode, asBroughtUp: true });
+  const client = await createClient(settings, 'tenant', typeof options['tenant'] === 'string' ? options['tenant'] : settings.defaultTenant);
+  try {
+    const replay = await client.runs.replay(runId, { signal });
+    output.result(replay, replayText(replay, output.style));
+    return replay.agreed ? EXIT.ok : EXIT.gate;
+  } catch (error) {
+    throw await explainClientError(error, `${runId} could not be replayed`);
+  }
+}
 
 /** Shows the timeline to the end. Ctrl-C cancels the run itself, so that nothing goes on unseen. */
 async function watch(context: CommandContext, client: AgentOS, run: Run): Promise<ExitCode> {

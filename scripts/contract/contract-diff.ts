@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { streamItem } from './client.ts';
 import type { Contract } from './contract-model.ts';
-import { isPlanned, listOperations, type OpenApiDocument, type OperationView } from './openapi.ts';
+import { isPlanned, type JsonSchema, listOperations, type OpenApiDocument, type OperationView } from './openapi.ts';
 import { type ServiceName, services } from './paths.ts';
 import { runRedocly } from './redocly.ts';
 import { type Direction, diffSchema } from './schema-diff.ts';
@@ -129,9 +129,12 @@ function brokenPromises(before: OperationView, after: OperationView): string[] {
     changes.push(`idempotency-changed to ${String(read(after, 'idempotency'))}`);
   }
   if (!isPlanned(before) && isPlanned(after)) changes.push('not served any more (planned)');
+  const repeatable = (operation: OperationView): string[] => operation.parameters.filter(({ schema }) => singleForm(schema) !== null).map(({ name }) => name);
+  for (const name of repeatable(before)) if (!repeatable(after).includes(name)) changes.push(`parameter-not-repeatable ${name}`);
   if (after.requestBody?.required === true && before.requestBody?.required !== true) changes.push('request-body-required');
   const stream = streamItem(before);
-  if (stream !== null && stream !== streamItem(after)) changes.push(`stream-item-changed ${stream} to ${String(streamItem(after))}`);
+  // A stream whose frames had no schema promised nothing about them.
+  if (stream !== null && stream !== 'unknown' && stream !== streamItem(after)) changes.push(`stream-item-changed ${stream} to ${String(streamItem(after))}`);
   return changes;
 }
 
@@ -182,7 +185,7 @@ function subjectOf(pointer: string, path: string, base: OpenApiDocument, next: O
 
 /**
  * A planned operation promises nothing but a 501 yet: that answer may go when the operation is built. Versions and
- * texts are not part of the promise either.
+ * texts are not part of the promise either. A parameter that may now be repeated still takes the single value it took.
  */
 function comparable(document: OpenApiDocument, base: OpenApiDocument): object {
   const planned = new Set(listOperations(base).filter(isPlanned).map((operation) => `${operation.method} ${operation.path}`));
@@ -192,6 +195,17 @@ function comparable(document: OpenApiDocument, base: OpenApiDocument): object {
     const [method = '', path = ''] = key.split(' ');
     delete copy.paths[path]?.[method]?.responses?.['501'];
   }
+  const parametersOf = (of: unknown): Record<string, { schema?: JsonSchema }> => (of as { components?: { parameters?: Record<string, { schema?: JsonSchema }> } }).components?.parameters ?? {};
+  for (const [name, parameter] of Object.entries(parametersOf(copy))) {
+    if (singleForm(parametersOf(base)[name]?.schema) === null) parameter.schema = singleForm(parameter.schema) ?? parameter.schema;
+  }
   return copy;
+}
+
+/** X, where a schema says "an X or a list of X". */
+function singleForm(schema: JsonSchema | undefined): JsonSchema | null {
+  const [single, list, ...others] = (schema?.['anyOf'] ?? []) as JsonSchema[];
+  if (single === undefined || list?.['type'] !== 'array' || others.length > 0) return null;
+  return JSON.stringify(list['items']) === JSON.stringify(single) ? single : null;
 }
 

@@ -81,6 +81,7 @@ function operationRow(operation: OperationView): string {
     planned: isPlanned(operation),
     body: operation.requestBody === null ? null : bodyRow(operation.requestBody),
     streams: successContentTypes(operation).includes(EVENT_STREAM),
+    errorShape: node['x-agentos-error-shape'] ?? 'agentos',
     produces: produces(operation),
     statuses: declaredStatuses(operation),
   };
@@ -134,7 +135,7 @@ function handlerMember(operation: OperationView): string {
 function answersReadiness(operation: OperationView, status: string): boolean {
   if (status !== '503') return false;
   const response = operation.responses.find(([declared]) => declared === status)?.[1];
-  return Object.values(response?.content ?? {}).some((media) => !JSON.stringify(media.schema ?? {}).includes('/ErrorResponse"'));
+  return Object.values(response?.content ?? {}).some((media) => !/\/(ErrorResponse|OpenaiError)"/.test(JSON.stringify(media.schema ?? {})));
 }
 
 function resultTypes(id: string, status: string, contentTypes: readonly string[]): string[] {

@@ -20,6 +20,12 @@ export function listSchemaFiles(folder = specsFolder): string[] {
     .sort();
 }
 
+/** Names of the schemas of `specs/schemas/config/`, their local definitions included. */
+export function configSchemaNames(folder = specsFolder): string[] {
+  const files = listSchemaFiles(folder).filter((file) => dirname(relative(join(folder, 'schemas'), file)) === 'config');
+  return files.flatMap((file) => [schemaName(file), ...Object.keys((JSON.parse(readFileSync(file, 'utf8')) as { $defs?: object }).$defs ?? {}).map(pascalCase)]).sort();
+}
+
 export function schemaName(file: string): string {
   return pascalCase(basename(file, FILE_ENDING));
 }

@@ -11,7 +11,7 @@ import { forAjv, newAjv } from './ajv.ts';
 import type { Bundles } from './bundle.ts';
 import { isJson, type JsonSchema, listOperations, type OpenApiDocument, type OperationView } from './openapi.ts';
 import { type GeneratedFiles, repositoryRoot, services, typescriptHeader } from './paths.ts';
-import { COMPONENT_PREFIX, type SchemaLibrary } from './schema-library.ts';
+import { COMPONENT_PREFIX, configSchemaNames, type SchemaLibrary } from './schema-library.ts';
 
 // CommonJS: depending on who loads it, the function is the module or stands on its `default`.
 type StandaloneCode = typeof standaloneModule;
@@ -22,10 +22,12 @@ export async function generateValidators(bundles: Bundles, library: SchemaLibrar
   const written = await Promise.all([
     ...services.map(async (service) => [service, await serviceModule(bundles[service])] as const),
     ...[['schemas', await schemasModule(library)] as const],
+    ...[['config', await configModule(library)] as const],
   ]);
   for (const [name, text] of written) files.set(`generated/validators/${name}.js`, text);
   for (const service of services) files.set(`generated/validators/${service}.d.ts`, serviceDeclaration(bundles[service]));
   files.set('generated/validators/schemas.d.ts', schemasDeclaration());
+  files.set('generated/validators/config.d.ts', configDeclaration(library));
   return files;
 }
 
@@ -117,6 +119,24 @@ function jsonSchemaOf(content: OperationView['responses'][number][1]['content'],
   return schemas[0] ?? null;
 }
 
+/** The files that operators write, apart from the rest, which a service that reads one need not load. */
+async function configModule(library: SchemaLibrary): Promise<string> {
+  const plain = new Compilation(false);
+  const names = configSchemaNames();
+  const members = names.map((name) => `  ${name}: plain.${plain.add(`schema_${name}`, { $ref: COMPONENT_PREFIX + name })},`);
+  const known = Object.fromEntries(names.map((name) => [name, memberNames(library[name]!)]));
+  const entry = `import * as plain from 'validators:plain';\nexport const validators = {\n${members.join('\n')}\n};\nexport const members = ${JSON.stringify(known)};`;
+  return bundleModule(entry, { plain: plain.emit(library) });
+}
+
+/** Names of the members that a schema declares, at any depth, but not those of the schemas it refers to. */
+function memberNames(schema: unknown): string[] {
+  if (typeof schema !== 'object' || schema === null) return [];
+  const { properties = {}, ...rest } = schema as { readonly properties?: Readonly<Record<string, unknown>> };
+  const found = [...Object.keys(properties), ...Object.values(properties).flatMap(memberNames), ...Object.values(rest).flatMap(memberNames)];
+  return [...new Set(found)].sort();
+}
+
 async function schemasModule(library: SchemaLibrary): Promise<string> {
   const plain = new Compilation(false);
   const members = Object.keys(library).map((name) => `  ${name}: plain.${plain.add(`schema_${name}`, { $ref: COMPONENT_PREFIX + name })},`);
@@ -169,6 +189,23 @@ export type OperationValidators = Pick<OperationRow, 'validatePath' | 'validateQ
 /** By operationId. */
 export declare const validators: {
 ${ids.join('\n')}
+};
+`;
+}
+
+function configDeclaration(library: SchemaLibrary): string {
+  const type = (value: string): string => configSchemaNames().filter((name) => library[name] !== undefined).map((name) => `  readonly ${name}: ${value};`).join('\n');
+  return `${typescriptHeader()}
+import type { Validator } from '../../services/platform/http/operation-types.ts';
+
+/** Of the files that operators write, by the name of the schema. */
+export declare const validators: {
+${type('Validator')}
+};
+
+/** Names of the members that each declares, for naming the nearest to an unknown one. */
+export declare const members: {
+${type('readonly string[]')}
 };
 `;
 }

@@ -44,7 +44,7 @@ export async function operatorHeaders(settings: Settings, role: Role, tenantId: 
 }
 
 function scopesOf(role: Role): readonly string[] {
-  return role === 'tenant' ? TENANT_SCOPES : [...TENANT_SCOPES, 'tenants:admin'];
+  return role === 'tenant' ? TENANT_SCOPES : [...TENANT_SCOPES, 'tenants:admin', 'routing:admin'];
 }
 
 function signingKey(settings: Settings): string {

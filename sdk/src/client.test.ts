@@ -1,50 +1,7 @@
 /** The client against a real server on a real socket, one that misbehaves on purpose. */
-import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
-import type { AddressInfo } from 'node:net';
-import { afterEach, describe, expect, it } from 'vitest';
-import { AgentOS, BadRequestError, ConflictError, ConnectionError, NotFoundError, RateLimitError, TimeoutError } from './index.ts';
-
-type Answer = (request: IncomingMessage, response: ServerResponse, body: string) => void;
-
-interface Seen {
-  readonly method: string;
-  readonly url: string;
-  readonly headers: IncomingMessage['headers'];
-  readonly body: string;
-}
-
-const cleanups: (() => Promise<unknown>)[] = [];
-afterEach(async () => {
-  for (const cleanup of cleanups.splice(0)) await cleanup();
-});
-
-/** A server that gives the answers in order (the last one again and again) and remembers what it was asked. */
-async function serverThat(...answers: Answer[]): Promise<{ client: AgentOS; seen: Seen[]; url: string }> {
-  const seen: Seen[] = [];
-  const server = createServer((request, response) => {
-    let body = '';
-    request.on('data', (chunk: Buffer) => (body += chunk.toString()));
-    request.on('end', () => {
-      seen.push({ method: request.method!, url: request.url!, headers: request.headers, body });
-      answers[Math.min(seen.length, answers.length) - 1]!(request, response, body);
-    });
-  });
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  cleanups.push(() => {
-    server.closeAllConnections();
-    return new Promise((resolve) => server.close(resolve));
-  });
-  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
-  return { client: new AgentOS({ baseUrl: url, tenantId: 'tnt_demo' }), seen, url };
-}
-
-function json(status: number, body: unknown, headers: Record<string, string> = {}): Answer {
-  return (_request, response) => response.writeHead(status, { 'content-type': 'application/json', ...headers }).end(JSON.stringify(body));
-}
-
-function failure(status: number, code: string, headers: Record<string, string> = {}): Answer {
-  return json(status, { error: { code, message: 'refused', retryable: status >= 429, details: { why: 'test' } }, correlation_id: 'corr_1' }, headers);
-}
+import { describe, expect, it } from 'vitest';
+import { BadRequestError, ConflictError, ConnectionError, NotFoundError, RateLimitError, TimeoutError } from './index.ts';
+import { type Answer, cleanUp, failure, json, serverThat } from './server.fixture.ts';
 
 const RUN = { run: { run_id: 'run_1', tenant_id: 'tnt_demo', agent_id: 'agt_demo', status: 'completed', created_at: '2026-01-01T00:00:00Z' }, correlation_id: 'corr_1' };
 
@@ -105,7 +62,7 @@ describe('calls', () => {
 
   it('says what to do when nothing listens', async () => {
     const { client, url } = await serverThat(json(200, RUN));
-    for (const cleanup of cleanups.splice(0)) await cleanup();
+    await cleanUp();
     const error = await client.runs.get('run_1', { maxRetries: 0 }).catch((thrown: unknown) => thrown);
     expect(error).toBeInstanceOf(ConnectionError);
     expect(String(error)).toContain(url);

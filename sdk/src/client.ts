@@ -1,8 +1,15 @@
 import { Agents } from './resources/agents.ts';
+import { Decisions } from './resources/decisions.ts';
+import { McpServers } from './resources/mcp-servers.ts';
+import { Memory } from './resources/memory.ts';
 import { Models } from './resources/models.ts';
 import { Peers } from './resources/peers.ts';
+import { Policies } from './resources/policies.ts';
 import { Runs } from './resources/runs.ts';
 import { Tenants } from './resources/tenants.ts';
+import { Tools } from './resources/tools.ts';
+import { Usage } from './resources/usage.ts';
+import { Webhooks } from './resources/webhooks.ts';
 import { Session } from './session.ts';
 import type { ClientOptions } from './transport.ts';
 
@@ -17,6 +24,13 @@ export class AgentOS {
   readonly runs: Runs;
   readonly agents: Agents;
   readonly models: Models;
+  readonly policies: Policies;
+  readonly usage: Usage;
+  readonly decisions: Decisions;
+  readonly mcpServers: McpServers;
+  readonly memory: Memory;
+  readonly tools: Tools;
+  readonly webhooks: Webhooks;
   readonly tenants: Tenants;
   readonly peers: Peers;
 
@@ -26,6 +40,13 @@ export class AgentOS {
     this.runs = new Runs(session);
     this.agents = new Agents(session);
     this.models = new Models(session);
+    this.policies = new Policies(session);
+    this.usage = new Usage(session);
+    this.decisions = new Decisions(session);
+    this.mcpServers = new McpServers(session);
+    this.memory = new Memory(session);
+    this.tools = new Tools(session);
+    this.webhooks = new Webhooks(session);
     this.tenants = new Tenants(session);
     this.peers = new Peers(session);
   }

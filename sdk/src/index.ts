@@ -6,12 +6,23 @@ export type { ClientOptions, Logger, RequestOptions } from './transport.ts';
 export * from './errors.ts';
 export type { Runs, RunListQuery } from './resources/runs.ts';
 export type { Agents } from './resources/agents.ts';
+export type { McpServers } from './resources/mcp-servers.ts';
+export type { Memory } from './resources/memory.ts';
+export type { Decisions, DecisionQuery } from './resources/decisions.ts';
 export type { Models } from './resources/models.ts';
+export type { Policies } from './resources/policies.ts';
+export type { Usage, UsageEntryQuery, UsageQuery } from './resources/usage.ts';
+export type { Tools } from './resources/tools.ts';
+export type { Webhooks } from './resources/webhooks.ts';
 export type { Tenants } from './resources/tenants.ts';
 export type { Peers } from './resources/peers.ts';
 export type {
-  Agent, AuthContext, Event, EventEnvelope, ModelCapability, ModelRequest, ModelResponse, Peer, PeerCapabilities,
-  PolicyCheck, PolicyResult, Run, RunCreateRequest, RunStatus, Tenant, TenantCreate, TenantPatch,
+  Agent, AgentPermissions, AgentWrite, AuthContext, CloudEvent, Event, EventEnvelope, McpServer, McpServerRefreshAnswer,
+  McpServerWrite, MemoryItem, MemoryItemWrite, MemoryNamespace, MemorySearchAnswer, MemorySearchRequest, MemoryUsageAnswer,
+  BudgetState, ModelCapability, ModelDecision, ModelRequest, ModelResponse, ModelStreamCompleted, ModelStreamDelta, Peer, PeerCapabilities,
+  Policy, PolicyCheck, PolicyResult, PolicyRule, PolicyWrite, Run, RunBatchResult, UsageEntry, UsageReport,
+  RunCreateForAgentRequest, RunCreateRequest, RunReplayAnswer, RunRetryRequest, RunStatus, Tenant, TenantCreate, TenantPatch,
+  Tool, ToolWrite, Webhook, WebhookDelivery, WebhookTestAnswer, WebhookWrite,
 } from '../../generated/types/index.ts';
 export type { EventType } from '../../generated/types/event-types.ts';
 export { ERROR_CODES, type ErrorCode } from '../../generated/types/error-codes.ts';

@@ -1,19 +1,29 @@
 /** Agent Orchestrator as it runs: which adapters, from which configuration. */
 import type { Logger } from 'pino';
+import { configuredVerifiers } from '../platform/auth/configured-verifiers.ts';
 import { createIdentity } from '../platform/auth/identity.ts';
-import { createJwtVerifier, type JwtAlgorithm, type JwtVerifier } from '../platform/auth/jwt-verifier.ts';
-import { createServiceTokenIssuer, createServiceTokenVerifier, serviceTokenKey } from '../platform/auth/service-token.ts';
+import { createServiceTokenIssuer, serviceTokenKey } from '../platform/auth/service-token.ts';
 import { ConfigError, type Config } from '../platform/config/load.ts';
 import { resolveModeRules, type ModeRules } from '../platform/config/mode.ts';
+import { EgressClient } from '../platform/egress/egress-client.ts';
+import { configuredEgress } from '../platform/egress/configured-egress.ts';
 import type { RunningService } from '../platform/http/lifecycle.ts';
+import { createSecretBox } from '../platform/secrets/secret-box.ts';
 import { createMetrics } from '../platform/telemetry/metrics.ts';
 import type { AuthContext } from '../platform/tenancy/auth-context.ts';
 import { HttpModel } from './adapters/model-http.ts';
 import { createPeerInformation } from './adapters/peer-information.ts';
-import { BuiltinTools } from './adapters/tool-builtin.ts';
+import { agentInvokeTool } from './adapters/tools/agent-invoke.ts';
+import { createChildRuns } from './runtime/child-runs.ts';
+import { parseMcpCommands } from './adapters/tools/mcp-commands.ts';
+import { parseSqlSources } from './adapters/tools/sql-sources.ts';
+import { openTools } from './open-tools.ts';
+import { createMemory } from './memory/memory.ts';
 import { seedNode } from './seed.ts';
 import { createOrchestrator } from './service.ts';
 import { openMemoryStores, openPostgresStores } from './stores.ts';
+import { observeCircuit } from './telemetry.ts';
+import { DEFAULT_SCHEDULE } from './webhooks/judgement.ts';
 
 /** @throws ConfigError, and AgentOsError dependency_unavailable when the database cannot be reached. */
 export async function compose(config: Config, log: Logger): Promise<RunningService & { readonly url: string }> {
@@ -22,37 +32,55 @@ export async function compose(config: Config, log: Logger): Promise<RunningServi
   const metrics = createMetrics({ service: 'agent-orchestrator' });
   const inMemory = values.AGENTOS_STORE === 'memory';
   if (inMemory && mode.mode === 'prod') throw new ConfigError('AGENTOS_STORE', 'AGENTOS_STORE is memory; prod keeps runs in PostgreSQL. Unset it and set DATABASE_URL.');
+  // Read before anything is opened: settings that cannot be used must not cost a connection.
+  const verifiers = configuredVerifiers(values, 'agent-orchestrator');
+  const credentials = { modelPolicy: credentialsFor('model-policy', config, mode), federation: credentialsFor('federation', config, mode) };
+  const egressPolicy = configuredEgress(values);
+  const [sqlSources, mcpCommands] = [parseSqlSources(values.AGENTOS_SQL_SOURCES), parseMcpCommands(values.AGENTOS_MCP_COMMANDS)];
   const stores = inMemory ? openMemoryStores() : await openPostgresStores(config, log, metrics);
   // Nobody else can reach into this process to seed it.
   if (inMemory) await seedNode(stores.directory, stores.agents);
-  const jwt = jwtVerifier(config);
   const identity = createIdentity({
     mode: mode.mode,
     directory: stores.directory,
     defaultTenant: mode.defaultTenant,
     allowHeaderIdentity: mode.headerIdentity,
-    verifiers: {
-      ...(values.AGENTOS_SIGNING_KEY === undefined ? {} : { service: createServiceTokenVerifier(serviceTokenKey(values.AGENTOS_SIGNING_KEY), 'agent-orchestrator') }),
-      ...(jwt === null ? {} : { jwt }),
-    },
+    verifiers,
   });
-  const model = new HttpModel({ baseUrl: values.AGENTOS_MODEL_POLICY_URL, credentials: credentialsFor('model-policy', config, mode) });
+  const egress = new EgressClient({ policy: egressPolicy });
+  const model = new HttpModel({ baseUrl: values.AGENTOS_MODEL_POLICY_URL, credentials: credentials.modelPolicy, circuit: { onState: observeCircuit(metrics, 'model-policy') } });
+  const memory = createMemory({ ...stores, model, quotaDefaults: values, embeddingModelRef: values.AGENTOS_EMBEDDING_MODEL_REF });
+  const nodeTools = openTools({
+    registry: stores.toolRegistry, memory, directory: stores.directory, egress, secrets: createSecretBox(values.AGENTOS_SIGNING_KEY), log, sqlSources, mcpCommands,
+    callsPerMinute: values.AGENTOS_QUOTA_TOOL_CALLS_PER_MINUTE ?? null,
+    more: [agentInvokeTool(createChildRuns({ ...stores, quotaDefaults: values, implicitAgents: false, idempotencyTtlHours: values.AGENTOS_IDEMPOTENCY_TTL_HOURS }))],
+  });
   const orchestrator = createOrchestrator({
     role: values.AGENTOS_ROLE,
     stores,
     model,
-    tools: new BuiltinTools(stores.memory),
-    peers: createPeerInformation({ baseUrl: values.AGENTOS_FEDERATION_URL, credentials: credentialsFor('federation', config, mode) }),
+    tools: nodeTools.tools,
+    nodeTools,
+    peers: createPeerInformation({ baseUrl: values.AGENTOS_FEDERATION_URL, credentials: credentials.federation }),
     identity,
     metrics,
     log,
     checks: { ...(inMemory ? {} : { postgres: () => stores.ping() }), 'model-policy': (signal: AbortSignal) => model.ping(signal) },
     metricsIdentity: mode.metricsRequireAuth ? identity : null,
     quotaDefaults: values,
+    embeddingModelRef: values.AGENTOS_EMBEDDING_MODEL_REF,
     implicitAgents: mode.implicitAgents,
     idempotencyKeyRequired: mode.idempotencyKeyRequired,
     idempotencyTtlHours: values.AGENTOS_IDEMPOTENCY_TTL_HOURS,
     worker: { concurrency: values.AGENTOS_WORKER_CONCURRENCY, leaseMs: values.AGENTOS_LEASE_MS, heartbeatMs: Math.floor(values.AGENTOS_LEASE_MS * 0.3) },
+    retention: { runDays: values.AGENTOS_RUN_RETENTION_DAYS, intervalMs: values.AGENTOS_RETENTION_INTERVAL_MS, batch: values.AGENTOS_RETENTION_BATCH },
+    egress,
+    webhookDelivery: {
+      timeoutMs: values.AGENTOS_WEBHOOK_TIMEOUT_MS,
+      concurrency: values.AGENTOS_WEBHOOK_CONCURRENCY,
+      leaseMs: values.AGENTOS_LEASE_MS,
+      schedule: { ...DEFAULT_SCHEDULE, baseMs: values.AGENTOS_WEBHOOK_RETRY_MS, disableAfter: values.AGENTOS_WEBHOOK_MAX_FAILURES },
+    },
     contractCheck: mode.contractCheck,
     limits: { maxBodyBytes: values.AGENTOS_MAX_BODY_BYTES, maxConnections: values.AGENTOS_MAX_CONNECTIONS, stopGraceMs: values.AGENTOS_STOP_GRACE_MS },
   });
@@ -62,7 +90,8 @@ export async function compose(config: Config, log: Logger): Promise<RunningServi
     url,
     async close() {
       await orchestrator.close();
-      await model.close();
+      await nodeTools.close();
+      await Promise.all([model.close(), egress.close()]);
       await stores.close();
     },
   };
@@ -76,12 +105,4 @@ function credentialsFor(audience: string, { values }: Config, mode: ModeRules): 
   }
   if (!mode.headerIdentity) throw new ConfigError('AGENTOS_SIGNING_KEY', `AGENTOS_SIGNING_KEY is not set; outside demo mode it signs the calls to ${audience}. Make one with: openssl rand -base64 48`);
   return async (auth) => ({ 'x-tenant-id': auth.tenant_id, 'x-principal-id': auth.principal.principal_id, 'x-scopes': auth.scopes.join(' ') });
-}
-
-function jwtVerifier({ values }: Config): JwtVerifier | null {
-  const issuer = values.AGENTOS_JWT_ISSUER;
-  if (issuer === undefined) return null;
-  const keys = values.AGENTOS_JWT_JWKS_URI !== undefined ? { jwksUri: values.AGENTOS_JWT_JWKS_URI } : values.AGENTOS_JWT_PUBLIC_KEY !== undefined ? { publicKeyPem: values.AGENTOS_JWT_PUBLIC_KEY } : null;
-  if (keys === null) throw new ConfigError('AGENTOS_JWT_JWKS_URI', 'AGENTOS_JWT_ISSUER is set without AGENTOS_JWT_JWKS_URI or AGENTOS_JWT_PUBLIC_KEY: there is no key to check its tokens with.');
-  return createJwtVerifier([{ issuer, audience: values.AGENTOS_JWT_AUDIENCE, algorithms: values.AGENTOS_JWT_ALGORITHMS as readonly JwtAlgorithm[], keys }]);
 }

@@ -3,6 +3,7 @@
  * quotas of its own, two principals, three agents. Seeding again changes nothing.
  */
 import type { SeedOutputs } from '../../generated/types/index.ts';
+import { AgentOsError } from '../platform/errors.ts';
 import type { AuthContext } from '../platform/tenancy/auth-context.ts';
 import type { DirectoryPort, PrincipalRecord } from '../platform/tenancy/directory.ts';
 import type { AgentDefinition, AgentPort } from './ports/agents.ts';
@@ -63,8 +64,15 @@ export const SEED_AUTH: AuthContext = {
   roles: ['platform_admin'],
 };
 
+/** An agent that is there already stays as it is: somebody may have changed it since. */
 export async function seedAgents(agents: AgentPort, auth: AuthContext): Promise<readonly string[]> {
-  for (const agent of SEED_AGENTS) await agents.put(auth, { ...agent, status: 'active' });
+  for (const agent of SEED_AGENTS) {
+    try {
+      await agents.create(auth, { ...agent, status: 'active' });
+    } catch (error) {
+      if (!(error instanceof AgentOsError) || error.code !== 'conflict') throw error;
+    }
+  }
   return SEED_AGENTS.map((agent) => agent.agentId);
 }
 

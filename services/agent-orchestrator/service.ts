@@ -7,20 +7,34 @@ import { operations } from '../../generated/handlers/agent-orchestrator.ts';
 import type { Identity } from '../platform/auth/identity.ts';
 import { SERVICE_VERSION, openapiPathOf } from '../platform/build-info.ts';
 import { createHealth, type ReadinessCheck } from '../platform/http/health.ts';
+import { EgressClient } from '../platform/egress/egress-client.ts';
+import { EgressPolicy } from '../platform/egress/egress-policy.ts';
 import type { RateLimiter } from '../platform/http/rate-limiter.ts';
+import { createSecretBox } from '../platform/secrets/secret-box.ts';
 import { createServer, type ServerLimits, type ServiceServer } from '../platform/http/server.ts';
+import { requireContract } from '../platform/port.ts';
 import type { Metrics } from '../platform/telemetry/metrics.ts';
 import type { QuotaDefaults } from '../platform/tenancy/quotas.ts';
 import type { PeerInformation } from './adapters/peer-information.ts';
 import { createHandlers } from './api/index.ts';
+import { createMemory } from './memory/memory.ts';
+import { MemorySweeper } from './memory/sweeper.ts';
 import type { ModelPort } from './ports/model.ts';
+import { openTools, type NodeTools } from './open-tools.ts';
 import type { ToolPort } from './ports/tool.ts';
+import type { RunWork } from './ports/run-state.ts';
+import { cancelChildren } from './runtime/cancel-runs.ts';
+import { Retention, type RetentionOptions } from './runtime/retention.ts';
 import { systemClock } from './runtime/retry.ts';
+import { createAgents } from './runtime/agents.ts';
 import { createRuns } from './runtime/runs.ts';
 import { Worker, type WorkerOptions } from './runtime/worker.ts';
 import type { Stores } from './stores.ts';
-import { observeQueue, workerMetrics } from './telemetry.ts';
+import { logEndedRuns, observeQueue, retentionMetrics, webhookMetrics, workerMetrics } from './telemetry.ts';
 import { toolEntitlement } from './tenancy/quotas.ts';
+import { deliverThrough } from './webhooks/attempt.ts';
+import { DEFAULT_DISPATCHER_OPTIONS, WebhookDispatcher, type DispatcherOptions } from './webhooks/dispatcher.ts';
+import { createSubscriptions } from './webhooks/subscriptions.ts';
 
 export type Role = 'api' | 'worker' | 'all';
 
@@ -29,6 +43,8 @@ export interface OrchestratorParts {
   readonly stores: Stores;
   readonly model: ModelPort;
   readonly tools: ToolPort;
+  /** How tenants see and change their tools; absent: with the tools that every node has. */
+  readonly nodeTools?: Pick<NodeTools, 'catalog' | 'mcpServers'>;
   readonly peers: PeerInformation;
   readonly identity: Identity;
   readonly metrics: Metrics;
@@ -37,10 +53,16 @@ export interface OrchestratorParts {
   readonly checks: Readonly<Record<string, ReadinessCheck>>;
   readonly metricsIdentity?: Identity | null;
   readonly quotaDefaults: QuotaDefaults;
+  /** The model_ref that memory asks for vectors; `tier:balanced` when absent. */
+  readonly embeddingModelRef?: string;
   readonly implicitAgents: boolean;
   readonly idempotencyKeyRequired: boolean;
   readonly idempotencyTtlHours: number;
   readonly worker: Partial<WorkerOptions>;
+  readonly retention?: Partial<RetentionOptions>;
+  /** The way out for webhooks; absent: to public addresses alone. */
+  readonly egress?: EgressClient;
+  readonly webhookDelivery?: Partial<DispatcherOptions>;
   readonly contractCheck: boolean;
   readonly limits?: Partial<ServerLimits>;
 }
@@ -57,11 +79,13 @@ const DRAIN_MS = 3_000;
 
 export function createOrchestrator(parts: OrchestratorParts): Orchestrator {
   const { role, stores, metrics, log } = parts;
+  requireContracts(parts);
   const worker = role === 'api' ? null : createWorker(parts);
   const health = createHealth({
     service: 'agent-orchestrator',
     version: SERVICE_VERSION,
     metrics,
+    log,
     metricsIdentity: parts.metricsIdentity ?? null,
     checks: parts.checks,
   });
@@ -71,13 +95,21 @@ export function createOrchestrator(parts: OrchestratorParts): Orchestrator {
     implicitAgents: parts.implicitAgents,
     idempotencyKeyRequired: parts.idempotencyKeyRequired,
     idempotencyTtlHours: parts.idempotencyTtlHours,
+    ...(worker === null ? {} : { seats: worker }),
     abandon: (tenantId, runId) => worker?.abandon(tenantId, runId),
+    onEnded: logEndedRuns(log),
   });
   observeQueue(metrics, stores.queue);
+  const egress = parts.egress ?? new EgressClient({ policy: new EgressPolicy() });
+  const subscriptions = createSubscriptions({ webhooks: stores.webhooks, egress, timeoutMs: parts.webhookDelivery?.timeoutMs ?? DEFAULT_DISPATCHER_OPTIONS.timeoutMs });
+  const dispatcher = role === 'api' ? null : new WebhookDispatcher({ webhooks: stores.webhooks, deliver: deliverThrough(egress), log, onSettled: webhookMetrics(metrics) }, parts.webhookDelivery);
+  const memories = createMemory({ ...stores, model: parts.model, quotaDefaults: parts.quotaDefaults, ...(parts.embeddingModelRef === undefined ? {} : { embeddingModelRef: parts.embeddingModelRef }) });
+  const sweeper = role === 'api' ? null : new MemorySweeper(stores.memory, log);
+  const { catalog, mcpServers } = parts.nodeTools ?? openTools({ registry: stores.toolRegistry, memory: memories, directory: stores.directory, egress, secrets: createSecretBox(undefined), log });
   const server = createServer({
     service: 'agent-orchestrator',
     operations: role === 'worker' ? operations.filter((row) => row.tenancy === 'none') : operations,
-    handlers: createHandlers({ ...stores, runs, peers: parts.peers, health }),
+    handlers: createHandlers({ ...stores, runs, agentRules: createAgents(stores), subscriptions, memories, catalog, mcpServers, peers: parts.peers, health }),
     identity: parts.identity,
     directory: stores.directory,
     health,
@@ -88,14 +120,26 @@ export function createOrchestrator(parts: OrchestratorParts): Orchestrator {
     openapiPath: openapiPathOf('agent-orchestrator'),
     ...(parts.limits === undefined ? {} : { limits: parts.limits }),
   });
+  const retention = role === 'api' ? null : new Retention({ runState: stores.runState, clock: systemClock, log, onDeleted: retentionMetrics(metrics) }, parts.retention);
   worker?.start();
+  retention?.start();
+  dispatcher?.start();
+  sweeper?.start();
   return {
     server,
     worker,
     async close(drainMs = DRAIN_MS) {
-      await Promise.all([server.close(), worker?.stop(drainMs)]);
+      await Promise.all([server.close(), worker?.stop(drainMs), dispatcher?.stop(drainMs), sweeper?.stop(), retention?.stop()]);
+      if (parts.egress === undefined) await egress.close();
     },
   };
+}
+
+/** Before anything starts: a port that speaks another version fails here and not in somebody's run. */
+function requireContracts({ stores, model, tools }: OrchestratorParts): void {
+  const { runState, queue, events, agents, memory, directory, webhooks } = stores;
+  const ports = { 'run-state': runState, queue, events, agents, memory, directory, webhooks, model, tool: tools };
+  for (const [port, adapter] of Object.entries(ports)) requireContract(port, adapter.capabilities());
 }
 
 function createWorker({ stores, model, tools, log, metrics, worker }: OrchestratorParts): Worker {
@@ -105,9 +149,12 @@ function createWorker({ stores, model, tools, log, metrics, worker }: Orchestrat
     events,
     model,
     tools,
+    cancelChildren: (work: RunWork) => cancelChildren({ ...stores, onEnded: logEndedRuns(log), abandon: (tenantId, runId) => created.abandon(tenantId, runId) }, work.auth, work.runId),
     entitlement: async (work: { readonly auth: Parameters<typeof directory.getTenant>[0]; readonly tenantId: string }) => toolEntitlement(await directory.getTenant(work.auth, work.tenantId)),
     clock: systemClock,
     log,
+    onEnded: logEndedRuns(log),
   };
-  return new Worker(queue, executor, worker, workerMetrics(metrics));
+  const created = new Worker(queue, executor, worker, workerMetrics(metrics));
+  return created;
 }

@@ -1,7 +1,11 @@
-/** What this service tells Prometheus about runs (PRS 9.1, C-70). */
+/** What this service tells Prometheus and the log about runs (PRS 9.1, C-70). */
+import type { Logger } from 'pino';
 import { Counter, Gauge, Histogram } from 'prom-client';
 import type { Metrics } from '../platform/telemetry/metrics.ts';
+import type { CircuitState } from './adapters/circuit-breaker.ts';
 import type { QueueDepth, QueuePort, WorkerIdentity } from './ports/queue.ts';
+import type { EndedRunObserver } from './runtime/executor.ts';
+import type { DeliveryOutcome } from './ports/webhooks.ts';
 import type { WorkerMetrics } from './runtime/worker.ts';
 
 const OBSERVER: WorkerIdentity = { workerId: 'wrk_metrics' };
@@ -25,13 +29,21 @@ export function observeQueue({ registry }: Metrics, queue: QueuePort): void {
       },
     });
   };
-  gauge('agentos_runs_queued', 'Runs that wait.', 'queued');
-  gauge('agentos_runs_running', 'Runs that a worker holds.', 'running');
+  gauge('agentos_queue_depth', 'Runs that wait.', 'queued');
+  gauge('agentos_active_runs', 'Runs that a worker holds.', 'running');
   gauge('agentos_run_counter_drift', 'Difference between the tenants’ run counters and their runs; must read 0.', 'drift');
+}
+
+/** Counts attempts by what became of the delivery. */
+export function webhookMetrics({ registry }: Metrics): (outcome: DeliveryOutcome) => void {
+  const deliveries = new Counter({ name: 'agentos_webhook_deliveries_total', help: 'Attempts to deliver an event, by what became of it: delivered, retried, failed.', labelNames: ['outcome'] as const, registers: [registry] });
+  return ({ state }) => deliveries.inc({ outcome: state === 'pending' ? 'retried' : state });
 }
 
 export function workerMetrics({ registry }: Metrics): WorkerMetrics {
   const runs = new Counter({ name: 'agentos_run_count', help: 'Executions that ended, by how.', labelNames: ['end'] as const, registers: [registry] });
+  const succeeded = new Counter({ name: 'agentos_run_success', help: 'Runs that completed.', registers: [registry] });
+  const failed = new Counter({ name: 'agentos_run_failure', help: 'Runs that failed.', registers: [registry] });
   const latency = new Histogram({
     name: 'agentos_run_latency_ms',
     help: 'Milliseconds from claiming a run to its end.',
@@ -43,7 +55,50 @@ export function workerMetrics({ registry }: Metrics): WorkerMetrics {
     onClaim: (_count, taken) => reclaimed.inc(taken),
     onEnd(end, _claimed, durationMs) {
       runs.inc({ end });
-      if (end === 'completed' || end === 'failed') latency.observe(durationMs);
+      if (end !== 'completed' && end !== 'failed') return;
+      (end === 'completed' ? succeeded : failed).inc();
+      latency.observe(durationMs);
     },
+  };
+}
+
+/** One line for each run that has ended (PRS 9.1); `duration_ms` counts from its creation, as its caller waited. */
+export function logEndedRuns(log: Logger): EndedRunObserver {
+  return (run, status, steps) => {
+    log.info(
+      {
+        run_id: run.runId,
+        tenant_id: run.tenantId,
+        agent_id: run.agentId,
+        status,
+        trace_id: run.traceparent.slice(3, 35),
+        correlation_id: run.correlationId,
+        duration_ms: Math.max(0, Date.now() - Date.parse(run.createdAt)),
+        steps,
+      },
+      'Run ended.',
+    );
+  };
+}
+
+const CIRCUIT_VALUE: Readonly<Record<CircuitState, number>> = { closed: 0, half_open: 1, open: 2 };
+
+/** To be told of each change of the breaker's state. */
+export function observeCircuit({ registry }: Metrics, dependency: string): (state: CircuitState) => void {
+  const gauge = new Gauge({ name: 'agentos_circuit_state', help: 'Whether calls to a dependency go through: 0 closed (they do), 1 half open (a probe does), 2 open (none).', labelNames: ['dependency'] as const, registers: [registry] });
+  const opened = new Counter({ name: 'agentos_circuit_opened_total', help: 'Times that calls to a dependency began to be held back.', labelNames: ['dependency'] as const, registers: [registry] });
+  gauge.set({ dependency }, 0);
+  opened.inc({ dependency }, 0);
+  return (state) => {
+    gauge.set({ dependency }, CIRCUIT_VALUE[state]);
+    if (state === 'open') opened.inc({ dependency });
+  };
+}
+
+export function retentionMetrics({ registry }: Metrics): (deleted: { readonly runs: number; readonly keys: number }) => void {
+  const deletions = new Counter({ name: 'agentos_retention_deleted_total', help: 'Runs and idempotency records deleted because their time was over.', labelNames: ['kind'] as const, registers: [registry] });
+  return ({ runs, keys }) => {
+    deletions.inc({ kind: 'run' }, runs);
+    deletions.inc({ kind: 'idempotency_record' }, keys);
   };
 }

@@ -30,7 +30,7 @@ export interface FederationParts {
 export function createFederation(parts: FederationParts): ServiceServer {
   const { node, models, directory, identity, metrics, log } = parts;
   const health = createHealth({
-    service: 'federation', version: SERVICE_VERSION, metrics, metricsIdentity: parts.metricsIdentity ?? null,
+    service: 'federation', version: SERVICE_VERSION, metrics, log, metricsIdentity: parts.metricsIdentity ?? null,
     checks: { ...parts.checks, 'model-policy': (signal) => models.ping(signal) },
   });
   return createServer({

@@ -11,15 +11,25 @@ import type { DirectoryPort } from '../platform/tenancy/directory.ts';
 import { createHandlers } from './api/index.ts';
 import type { Backends } from './backends.ts';
 import { BackendHealth } from './engine/backend-health.ts';
-import { createEngine } from './engine/invoke.ts';
+import { Accounts } from './engine/accounts.ts';
+import { DecisionTraces } from './engine/decision-trace.ts';
+import { createEngine } from './engine/engine.ts';
+import { watchRouting } from './engine/routing-metrics.ts';
 import { createMetricsObserver } from './engine/metrics-observer.ts';
+import { Repeats } from './engine/repeats.ts';
 import type { PolicyRulesPort } from './ports/policy-rules.ts';
-import { LatencyBook } from './router/latency.ts';
+import type { DecisionsPort } from './ports/decisions.ts';
+import type { UsagePort } from './ports/usage.ts';
+import type { Canaries } from './router/canaries.ts';
+import { createRouter } from './router/router.ts';
 
 export interface ModelPolicyParts {
   readonly backends: Backends;
   readonly directory: DirectoryPort;
   readonly rules: PolicyRulesPort;
+  readonly usage: UsagePort;
+  readonly decisions: DecisionsPort;
+  readonly canaries: Canaries;
   readonly identity: Identity;
   readonly metrics: Metrics;
   readonly log: Logger;
@@ -32,16 +42,18 @@ export interface ModelPolicyParts {
 }
 
 export function createModelPolicy(parts: ModelPolicyParts): ServiceServer {
-  const { backends, directory, rules, identity, metrics, log } = parts;
+  const { backends, directory, rules, usage, decisions, canaries, identity, metrics, log } = parts;
   const observer = createMetricsObserver(metrics.registry, log);
-  const engine = createEngine({ backends, directory, rules, latency: new LatencyBook(), observer });
-  const backendHealth = new BackendHealth(backends.providers, metrics.registry);
+  const router = createRouter({ backends, canaries });
+  watchRouting(metrics.registry, { backends, canaries, latency: router.latency });
+  const engine = createEngine({ backends, directory, rules, router, traces: new DecisionTraces(decisions, log), observer, accounts: new Accounts(usage), repeats: new Repeats(usage) });
+  const backendHealth = new BackendHealth(backends, metrics.registry, log);
   const health = createHealth({
-    service: 'model-policy', version: SERVICE_VERSION, metrics, metricsIdentity: parts.metricsIdentity ?? null,
+    service: 'model-policy', version: SERVICE_VERSION, metrics, log, metricsIdentity: parts.metricsIdentity ?? null,
     checks: { ...parts.checks, models: () => backendHealth.requireOne() },
   });
   return createServer({
-    service: 'model-policy', operations, handlers: createHandlers({ engine, health, backends: backendHealth }),
+    service: 'model-policy', operations, handlers: createHandlers({ engine, rules, usage, decisions, directory, health, backends, canaries, latency: router.latency, backendHealth }),
     identity, directory, health, log, metrics, rateLimiter: parts.rateLimiter ?? null,
     contractCheck: parts.contractCheck, openapiPath: openapiPathOf('model-policy'),
     ...(parts.limits === undefined ? {} : { limits: parts.limits }),

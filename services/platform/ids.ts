@@ -8,7 +8,7 @@ import { createHash, randomFillSync } from 'node:crypto';
 import { monotonicFactory } from 'ulid';
 
 export type IdPrefix =
-  | 'run' | 'stp' | 'evt' | 'tcall' | 'req' | 'corr' | 'key' | 'agt' | 'tnt' | 'idem' | 'ses' | 'lse' | 'wrk';
+  | 'run' | 'stp' | 'evt' | 'tcall' | 'req' | 'corr' | 'key' | 'agt' | 'tnt' | 'idem' | 'ses' | 'lse' | 'wrk' | 'whk' | 'use' | 'dec' | 'rpl';
 
 // The library asks for sixteen random numbers in every new millisecond and makes a system call for each; these come
 // from a buffer that one call fills.
@@ -26,9 +26,9 @@ function randomFraction(): number {
 const ulid = monotonicFactory(randomFraction);
 const CROCKFORD = '0123456789ABCDEFGHJKMNPQRSTVWXYZ';
 
-/** A new, time-ordered identifier, unique over processes. */
-export function newId(prefix: IdPrefix): string {
-  return `${prefix}_${ulid()}`;
+/** A new, time-ordered identifier, unique over processes. `timeMs`: of a clock that is not this machine's. */
+export function newId(prefix: IdPrefix, timeMs?: number): string {
+  return `${prefix}_${ulid(timeMs)}`;
 }
 
 /** 26 Crockford characters of SHA-256 over the parts, joined so that ('a','bc') differs from ('ab','c'). */

@@ -2,7 +2,7 @@
  * What every operation of the contract must say of itself, as a table. `check` returns what is wrong, an empty list for
  * nothing. Known exceptions stand in exceptions.json, each with its reason; one that no longer applies fails.
  */
-import { EXTENSIONS, IDEMPOTENCIES, RATE_LIMITS, SCOPES, TENANCIES } from './vocabulary.js';
+import { ERROR_SHAPES, EXTENSIONS, IDEMPOTENCIES, RATE_LIMITS, SCOPES, TENANCIES } from './vocabulary.js';
 
 const isMutation = ({ method }) => ['post', 'put', 'patch', 'delete'].includes(method);
 const isSuccess = (status) => status.startsWith('2');
@@ -16,9 +16,10 @@ function oneOf(operation, extension, allowed) {
   return allowed.includes(value) ? [] : [`has ${extension}: ${JSON.stringify(value)}; allowed are ${allowed.join(', ')}`];
 }
 
-/** Reference to the error model, in the sources or in a bundle. */
-function isErrorModel(schema) {
-  return typeof schema?.$ref === 'string' && /(\/error-response\.schema\.json|\/ErrorResponse)$/.test(schema.$ref);
+/** Reference to the schema of errors that the operation is to have, in the sources or in a bundle. */
+function isErrorModel(schema, { node }) {
+  const model = node['x-agentos-error-shape'] === 'openai' ? /(\/openai-error\.schema\.json|\/OpenaiError)$/ : /(\/error-response\.schema\.json|\/ErrorResponse)$/;
+  return typeof schema?.$ref === 'string' && model.test(schema.$ref);
 }
 
 export const operationRules = [
@@ -59,6 +60,11 @@ export const operationRules = [
     ],
   },
   {
+    name: 'error-shape',
+    why: 'The pipeline writes errors as it says.',
+    check: (operation) => (operation.node['x-agentos-error-shape'] === undefined ? [] : oneOf(operation, 'x-agentos-error-shape', ERROR_SHAPES)),
+  },
+  {
     name: 'planned-answers-501',
     why: 'Only what is specified and not built yet may answer 501, and that must say so.',
     check: (operation) => {
@@ -95,11 +101,11 @@ export const operationRules = [
   { name: 'server-errors', why: 'Every operation can fail by our fault, or because something it stands on is away.', check: (operation) => lacks(operation, ['500', '503']) },
   {
     name: 'error-model',
-    why: 'One shape of error everywhere (Appendix A.3).',
-    check: ({ responses }) =>
-      Object.entries(responses)
+    why: 'One shape of error everywhere (Appendix A.3), and the same with more members where OpenAI\'s clients read it.',
+    check: (operation) =>
+      Object.entries(operation.responses)
         .filter(([status]) => isError(status))
-        .filter(([, { content }]) => Object.keys(content).length !== 1 || !isErrorModel(content['application/json']?.schema))
+        .filter(([, { content }]) => Object.keys(content).length !== 1 || !isErrorModel(content['application/json']?.schema, operation))
         .map(([status]) => `answers ${status} with something other than the error model`),
   },
   {

@@ -3,23 +3,36 @@
 export const SCOPES = [
   'agents:read',
   'agents:write',
+  'decisions:read',
+  'memory:read',
+  'memory:write',
   'models:invoke',
   'models:list',
+  'policies:read',
+  'policies:write',
   'policy:check',
+  'routing:admin',
   'runs:cancel',
   'runs:create',
   'runs:forward',
   'runs:read',
   'tenants:admin',
   'tools:invoke',
+  'tools:write',
+  'usage:read',
+  'webhooks:read',
+  'webhooks:write',
 ];
 export const TENANCIES = ['none', 'tenant', 'platform'];
 export const IDEMPOTENCIES = ['none', 'natural', 'key'];
+/** How errors look; without the extension it is the error model of Appendix A.3. */
+export const ERROR_SHAPES = ['openai'];
 export const RATE_LIMITS = ['none', 'read', 'write', 'run_create', 'stream', 'invoke', 'admin'];
 
 /** Every extension that generation and the pipeline read. Any other one is a misspelling. */
 export const EXTENSIONS = [
   'x-agentos-alias-of',
+  'x-agentos-error-shape',
   'x-agentos-hot',
   'x-agentos-idempotency',
   'x-agentos-rate-limit',

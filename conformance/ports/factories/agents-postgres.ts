@@ -7,8 +7,8 @@ const factory: PortFactory<'agents'> = {
   port: 'agents',
   adapter: 'postgres',
   async create() {
-    const { database, dispose } = await orchestratorDatabase();
-    return { agents: new PostgresAgents(database.pool), newTenant: async () => freshTenant(), dispose };
+    const { database, outage, dispose } = await orchestratorDatabase();
+    return { agents: new PostgresAgents(database.pool), outage, newTenant: async () => freshTenant(), dispose };
   },
 };
 export default factory;

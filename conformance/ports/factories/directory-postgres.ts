@@ -4,19 +4,23 @@ import { PostgresDirectory } from '../../../services/platform/tenancy/directory-
 import { testDatabase } from '../../harness/database.ts';
 import type { PortFactory } from '../contract.ts';
 import { freshTenant } from '../fixtures.ts';
+import { outageOf, startStoreGate } from '../store-gate.ts';
 
 const factory: PortFactory<'directory'> = {
   port: 'directory',
   adapter: 'postgres',
   async create() {
     const test = await testDatabase({ migrations: [{ schema: DIRECTORY_SCHEMA, migrations: directoryMigrations }] });
-    const database = await createDatabase({ url: test.url, applicationName: 'suite' });
+    const gate = await startStoreGate(test.url);
+    const database = await createDatabase({ url: gate.url, applicationName: 'suite' });
     return {
       directory: new PostgresDirectory(database.pool),
       staleMs: 1_000,
+      outage: outageOf(gate),
       newTenant: async () => freshTenant(),
       async dispose() {
         await database.close();
+        await gate.close();
         await test.drop();
       },
     };

@@ -7,8 +7,8 @@ const factory: PortFactory<'memory'> = {
   port: 'memory',
   adapter: 'postgres',
   async create() {
-    const { database, dispose } = await orchestratorDatabase();
-    return { memory: new PostgresMemory(database.pool), newTenant: async () => freshTenant(), dispose };
+    const { database, outage, dispose } = await orchestratorDatabase();
+    return { memory: await PostgresMemory.open(database.pool), outage, newTenant: async () => freshTenant(), dispose };
   },
 };
 export default factory;

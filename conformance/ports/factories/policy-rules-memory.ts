@@ -7,7 +7,7 @@ const factory: PortFactory<'policy-rules'> = {
   adapter: 'memory',
   async create() {
     const rules = new MemoryPolicyRules();
-    return { rules, put: (auth, set) => rules.put(auth, set), staleMs: 0, newTenant: async () => freshTenant(), dispose: async () => {} };
+    return { rules, staleMs: 0, newTenant: async () => freshTenant(), dispose: async () => {} };
   },
 };
 export default factory;

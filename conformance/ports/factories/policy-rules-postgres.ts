@@ -4,21 +4,24 @@ import { createDatabase } from '../../../services/platform/db/pool.ts';
 import { testDatabase } from '../../harness/database.ts';
 import type { PortFactory } from '../contract.ts';
 import { freshTenant } from '../fixtures.ts';
+import { outageOf, startStoreGate } from '../store-gate.ts';
 
 const factory: PortFactory<'policy-rules'> = {
   port: 'policy-rules',
   adapter: 'postgres',
   async create() {
     const test = await testDatabase({ migrations: [{ schema: MODEL_POLICY_SCHEMA, migrations: modelPolicyMigrations }] });
-    const database = await createDatabase({ url: test.url, applicationName: 'suite' });
+    const gate = await startStoreGate(test.url);
+    const database = await createDatabase({ url: gate.url, applicationName: 'suite' });
     const rules = new PostgresPolicyRules(database.pool);
     return {
       rules,
-      put: (auth, set) => rules.put(auth, set),
       staleMs: 1_000,
+      outage: outageOf(gate),
       newTenant: async () => freshTenant(),
       async dispose() {
         await database.close();
+        await gate.close();
         await test.drop();
       },
     };

@@ -1,23 +1,6 @@
-import { OpenAiCompatibleProvider } from '../../../services/model-policy/adapters/provider-openai-compatible.ts';
-import { startOpenAiServer } from '../../harness/openai-server.ts';
+import { openAiVendor } from '../../../services/model-policy/fixture/vendor-openai.ts';
 import type { PortFactory } from '../contract.ts';
-import { freshTenant } from '../fixtures.ts';
+import { providerHarness } from '../provider-upstream.ts';
 
-const factory: PortFactory<'provider'> = {
-  port: 'provider',
-  adapter: 'openai-compatible',
-  async create() {
-    const server = await startOpenAiServer();
-    const provider = new OpenAiCompatibleProvider({ backend: 'openai', baseUrl: server.url, apiKey: 'sk-suite', timeoutMs: 5_000 });
-    return {
-      provider,
-      newTenant: async () => freshTenant(),
-      setUpstream: async (mode) => server.setMode(mode),
-      async dispose() {
-        await provider.close();
-        await server.close();
-      },
-    };
-  },
-};
+const factory: PortFactory<'provider'> = { port: 'provider', adapter: 'openai-compatible', create: () => providerHarness('openai_compatible', openAiVendor) };
 export default factory;

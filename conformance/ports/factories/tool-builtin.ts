@@ -6,6 +6,6 @@ import { freshTenant } from '../fixtures.ts';
 const factory: PortFactory<'tool'> = {
   port: 'tool',
   adapter: 'builtin',
-  create: async () => ({ tools: new BuiltinTools(new MemoryMemory()), newTenant: async () => freshTenant(), dispose: async () => {} }),
+  create: async () => ({ tools: new BuiltinTools(new MemoryMemory()), newTenant: async () => freshTenant(), dispose: async () => {}, ids: { echo: 'tool.echo' } }),
 };
 export default factory;

@@ -1,6 +1,8 @@
 /** The suite of each port. */
 import type { PortHarnesses, PortName } from '../contract.ts';
 import { agentsSuite } from './agents.ts';
+import { canaryStateSuite } from './canary-state.ts';
+import { decisionsSuite } from './decisions.ts';
 import { directorySuite } from './directory.ts';
 import { eventsSuite } from './events.ts';
 import { memorySuite } from './memory.ts';
@@ -9,7 +11,10 @@ import { policyRulesSuite } from './policy-rules.ts';
 import { providerSuite } from './provider.ts';
 import { queueSuite } from './queue.ts';
 import { runStateSuite } from './run-state.ts';
+import { toolRegistrySuite } from './tool-registry.ts';
 import { toolSuite } from './tool.ts';
+import { usageSuite } from './usage.ts';
+import { webhooksSuite } from './webhooks.ts';
 
 export const suites: { readonly [Name in PortName]: (create: () => Promise<PortHarnesses[Name]>) => void } = {
   'run-state': runStateSuite,
@@ -18,8 +23,13 @@ export const suites: { readonly [Name in PortName]: (create: () => Promise<PortH
   agents: agentsSuite,
   model: modelSuite,
   tool: toolSuite,
+  'tool-registry': toolRegistrySuite,
   memory: memorySuite,
   provider: providerSuite,
   'policy-rules': policyRulesSuite,
+  usage: usageSuite,
+  decisions: decisionsSuite,
+  'canary-state': canaryStateSuite,
   directory: directorySuite,
+  webhooks: webhooksSuite,
 };

@@ -3,9 +3,11 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { verifies } from '../../http/verifies.ts';
 import type { MemoryHarness } from '../contract.ts';
 import { expectCapabilities, rejection } from '../fixtures.ts';
+import { expiry, room } from './memory-limits.ts';
+import { keywordRanks, order, vectorBounds, vectors } from './memory-search.ts';
 
 type Under = () => MemoryHarness;
-const KNOWN_FEATURES = ['keyword_search', 'vector_search'];
+const KNOWN_FEATURES = ['keyword_search', 'vector_search', 'pgvector'];
 const VALUES: readonly unknown[] = [null, true, 0, -1.5, '', 'Ünïcode 🌦', [], [1, [2]], {}, { a: { b: [null] } }];
 
 export function memorySuite(create: () => Promise<MemoryHarness>): void {
@@ -16,8 +18,17 @@ export function memorySuite(create: () => Promise<MemoryHarness>): void {
   afterAll(() => harness?.dispose());
   const under = () => harness!;
   describe('values', () => values(under));
+  describe('accounts', () => accounts(under));
   describe('bounds', () => bounds(under));
   describe('search', () => search(under));
+  describe('keyword ranks', () => keywordRanks(under));
+  describe('vectors', () => {
+    vectors(under);
+    vectorBounds(under);
+  });
+  describe('order', () => order(under));
+  describe('expiry', () => expiry(under));
+  describe('room', () => room(under));
   describe('tenants', () => tenants(under));
 }
 
@@ -71,6 +82,40 @@ function values(under: Under): void {
   });
 }
 
+function accounts(under: Under): void {
+  it('says what an item is: its size, its times, and whether it was there before', async () => {
+    const tenant = await under().newTenant();
+    const { created, ...first } = await under().memory.put(tenant, { namespace: 'n', key: 'ké', value: { a: 'ü' }, metadata: { kind: 'note', done: false, rank: 2 } });
+    expect(created).toBe(true);
+    expect(first).toEqual({
+      namespace: 'n', key: 'ké', value: { a: 'ü' }, metadata: { kind: 'note', done: false, rank: 2 },
+      bytes: 3 + '{"a":"u"}'.length + 1 + '{"kind":"note","done":false,"rank":2}'.length,
+      createdAt: expect.stringMatching(/Z$/) as string, updatedAt: first.createdAt, expiresAt: null, embedded: false,
+    });
+    expect(await under().memory.get(tenant, 'n', 'ké')).toEqual(first);
+    const { created: again, ...second } = await under().memory.put(tenant, { namespace: 'n', key: 'ké', value: 1, text: 'words' });
+    expect(again).toBe(false);
+    expect(second).toMatchObject({ value: 1, metadata: {}, bytes: 3 + 1 + 2 + 5, createdAt: first.createdAt });
+    expect(second.updatedAt >= first.updatedAt).toBe(true);
+    expect(await under().memory.list(tenant, 'n', { limit: 10 })).toEqual([second]);
+  });
+
+  it('counts items and bytes, by namespace and in all', async () => {
+    const tenant = await under().newTenant();
+    expect(await under().memory.usage(tenant)).toEqual({ items: 0, bytes: 0 });
+    expect(await under().memory.namespaces(tenant, { limit: 10 })).toEqual([]);
+    const sizes = [];
+    for (const [namespace, key] of [['b', '1'], ['a', '1'], ['a', '2'], ['c/d', '1']] as const) sizes.push((await under().memory.put(tenant, { namespace, key, value: namespace + key })).bytes);
+    expect(await under().memory.usage(tenant)).toEqual({ items: 4, bytes: sizes.reduce((sum, bytes) => sum + bytes, 0) });
+    const [b, a1, a2, c] = sizes as [number, number, number, number];
+    expect(await under().memory.namespaces(tenant, { limit: 10 })).toEqual([{ namespace: 'a', items: 2, bytes: a1 + a2 }, { namespace: 'b', items: 1, bytes: b }, { namespace: 'c/d', items: 1, bytes: c }]);
+    expect((await under().memory.namespaces(tenant, { limit: 1, after: 'a' })).map(({ namespace }) => namespace)).toEqual(['b']);
+    await under().memory.delete(tenant, 'b', '1');
+    expect((await under().memory.namespaces(tenant, { limit: 10 })).map(({ namespace }) => namespace)).toEqual(['a', 'c/d']);
+    expect(await under().memory.usage(tenant)).toEqual({ items: 3, bytes: a1 + a2 + c });
+  });
+}
+
 function bounds(under: Under): void {
   it('refuses keys and values out of bounds', async () => {
     const tenant = await under().newTenant();
@@ -78,6 +123,12 @@ function bounds(under: Under): void {
     expect((await rejection(put('k'.repeat(257), 1))).code).toBe('invalid_request');
     expect((await rejection(put('', 1))).code).toBe('invalid_request');
     expect((await rejection(put('k', 'v'.repeat(64 * 1024 + 1)))).code).toBe('invalid_request');
+    expect((await rejection(put('line\nbreak', 1))).code).toBe('invalid_request');
+    const also = (item: object) => under().memory.put(tenant, { namespace: 'n', key: 'k', value: 1, ...item });
+    for (const item of [
+      { namespace: '' }, { namespace: 'n'.repeat(257) }, { metadata: { deep: {} } }, { metadata: { nothing: null } }, { metadata: { long: 'm'.repeat(5_000) } },
+      { text: 't'.repeat(70_000) }, { ttlSeconds: 0 }, { ttlSeconds: -1 }, { ttlSeconds: Number.NaN }, { ttlSeconds: 1e12 },
+    ]) expect((await rejection(also(item))).code, JSON.stringify(item).slice(0, 60)).toBe('invalid_request');
     await put('k'.repeat(256), 'v'.repeat(64 * 1024 - 2));
     expect(await under().memory.list(tenant, 'n', { limit: 10 })).toHaveLength(1);
   });

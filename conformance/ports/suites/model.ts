@@ -113,6 +113,25 @@ function failures(under: Under): void {
     expect(error.retryable).toBe(true);
   });
 
+  it('tells forbidden from not found, and hands both on as they are', verifies(['PRS-11.2-02'], async () => {
+    const tenant = await under().newTenant();
+    const absent = { ...chat(), model_ref: 'absent-model' };
+    expect(await rejection(under().model.chat(tenant, absent, options()))).toMatchObject({ code: 'not_found', retryable: false });
+    await under().setUpstream('forbids');
+    expect(await rejection(under().model.chat(tenant, chat(), options()))).toMatchObject({ code: 'forbidden', retryable: false });
+    expect(await rejection(under().model.chat(tenant, absent, options())), 'whether it exists is not told to who may not ask').toMatchObject({ code: 'forbidden' });
+  }));
+
+  it("takes the other side's own trouble, and an answer that is none, for a dependency that does not work", verifies(['PRS-11.2-01'], async () => {
+    const tenant = await under().newTenant();
+    for (const mode of ['fails', 'babbles'] as const) {
+      await under().setUpstream(mode);
+      const error = await rejection(under().model.chat(tenant, chat(), options({ timeoutMs: 5_000 })));
+      expect(error, mode).toMatchObject({ code: 'dependency_unavailable', retryable: true });
+      expect(JSON.stringify([error.message, error.details]), mode).not.toMatch(/nginx|<html|Something broke/);
+    }
+  }));
+
   it('recovers when the other side does', async () => {
     const tenant = await under().newTenant();
     await under().setUpstream('unavailable');

@@ -4,7 +4,8 @@ import { newId } from '../../../services/platform/ids.ts';
 import { verifies } from '../../http/verifies.ts';
 import type { RunStoreHarness } from '../contract.ts';
 import { elapsedMs, expectCapabilities, pause } from '../fixtures.ts';
-import { allEvents, claimAll, claimOptions, completion, create, createAndClaim, createMany, step, terminalCount, WORKER } from '../run-fixtures.ts';
+import { allEvents, claimAll, claimOptions, completion, create, createAndClaim, createMany, newRun, step, terminalCount, WORKER } from '../run-fixtures.ts';
+import { parking } from './queue-parking.ts';
 import { withRunStore, type Under } from './run-state.ts';
 
 const OTHER = { workerId: 'wrk_other' } as const;
@@ -12,9 +13,11 @@ const OTHER = { workerId: 'wrk_other' } as const;
 export function queueSuite(createHarness: () => Promise<RunStoreHarness>): void {
   const under = withRunStore(createHarness);
   describe('claims', () => claims(under));
+  describe('starvation', () => starvation(under));
   describe('leases', () => leases(under));
   describe('poison', () => poison(under));
   describe('waiting', () => waiting(under));
+  describe('parking', () => parking(under));
 }
 
 function claims(under: Under): void {
@@ -67,6 +70,38 @@ function claims(under: Under): void {
     for (let i = 0; i < 6; i += 1) nextSix.push(...(await under().queue.claim(WORKER, claimOptions())).map((claimed) => claimed.lease.tenantId));
     expect(nextSix.filter((tenantId) => tenantId === late.tenant_id), 'one that comes late is not put behind the backlog').toHaveLength(2);
   }));
+}
+
+function starvation(under: Under): void {
+  it('serves a backlog beside tenants that come back as soon as they are served', async () => {
+    const large = await under().newTenant();
+    const loops = await Promise.all(Array.from({ length: 4 }, () => under().newTenant()));
+    await createMany(under(), large, 10);
+    for (const tenant of loops) await create(under(), tenant);
+    let served = 0;
+    for (let round = 0; round < 25; round += 1) {
+      const [claimed] = await under().queue.claim(WORKER, claimOptions());
+      await under().runState.advance(claimed!.run.auth, claimed!.lease, completion(claimed!.run.runId, 0));
+      if (claimed!.lease.tenantId === large.tenant_id) served += 1;
+      else await create(under(), claimed!.run.auth);
+    }
+    expect(served, 'one of five tenants, so a fifth of the claims').toBeGreaterThanOrEqual(4);
+  });
+
+  it('serves a low priority beside high ones that never end', async () => {
+    const tenant = await under().newTenant();
+    const one = (priority: 'low' | 'high') => create(under(), tenant, newRun({ options: { ...newRun().options, priority } }));
+    const low: string[] = [];
+    for (let i = 0; i < 4; i += 1) low.push((await one('low')).runId);
+    await one('high');
+    const served: string[] = [];
+    for (let round = 0; round < 16; round += 1) {
+      served.push(...(await under().queue.claim(WORKER, claimOptions())).map(({ run }) => run.runId));
+      await one('high');
+    }
+    expect(served.findIndex((runId) => !low.includes(runId)), 'high ones pass what came before them').toBeLessThan(4);
+    expect(low.filter((runId) => !served.includes(runId)), 'and not for ever').toEqual([]);
+  });
 }
 
 function leases(under: Under): void {
@@ -141,6 +176,17 @@ function leases(under: Under): void {
 }
 
 function poison(under: Under): void {
+  it('does not hold it against a run that workers gave it back', async () => {
+    const tenant = await under().newTenant();
+    const run = await create(under(), tenant);
+    for (let round = 0; round < 4; round += 1) {
+      const [claimed] = await under().queue.claim(WORKER, claimOptions({ maxAttempts: 2 }));
+      expect(claimed?.run.runId, 'a stopping worker is no fault of the run').toBe(run.runId);
+      await under().queue.release(tenant, claimed!.lease, 0);
+    }
+    expect(await under().runState.getRun(tenant, run.runId)).toMatchObject({ status: 'queued' });
+  });
+
   it('fails a run that was claimed too often, and frees its slot', verifies(['PRS-4.2-12'], async () => {
     const tenant = await under().newTenant();
     const run = await create(under(), tenant);

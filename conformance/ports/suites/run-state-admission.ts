@@ -29,6 +29,7 @@ export function admission(under: Under): void {
   idempotency(under);
   concurrency(under);
   rate(under);
+  backpressure(under);
 }
 
 function idempotency(under: Under): void {
@@ -118,6 +119,21 @@ function concurrency(under: Under): void {
     await create(under(), tenant, newRun({ limits }));
     expect((await under().runState.createRun(tenant, newRun({ limits }))).outcome).toBe('concurrency_exceeded');
   }));
+}
+
+function backpressure(under: Under): void {
+  it('refuses whoever comes when the queue of the node is full, and takes runs again when there is room', async () => {
+    const [tenant, other] = [await under().newTenant(), await under().newTenant()];
+    const limits = { ...UNLIMITED, maxQueuedRuns: 4 };
+    const results = await Promise.all(Array.from({ length: 9 }, (_, i) => under().runState.createRun(tenant, keyed(`idem_${i}`, HASH_A, { limits }))));
+    expect(counts(results)).toEqual({ created: 4, queue_full: 5 });
+    expect(await under().runState.createRun(other, newRun({ limits }))).toEqual({ outcome: 'queue_full', limit: 4 });
+    const first = results.findIndex(({ outcome }) => outcome === 'created');
+    expect((await under().runState.createRun(tenant, keyed(`idem_${first}`, HASH_A, { limits }))).outcome, 'a replay is not one more').toBe('replayed');
+    expect((await under().runState.createRun(other, newRun())).outcome, 'where no limit is named, none holds').toBe('created');
+    await under().queue.claim(WORKER, claimOptions({ limit: 2 }));
+    expect((await under().runState.createRun(other, newRun({ limits }))).outcome, 'running runs do not wait').toBe('created');
+  });
 }
 
 function rate(under: Under): void {

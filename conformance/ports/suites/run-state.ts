@@ -14,7 +14,10 @@ import {
   type RunStoreUnderTest,
 } from '../run-fixtures.ts';
 import { admission } from './run-state-admission.ts';
+import { finding } from './run-state-finding.ts';
+import { handover } from './run-state-handover.ts';
 import { races } from './run-state-races.ts';
+import { retention } from './run-state-retention.ts';
 
 export type Under = () => RunStoreUnderTest;
 
@@ -42,7 +45,10 @@ export function runStateSuite(createHarness: () => Promise<RunStoreHarness>): vo
   describe('tenants', () => tenants(under));
   describe('durability', () => durability(under));
   describe('admission', () => admission(under));
+  describe('handover', () => handover(under));
   describe('races', () => races(under));
+  describe('finding', () => finding(under));
+  describe('retention', () => retention(under));
 }
 
 function creation(under: Under): void {

@@ -7,7 +7,7 @@ import { CliError, EXIT } from '../errors.ts';
 import { describeHolder, findFreePort, firstFreePort, holderOf, isPortFree } from '../ports.ts';
 import { postgresAccount } from './account.ts';
 import { locateBinaries } from './binaries.ts';
-import { initialiseCluster, isCluster, runningServer, startServer, stopServer, SUPERUSER, type Cluster } from './cluster.ts';
+import { initialiseCluster, isCluster, killServer, runningServer, startServer, stopServer, SUPERUSER, type Cluster } from './cluster.ts';
 import { canWorkIn, dataDirOf, logFileOf, placeCluster } from './placement.ts';
 
 export const DEFAULT_POSTGRES_PORT = 50432;
@@ -69,6 +69,10 @@ export interface TestPostgres {
   readonly url: string;
   readonly port: number;
   readonly pid: number;
+  /** kill -9 of the server, as a crash of the machine would; `start` recovers from it. */
+  kill(): Promise<void>;
+  /** Starts it again on the same port, and resolves when it accepts connections. */
+  start(): Promise<void>;
   /** Stops the server and removes its folder; harmless when repeated. */
   stop(): Promise<void>;
 }
@@ -91,10 +95,12 @@ export async function startTestPostgres(options: { readonly durable?: boolean } 
   };
   try {
     await initialiseCluster(cluster, password, { sync: false });
-    const server = await startServer(cluster, { port: await findFreePort(), durable, sharedBuffers: '128MB', maxConnections: 200 });
+    const settings = { port: await findFreePort(), durable, sharedBuffers: '128MB', maxConnections: 200 };
+    const server = await startServer(cluster, settings);
     const url = urlFor(password, server.port);
     await ensureDatabase(url);
-    return { url, port: server.port, pid: server.pid, stop };
+    const start = async (): Promise<void> => void (await startServer(cluster, settings));
+    return { url, port: server.port, pid: server.pid, kill: () => killServer(cluster), start, stop };
   } catch (error) {
     await stop().catch(() => undefined);
     throw error;

@@ -1,5 +1,7 @@
-import type { ModelCapability, ModelRequest, ModelResponse, PolicyCheck, PolicyResult } from '../../../generated/types/index.ts';
+import type { ModelCapability, ModelRequest, ModelResponse, ModelStreamCompleted, ModelStreamDelta, PolicyCheck, PolicyResult } from '../../../generated/types/index.ts';
+import type { ReadableStream } from 'node:stream/web';
 import type { ApiPromise } from '../api-promise.ts';
+import { readModelStream } from '../model-stream.ts';
 import type { Session } from '../session.ts';
 import type { RequestOptions } from '../transport.ts';
 
@@ -22,8 +24,26 @@ export class Models {
   invoke(request: ModelRequest, options: RequestOptions = {}): ApiPromise<ModelResponse> {
     return this.#session.call('mutation', options, async (init) => {
       const answer = await this.#session.modelPolicy.POST('/v1/models:invoke', { ...init, body: { request } });
-      return { data: answer.data?.response as ModelResponse | undefined, error: answer.error, response: answer.response };
+      return { data: (answer.data as { response?: ModelResponse } | undefined)?.response, error: answer.error, response: answer.response };
     });
+  }
+
+  /**
+   * A chat, as it comes: pieces, then the whole answer as the last event.
+   *
+   *     for await (const event of agentos.models.stream(request)) {
+   *       if (event.type === 'model.delta') process.stdout.write(event.delta.content ?? '');
+   *     }
+   *
+   * @throws ApiError when the call is refused, or when its stream breaks.
+   */
+  async *stream(request: ModelRequest, options: RequestOptions = {}): AsyncGenerator<ModelStreamDelta | ModelStreamCompleted, void> {
+    const call = this.#session.call('stream', options, async (init) => {
+      const answer = await this.#session.modelPolicy.POST('/v1/models:invoke', { ...init, body: { request, stream: true }, parseAs: 'stream' });
+      return { data: answer.data as ReadableStream<Uint8Array> | null | undefined, error: answer.error, response: answer.response };
+    });
+    const { data, response } = await call.withResponse();
+    yield* readModelStream(data ?? null, response.headers);
   }
 
   /** What policy says of a text, without calling a model. */

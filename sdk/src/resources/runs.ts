@@ -1,6 +1,7 @@
-import type { Event, Run, RunCreateRequest, RunStatus } from '../../../generated/types/index.ts';
+import type { Event, Run, RunBatchResult, RunCreateForAgentRequest, RunCreateRequest, RunReplayAnswer, RunRetryRequest, RunStatus } from '../../../generated/types/index.ts';
 import type { ApiPromise } from '../api-promise.ts';
 import { readRunEvents, type EventStreamOptions } from '../event-stream.ts';
+import { member, pageQuery, whole } from '../member.ts';
 import { PagePromise } from '../pages.ts';
 import type { CallInit, Session } from '../session.ts';
 import type { RequestOptions } from '../transport.ts';
@@ -9,7 +10,19 @@ const ENDED: ReadonlySet<RunStatus> = new Set(['completed', 'failed', 'canceled'
 
 export interface RunListQuery {
   readonly agentId?: string;
-  readonly status?: RunStatus;
+  /** One, or any of several. */
+  readonly status?: RunStatus | readonly RunStatus[];
+  /** All of these must hold. */
+  readonly labels?: Readonly<Record<string, string>>;
+  /** RFC 3339, inclusive. */
+  readonly createdAfter?: string;
+  /** RFC 3339, exclusive. */
+  readonly createdBefore?: string;
+  /** Runs that this run's agent started. */
+  readonly parentRunId?: string;
+  readonly priority?: 'low' | 'normal' | 'high';
+  /** `newest` unless given. */
+  readonly order?: 'newest' | 'oldest';
   /** Items a page, 1 to 200. */
   readonly limit?: number;
 }
@@ -45,11 +58,42 @@ export class Runs {
     );
   }
 
-  /** Newest first. `for await` walks all pages. */
+  /** Each is admitted by itself: some may be created while others are refused. */
+  createBatch(runs: readonly RunCreateForAgentRequest[], options: RequestOptions = {}): ApiPromise<readonly RunBatchResult[]> {
+    return this.#session.call('mutation', options, async (init) =>
+      member<readonly RunBatchResult[]>(await this.#session.orchestrator.POST('/v1/runs:batch', { ...init, body: { runs: [...runs] } }), 'results'),
+    );
+  }
+
+  /** Runs an ended run again, as a new one. @throws ConflictError when it has not ended. */
+  retry(runId: string, request: RunRetryRequest = {}, options: RequestOptions = {}): ApiPromise<Run> {
+    return this.#session.call('mutation', options, async (init) =>
+      member<Run>(await this.#session.orchestrator.POST('/v1/runs/{run_id}:retry', { ...init, params: { path: { run_id: runId } }, body: request }), 'run'),
+    );
+  }
+
+  /** Takes the run's decisions again from its events, without a model or tool call. */
+  replay(runId: string, options: RequestOptions = {}): ApiPromise<RunReplayAnswer> {
+    return this.#session.call('mutation', options, async (init) =>
+      whole<RunReplayAnswer>(await this.#session.orchestrator.POST('/v1/runs/{run_id}:replay', { ...init, params: { path: { run_id: runId } } })),
+    );
+  }
+
+  /** The stored events, a page at a time; `events` follows a run instead. */
+  history(runId: string, query: { readonly afterSequence?: number; readonly limit?: number } = {}, options: RequestOptions = {}): PagePromise<Event> {
+    return new PagePromise<Event>(async (after) => {
+      const cursor = after?.sequence ?? query.afterSequence;
+      const params = { path: { run_id: runId }, query: { ...(query.limit !== undefined && { limit: query.limit }), ...(cursor !== undefined && { after_sequence: cursor }) } };
+      const list = await this.#session.call('read', options, (init) => this.#session.orchestrator.GET('/v1/runs/{run_id}/history', { ...init, params }));
+      return { items: list.events.map(({ event }) => event as Event), hasMore: list.has_more };
+    });
+  }
+
+  /** Newest first unless `order` says otherwise. `for await` walks all pages. */
   list(query: RunListQuery = {}, options: RequestOptions = {}): PagePromise<Run> {
+    const { orchestrator } = this.#session;
     return new PagePromise<Run>(async (after) => {
-      const page = { ...(query.status && { status: query.status }), ...(query.limit && { limit: query.limit }), ...(after && { after: after.run_id }) };
-      const { orchestrator } = this.#session;
+      const page = pageQuery(listParameters(query), after?.run_id);
       const list = await this.#session.call('read', options, (init) =>
         query.agentId === undefined
           ? orchestrator.GET('/v1/runs', { ...init, params: { query: page } })
@@ -92,7 +136,18 @@ export class Runs {
   }
 }
 
-/** Takes the run out of its envelope and leaves the rest of the answer as it is. */
-function unwrap(answer: { data?: { run: unknown } | undefined; error?: unknown; response: Response }): { data?: Run | undefined; error?: unknown; response: Response } {
-  return { data: answer.data?.run as Run | undefined, error: answer.error, response: answer.response };
+const unwrap = (answer: { data?: unknown; error?: unknown; response: Response }) => member<Run>(answer, 'run');
+
+function listParameters(query: RunListQuery) {
+  const { status, labels } = query;
+  return {
+    status: status === undefined || typeof status === 'string' ? status : [...status],
+    label: labels && Object.entries(labels).map(([key, value]) => `${key}:${value}`),
+    created_after: query.createdAfter,
+    created_before: query.createdBefore,
+    parent_run_id: query.parentRunId,
+    priority: query.priority,
+    order: query.order,
+    limit: query.limit,
+  };
 }

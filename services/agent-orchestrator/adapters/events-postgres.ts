@@ -8,7 +8,8 @@ import type { RunStatus } from '../ports/run-state.ts';
 import { traceparentAt } from '../runtime/ids.ts';
 import { readScoped, scoped } from './postgres-read.ts';
 import { isoTime } from './run-rows.ts';
-import type { PostgresWake } from './postgres-wake.ts';
+import type { RunWake } from './run-wake.ts';
+import { runKey } from './wake-hub.ts';
 
 const READ_EVENTS = scoped(
   'ao_read_events',
@@ -36,11 +37,25 @@ interface EventRow extends pg.QueryResultRow {
 /** Sequences are 32-bit in the store; a cursor beyond is simply past every end. */
 const MAX_SEQUENCE = 2_147_483_647;
 
+/** A look at a run serves all that wait for it here: their polls come one after the other and would ask the same. */
+const LOOK_HOLDS_MS = 500;
+const REMEMBERED_LOOKS = 10_000;
+
+/** What the database said of a run when it was asked last. */
+interface Look {
+  readonly status: RunStatus;
+  readonly lastSequence: number;
+  readonly atMs: number;
+}
+
 export class PostgresEvents implements EventPort {
   readonly #pool: pg.Pool;
-  readonly #wake: PostgresWake;
+  readonly #wake: RunWake;
+  readonly #looks = new Map<string, Look>();
+  /** Reads under way, by run, cursor and limit. */
+  readonly #reads = new Map<string, Promise<EventPage>>();
 
-  constructor(pool: pg.Pool, wake: PostgresWake) {
+  constructor(pool: pg.Pool, wake: RunWake) {
     this.#pool = pool;
     this.#wake = wake;
   }
@@ -52,11 +67,35 @@ export class PostgresEvents implements EventPort {
   async read(auth: AuthContext, runId: string, query: { readonly after: number; readonly limit: number }): Promise<EventPage> {
     const recent = this.#wake.tail.read(auth.tenant_id, runId, query);
     if (recent !== null) return recent;
+    const run = runKey(auth.tenant_id, runId);
+    const look = this.#looks.get(run);
+    if (look !== undefined && look.lastSequence === query.after && performance.now() - look.atMs < LOOK_HOLDS_MS && this.#wake.announced(auth.tenant_id, runId) <= query.after) {
+      return { events: [], status: look.status, lastSequence: look.lastSequence };
+    }
+    // Streams that one hint woke read the same page, once. Whoever joins a read that began before its own hint finds
+    // nothing new, does not wait (the hint is remembered), and reads again.
+    const key = `${run}${query.after}${query.limit}`;
+    const underWay = this.#reads.get(key);
+    if (underWay !== undefined) return underWay;
+    const reading = this.#readStore(auth, runId, query).finally(() => this.#reads.delete(key));
+    this.#reads.set(key, reading);
+    return reading;
+  }
+
+  async #readStore(auth: AuthContext, runId: string, query: { readonly after: number; readonly limit: number }): Promise<EventPage> {
+    const atMs = performance.now();
     const rows = await readScoped<EventRow>(this.#pool, READ_EVENTS, [auth.tenant_id, runId, Math.min(query.after, MAX_SEQUENCE), query.limit]);
     const first = rows[0];
     if (first === undefined) throw new AgentOsError('not_found', { message: `There is no run ${runId}.`, details: { run_id: runId } });
     const events = first.sequence === null ? [] : rows.map((row) => eventOf(auth.tenant_id, runId, row));
+    this.#remember(runKey(auth.tenant_id, runId), { status: first.status, lastSequence: first.last_seq, atMs });
     return { events, status: first.status, lastSequence: first.last_seq };
+  }
+
+  #remember(run: string, look: Look): void {
+    this.#looks.delete(run);
+    this.#looks.set(run, look);
+    if (this.#looks.size > REMEMBERED_LOOKS) this.#looks.delete(this.#looks.keys().next().value!);
   }
 
   announce(auth: AuthContext, runId: string, lastSequence: number): void {

@@ -1,92 +1,198 @@
 /**
- * A tenant's memory in Postgres. The words of each item are kept beside it; a full-text index narrows a search down
- * and the words decide, so that both adapter families find the same items in the same order.
+ * A tenant's memory in Postgres. A full-text index finds candidates, pgvector or a scan finds neighbours, and the
+ * scores of `memory-ranking.ts` decide, so that both adapter families find the same items in the same order.
+ *
+ * Writes of one tenant take turns: each holds the tenant's row of `memory_usage`, which is what makes the limit exact.
  */
 import type pg from 'pg';
 import type { AuthContext } from '../../platform/tenancy/auth-context.ts';
+import { fromDatabaseError } from '../../platform/db/sqlstate.ts';
+import { withScheduler, withTenant } from '../../platform/db/transaction.ts';
 import type { PortCapabilities } from '../../platform/port.ts';
-import type { MemoryItem, MemoryPort } from '../ports/memory.ts';
-import { checkedValue, matchScore, searchableWords, wordsOf } from './memory-items.ts';
-import { readAsTenant } from './postgres-read.ts';
-import { isoTime, storableJson } from './run-rows.ts';
-
-const COLUMNS = `m.namespace, m.key, m.value, m.metadata, (extract(epoch FROM m.updated_at) * 1000)::float8 AS updated_ms`;
-
-const PUT = {
-  name: 'ao_memory_put',
-  text: `INSERT INTO orchestrator.memory_items AS m (tenant_id, namespace, key, value, metadata, words, updated_at)
-    VALUES ($1, $2, $3, $4::json, $5::json, $6, clock_timestamp())
-    ON CONFLICT (tenant_id, namespace, key) DO UPDATE
-      SET value = excluded.value, metadata = excluded.metadata, words = excluded.words, updated_at = excluded.updated_at
-    RETURNING ${COLUMNS}`,
-};
-const GET = { name: 'ao_memory_get', text: `SELECT ${COLUMNS} FROM orchestrator.memory_items m WHERE m.tenant_id = $1 AND m.namespace = $2 AND m.key = $3` };
-const DELETE = { name: 'ao_memory_delete', text: 'DELETE FROM orchestrator.memory_items m WHERE m.tenant_id = $1 AND m.namespace = $2 AND m.key = $3 RETURNING m.key' };
-const LIST = {
-  name: 'ao_memory_list',
-  text: `SELECT ${COLUMNS} FROM orchestrator.memory_items m
-    WHERE m.tenant_id = $1 AND m.namespace = $2 AND m.key > $3 AND starts_with(m.key, $4) ORDER BY m.key LIMIT $5`,
-};
-/** Candidates; at most a thousand are ranked. */
-const SEARCH = {
-  name: 'ao_memory_search',
-  text: `SELECT ${COLUMNS}, m.words FROM orchestrator.memory_items m
-    WHERE m.tenant_id = $1 AND m.namespace = $2 AND to_tsvector('simple', m.words) @@ plainto_tsquery('simple', $3) ORDER BY m.key LIMIT 1000`,
-};
+import type { MemoryEmbedding, MemoryFilter, MemoryItem, MemoryMatch, MemoryMetadata, MemoryPort, MemoryWrite } from '../ports/memory.ts';
+import { checkEmbedding, checkedWrite, refuseForRoom, type CheckedWrite } from './memory-items.ts';
+import { BY_KEYS, DELETE, FIND_PGVECTOR, GET, HOLD_EXPIRED, HOLD_USAGE, KINDS, LIST, NAMESPACES, OPEN_USAGE, SEARCH, SWEEP, USAGE, VECTORS, nearestStatement, putStatement } from './memory-postgres-sql.ts';
+import { Best, cosineTo, filterJson, wantedWords, type Ranked } from './memory-ranking.ts';
+import { readAsTenant, readScoped, type Statement } from './postgres-read.ts';
+import { isoTime } from './run-rows.ts';
 
 interface ItemRow extends pg.QueryResultRow {
   readonly namespace: string;
   readonly key: string;
   readonly value: unknown;
-  readonly metadata: Readonly<Record<string, unknown>>;
+  readonly metadata: MemoryMetadata;
+  readonly bytes: number;
+  readonly embedded: boolean;
+  readonly created_ms: number;
   readonly updated_ms: number;
+  readonly expires_ms: number | null;
 }
 
-const itemOf = (row: ItemRow): MemoryItem => ({ namespace: row.namespace, key: row.key, value: row.value, metadata: row.metadata, updatedAt: isoTime(row.updated_ms) });
+interface VectorRow extends pg.QueryResultRow {
+  readonly key: string;
+  readonly embedding: Buffer;
+}
+
+/** Rows of vectors that are read at once: about 12 MB of them at 1,536 numbers each. */
+const STRETCH = 1_000;
+/** pgvector counts in 32 bits: near neighbours may stand in another order there, so a few more are asked for. */
+const MARGIN = 16;
+/** Expired items of a tenant that a write removes at once when it needs their room. */
+const ROOM_BATCH = 1_000;
+
+const itemOf = (row: ItemRow): MemoryItem => ({
+  namespace: row.namespace,
+  key: row.key,
+  value: row.value,
+  metadata: row.metadata,
+  bytes: row.bytes,
+  createdAt: isoTime(row.created_ms),
+  updatedAt: isoTime(row.updated_ms),
+  expiresAt: row.expires_ms === null ? null : isoTime(row.expires_ms),
+  embedded: row.embedded,
+});
 
 export class PostgresMemory implements MemoryPort {
   readonly #pool: pg.Pool;
+  readonly #put: Statement;
+  readonly #nearest: Statement | null;
 
-  constructor(pool: pg.Pool) {
+  /** @param pgvector the schema that pgvector's type lives in, quoted; null where vectors are scanned. */
+  constructor(pool: pg.Pool, pgvector: string | null = null) {
     this.#pool = pool;
+    this.#put = putStatement(pgvector);
+    this.#nearest = pgvector === null ? null : nearestStatement(pgvector);
+  }
+
+  /** Uses pgvector where the migrations found it. @throws AgentOsError for database errors. */
+  static async open(pool: pg.Pool): Promise<PostgresMemory> {
+    try {
+      return new PostgresMemory(pool, (await pool.query<{ home: string }>(FIND_PGVECTOR)).rows[0]?.home ?? null);
+    } catch (error) {
+      throw fromDatabaseError(error);
+    }
   }
 
   capabilities(): PortCapabilities {
-    return { adapter: 'postgres', contractVersion: '1.0', durable: true, features: ['keyword_search'] };
+    return { adapter: 'postgres', contractVersion: '1.1', durable: true, features: ['keyword_search', 'vector_search', ...(this.#nearest === null ? [] : ['pgvector'])] };
   }
 
-  async put(auth: AuthContext, item: { readonly namespace: string; readonly key: string; readonly value: unknown; readonly metadata?: Readonly<Record<string, unknown>> }): Promise<MemoryItem> {
-    const json = checkedValue(item);
-    const values = [auth.tenant_id, item.namespace, item.key, storableJson(item.value ?? null), storableJson(item.metadata ?? {}), searchableWords(item.key, json)];
-    return itemOf((await this.#query(auth, PUT, values))[0]!);
+  async put(auth: AuthContext, item: MemoryWrite): Promise<MemoryItem & { readonly created: boolean }> {
+    const write = checkedWrite(item);
+    const outcome = await withTenant(this.#pool, auth.tenant_id, (client) => this.#write(client, auth.tenant_id, item, write));
+    if (typeof outcome === 'number') refuseForRoom(write.maxBytes!, outcome, write.bytes);
+    return { ...itemOf(outcome), created: !outcome.replaced };
   }
 
   async get(auth: AuthContext, namespace: string, key: string): Promise<MemoryItem | null> {
-    const [row] = await this.#query(auth, GET, [auth.tenant_id, namespace, key]);
+    const [row] = await readScoped<ItemRow>(this.#pool, GET, [auth.tenant_id, namespace, key]);
     return row === undefined ? null : itemOf(row);
   }
 
   async delete(auth: AuthContext, namespace: string, key: string): Promise<boolean> {
-    return (await readAsTenant(this.#pool, auth.tenant_id, DELETE, [auth.tenant_id, namespace, key])).length === 1;
+    return withTenant(this.#pool, auth.tenant_id, async (client) => {
+      const held = client.query({ ...HOLD_USAGE, values: [auth.tenant_id] });
+      const [, gone] = await Promise.all([held, client.query<{ seen: boolean }>({ ...DELETE, values: [auth.tenant_id, namespace, key] })]);
+      return gone.rows[0]?.seen ?? false;
+    });
   }
 
   async list(auth: AuthContext, namespace: string, query: { readonly limit: number; readonly after?: string; readonly prefix?: string }): Promise<readonly MemoryItem[]> {
-    return (await this.#query(auth, LIST, [auth.tenant_id, namespace, query.after ?? '', query.prefix ?? '', query.limit])).map(itemOf);
+    return (await readScoped<ItemRow>(this.#pool, LIST, [auth.tenant_id, namespace, query.after ?? '', query.prefix ?? '', query.limit])).map(itemOf);
   }
 
-  async search(auth: AuthContext, namespace: string, query: { readonly text: string; readonly limit: number }): Promise<readonly MemoryItem[]> {
-    const wanted = wordsOf(query.text);
+  async search(auth: AuthContext, namespace: string, query: { readonly text: string; readonly limit: number; readonly filter?: MemoryFilter }): Promise<readonly MemoryMatch[]> {
+    const wanted = wantedWords(query.text);
     if (wanted.length === 0) return [];
-    const rows = await readAsTenant<ItemRow & { words: string }>(this.#pool, auth.tenant_id, SEARCH, [auth.tenant_id, namespace, wanted.join(' ')]);
-    return rows
-      .map((row) => ({ row, score: matchScore(row.words, wanted) }))
-      .filter(({ score }) => score > 0)
-      .sort((a, b) => b.score - a.score)
-      .slice(0, query.limit)
-      .map(({ row }) => itemOf(row));
+    const values = [auth.tenant_id, namespace, wanted.map((word) => `'${word}'`).join(' & '), wanted, filterJson(query.filter), query.limit];
+    const rows = await readAsTenant<ItemRow & { score: number }>(this.#pool, auth.tenant_id, SEARCH, values);
+    return rows.map((row) => ({ ...itemOf(row), score: row.score }));
   }
 
-  #query(auth: AuthContext, statement: { name: string; text: string }, values: readonly unknown[]): Promise<ItemRow[]> {
-    return readAsTenant<ItemRow>(this.#pool, auth.tenant_id, statement, values);
+  async searchByVector(auth: AuthContext, namespace: string, query: { readonly embedding: MemoryEmbedding; readonly limit: number; readonly filter?: MemoryFilter }): Promise<readonly MemoryMatch[]> {
+    checkEmbedding(query.embedding);
+    const { model, vector } = query.embedding;
+    const filter = query.filter === undefined || Object.keys(query.filter).length === 0 ? null : filterJson(query.filter);
+    const kind = [auth.tenant_id, namespace, model, vector.length, filter];
+    return withTenant(this.#pool, auth.tenant_id, async (client) => {
+      const ranked = this.#nearest === null
+        ? await scan(client, kind, vector, query.limit)
+        : rank((await client.query<VectorRow>({ ...this.#nearest, values: [...kind, realArray(vector), query.limit * 2 + MARGIN] })).rows, vector, new Best(query.limit)).ranked;
+      const items = await client.query<ItemRow>({ ...BY_KEYS, values: [auth.tenant_id, namespace, ranked.map(({ key }) => key)] });
+      const byKey = new Map(items.rows.map((row) => [row.key, row]));
+      return ranked.flatMap(({ key, score }) => (byKey.has(key) ? [{ ...itemOf(byKey.get(key)!), score }] : []));
+    });
+  }
+
+  async embeddings(auth: AuthContext, namespace: string): Promise<readonly { readonly model: string; readonly dimension: number }[]> {
+    return (await readScoped<{ model: string; dimension: number }>(this.#pool, KINDS, [auth.tenant_id, namespace])).map(({ model, dimension }) => ({ model, dimension }));
+  }
+
+  async namespaces(auth: AuthContext, query: { readonly limit: number; readonly after?: string }): Promise<readonly { readonly namespace: string; readonly items: number; readonly bytes: number }[]> {
+    const rows = await readScoped<{ namespace: string; items: number; bytes: number }>(this.#pool, NAMESPACES, [auth.tenant_id, query.after ?? '', query.limit]);
+    return rows.map(({ namespace, items, bytes }) => ({ namespace, items, bytes }));
+  }
+
+  async usage(auth: AuthContext): Promise<{ readonly items: number; readonly bytes: number }> {
+    const [row] = await readScoped<{ items: number; bytes: number }>(this.#pool, USAGE, [auth.tenant_id]);
+    return { items: row?.items ?? 0, bytes: row?.bytes ?? 0 };
+  }
+
+  async sweep(limit: number): Promise<number> {
+    return withScheduler(this.#pool, async (client) => {
+      const held = await client.query<{ tenant_id: string }>({ ...HOLD_EXPIRED, values: [limit] });
+      return held.rows.length === 0 ? 0 : sweepOf(client, limit, held.rows.map((row) => row.tenant_id));
+    });
+  }
+
+  /** What was stored, or the bytes in use when there is no room. */
+  async #write(client: pg.PoolClient, tenantId: string, item: MemoryWrite, write: CheckedWrite): Promise<(ItemRow & { replaced: boolean }) | number> {
+    const values = [
+      tenantId, item.namespace, item.key, write.valueJson, write.metadataJson, write.words, write.bytes, write.ttlSeconds, write.maxBytes,
+      write.embedding?.model ?? null, write.embedding?.vector.length ?? null, write.embedding === null ? null : bytesOf(write.embedding.vector),
+      ...(this.#nearest === null ? [] : [write.embedding === null ? null : realArray(write.embedding.vector)]),
+    ];
+    for (;;) {
+      const [held, stored] = await Promise.all([
+        client.query<{ bytes: string }>({ ...HOLD_USAGE, values: [tenantId] }),
+        client.query<ItemRow & { replaced: boolean }>({ ...this.#put, values }),
+      ]);
+      // The tenant's row was made in between: nothing says that this write saw all that came before it.
+      if (stored.rows[0] !== undefined && held.rows[0] === undefined) throw Object.assign(new Error('The first write of a tenant was overtaken.'), { code: '40001' });
+      if (stored.rows[0] !== undefined) return stored.rows[0];
+      if (held.rows[0] === undefined) await client.query({ ...OPEN_USAGE, values: [tenantId] });
+      else if ((await sweepOf(client, ROOM_BATCH, [tenantId])) === 0) return Number(held.rows[0].bytes);
+    }
   }
 }
+
+async function sweepOf(client: pg.PoolClient, limit: number, tenantIds: readonly string[]): Promise<number> {
+  return (await client.query<{ swept: number }>({ ...SWEEP, values: [limit, tenantIds] })).rows[0]!.swept;
+}
+
+/** Compares every vector of a kind, a stretch at a time. */
+async function scan(client: pg.PoolClient, kind: readonly unknown[], question: Float32Array, limit: number): Promise<readonly Ranked[]> {
+  const best = new Best(limit);
+  for (let after = ''; ; ) {
+    const { rows } = await client.query<VectorRow>({ ...VECTORS, values: [...kind, after, STRETCH] });
+    rank(rows, question, best);
+    if (rows.length < STRETCH) return best.ranked;
+    after = rows.at(-1)!.key;
+  }
+}
+
+function rank(rows: readonly VectorRow[], question: Float32Array, best: Best): Best {
+  const cosine = cosineTo(question);
+  for (const row of rows) best.offer({ key: row.key, score: cosine(vectorOf(row.embedding)) });
+  return best;
+}
+
+/** Little-endian, as every processor that Node.js runs on has it, so that no number is converted. */
+const bytesOf = (vector: Float32Array): Buffer => Buffer.from(vector.buffer, vector.byteOffset, vector.byteLength);
+
+function vectorOf(bytes: Buffer): Float32Array {
+  const aligned = bytes.byteOffset % 4 === 0 ? bytes : Buffer.from(Uint8Array.from(bytes).buffer);
+  return new Float32Array(aligned.buffer, aligned.byteOffset, aligned.byteLength / 4);
+}
+
+const realArray = (vector: Float32Array): string => `{${vector.join(',')}}`;

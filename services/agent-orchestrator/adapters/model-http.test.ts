@@ -4,7 +4,7 @@ import { afterEach, describe, expect, it } from 'vitest';
 import type { ModelRequest } from '../../../generated/types/index.ts';
 import { AgentOsError } from '../../platform/errors.ts';
 import { AUTH } from '../runtime/runtime.fixture.ts';
-import { HttpModel } from './model-http.ts';
+import { HttpModel, type HttpModelOptions } from './model-http.ts';
 
 interface Answer {
   readonly status: number;
@@ -23,20 +23,21 @@ const OK = { response: { request_id: 'req_1', status: 'ok' }, correlation_id: 'c
 const REQUEST: ModelRequest = { request_id: 'req_1', operation: 'chat', model_ref: 'tier:balanced', input: { messages: [{ role: 'user', content: 'x' }] } };
 const options = { timeoutMs: 2_000, signal: new AbortController().signal, traceparent: '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01', correlationId: 'corr_1' };
 
-async function start(answer: (request: IncomingMessage, body: string, count: number) => Answer | null): Promise<HttpModel> {
+async function start(answer: (request: IncomingMessage, body: string, count: number) => Answer | null | 'hang', more: Partial<HttpModelOptions> = {}): Promise<HttpModel> {
   let count = 0;
   server = createServer((request, response) => {
     const chunks: Buffer[] = [];
     request.on('data', (chunk: Buffer) => chunks.push(chunk));
     request.on('end', () => {
       const found = answer(request, Buffer.concat(chunks).toString(), (count += 1));
+      if (found === 'hang') return;
       if (found === null) return void request.socket.destroy();
       response.writeHead(found.status, { 'content-type': 'application/json', ...found.headers });
       response.end(typeof found.body === 'string' ? found.body : JSON.stringify(found.body));
     });
   });
   await new Promise<void>((resolve) => server!.listen(0, '127.0.0.1', resolve));
-  model = new HttpModel({ baseUrl: `http://127.0.0.1:${(server.address() as AddressInfo).port}/base/`, credentials: async () => ({ authorization: 'Bearer t' }) });
+  model = new HttpModel({ baseUrl: `http://127.0.0.1:${(server.address() as AddressInfo).port}/base/`, credentials: async () => ({ authorization: 'Bearer t' }), ...more });
   return model;
 }
 
@@ -47,6 +48,19 @@ const failure = async (call: Promise<unknown>): Promise<AgentOsError> => {
 };
 
 describe('Model Policy over HTTP', () => {
+  it('makes a call once more whose answer is lost, under an id of its own', async () => {
+    const asked: string[] = [];
+    const http = await start((_request, body, count) => {
+      asked.push((JSON.parse(body) as { request: ModelRequest }).request.request_id);
+      const details = { reason: count === 1 ? 'request_id_used' : 'request_id_reused' };
+      return count === 2 ? { status: 200, body: OK } : { status: 409, body: { error: { code: 'conflict', message: 'Used.', retryable: false, details }, correlation_id: 'c' } };
+    });
+    expect(await http.chat(AUTH, REQUEST, options)).toEqual(OK.response);
+    expect(asked).toEqual(['req_1', 'req_1.again']);
+    expect((await failure(http.chat(AUTH, REQUEST, options))).code).toBe('conflict');
+    expect(asked).toHaveLength(3);
+  });
+
   it('is called as the service, for the tenant of the run', async () => {
     let seen: { headers: Record<string, unknown>; url: string; body: unknown } | null = null;
     const http = await start((request, body) => {
@@ -86,6 +100,41 @@ describe('Model Policy over HTTP', () => {
     const http = await start(() => ((calls += 1), { status: 200, body: OK }));
     await failure(http.chat(AUTH, REQUEST, { ...options, signal: AbortSignal.abort() }));
     expect(calls).toBe(0);
+  });
+
+  it('is left alone while it is away, and asked again with one call at a time', async () => {
+    let calls = 0;
+    let there = false;
+    const states: string[] = [];
+    const http = await start(() => ((calls += 1), there ? { status: 200, body: OK } : { status: 502, body: 'Bad gateway' }), { circuit: { consecutiveFailures: 4, openMs: 60, onState: (state) => states.push(state) } });
+    for (let i = 0; i < 4; i += 1) await failure(http.chat(AUTH, REQUEST, options));
+    expect(calls).toBe(4);
+    const refused = await failure(http.chat(AUTH, REQUEST, options));
+    expect(refused).toMatchObject({ code: 'dependency_unavailable', retryable: true, details: { service: 'model-policy', reason: 'circuit_open' } });
+    expect([calls, refused.retryAfterSeconds! > 0, refused.retryAfterSeconds! <= 0.06]).toEqual([4, true, true]);
+    there = true;
+    await new Promise((resolve) => setTimeout(resolve, 80));
+    const together = await Promise.allSettled(Array.from({ length: 5 }, () => http.chat(AUTH, REQUEST, options)));
+    expect(together.filter((outcome) => outcome.status === 'fulfilled').length, 'one probe').toBe(1);
+    expect((await http.chat(AUTH, REQUEST, options)).status).toBe('ok');
+    expect(states).toEqual(['open', 'half_open', 'closed']);
+  });
+
+  it('is left alone when it takes calls and never answers, but not for a caller without patience', async () => {
+    let calls = 0;
+    const http = await start(() => ((calls += 1), 'hang'), { silenceMs: 40, circuit: { consecutiveFailures: 2, openMs: 60_000 } });
+    for (let i = 0; i < 5; i += 1) expect(await failure(http.chat(AUTH, REQUEST, { ...options, timeoutMs: 10 }))).toMatchObject({ code: 'timeout' });
+    expect(calls, 'short timeouts say nothing').toBe(5);
+    for (let i = 0; i < 2; i += 1) await failure(http.chat(AUTH, REQUEST, { ...options, timeoutMs: 50 }));
+    expect(await failure(http.chat(AUTH, REQUEST, options))).toMatchObject({ details: { reason: 'circuit_open' } });
+    expect(calls).toBe(7);
+  });
+
+  it('is not away because it refuses', async () => {
+    let calls = 0;
+    const http = await start(() => ((calls += 1), { status: 503, body: { error: { code: 'dependency_unavailable', message: 'No backend.', details: { service: 'openai' } } } }), { circuit: { consecutiveFailures: 2 } });
+    for (let i = 0; i < 6; i += 1) expect(await failure(http.chat(AUTH, REQUEST, options))).toMatchObject({ details: { service: 'openai' } });
+    expect(calls).toBe(6);
   });
 
   it('answers its health', async () => {

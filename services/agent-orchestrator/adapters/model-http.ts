@@ -7,6 +7,11 @@
  *
  * A connection that breaks is tried again at once, twice: `request_id` makes the repeated call the same call. Every
  * other retry is the executor's, which knows the run's deadline.
+ *
+ * A circuit breaker stands before all of it, so that a Model Policy that is down, or that takes calls and never answers,
+ * does not hold every worker for as long as its runs have time. Only what speaks of Model Policy itself counts against
+ * it: no connection, an answer that is none, silence for longer than any answer takes. An error that it answers is an
+ * answer. Readiness asks past the breaker.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Pool, type Dispatcher } from 'undici';
@@ -16,6 +21,7 @@ import { AgentOsError, type ErrorCode } from '../../platform/errors.ts';
 import type { PortCapabilities } from '../../platform/port.ts';
 import type { AuthContext } from '../../platform/tenancy/auth-context.ts';
 import type { ModelCallOptions, ModelPort } from '../ports/model.ts';
+import { CircuitBreaker, type CircuitOptions } from './circuit-breaker.ts';
 
 export const MODEL_POLICY = 'model-policy';
 
@@ -25,6 +31,9 @@ export interface HttpModelOptions {
   /** Headers that prove to Model Policy who calls, e.g. a service token. */
   readonly credentials: (auth: AuthContext) => Promise<Readonly<Record<string, string>>>;
   readonly connections?: number;
+  readonly circuit?: Partial<CircuitOptions>;
+  /** Silence shorter than this is the caller's impatience and no sign of trouble. */
+  readonly silenceMs?: number;
 }
 
 interface Call extends ModelCallOptions {
@@ -34,17 +43,27 @@ interface Call extends ModelCallOptions {
 }
 
 const CONNECTION_ATTEMPTS = 3;
+const MAX_HELD_BACK_MS = 1_000;
 const CONNECTION_ERRORS = new Set(['ECONNREFUSED', 'ECONNRESET', 'EPIPE', 'ENOTFOUND', 'EAI_AGAIN', 'ETIMEDOUT', 'UND_ERR_SOCKET', 'UND_ERR_CONNECT_TIMEOUT', 'UND_ERR_CLOSED', 'UND_ERR_DESTROYED']);
+
+/** The call was made and charged, and Model Policy has its answer no more: a run that goes on needs it made once more. */
+function isAnswerLost(error: unknown): boolean {
+  return error instanceof AgentOsError && error.code === 'conflict' && error.details['reason'] === 'request_id_used';
+}
 
 export class HttpModel implements ModelPort {
   readonly #pool: Pool;
   readonly #basePath: string;
   readonly #credentials: HttpModelOptions['credentials'];
+  readonly #circuit: CircuitBreaker;
+  readonly #silenceMs: number;
 
   constructor(options: HttpModelOptions) {
     const url = new URL(options.baseUrl);
     this.#basePath = url.pathname.replace(/\/$/, '');
     this.#credentials = options.credentials;
+    this.#circuit = new CircuitBreaker(options.circuit);
+    this.#silenceMs = options.silenceMs ?? 10_000;
     // The time of a call is bounded by its own timer; undici's would only add a second, coarser one.
     this.#pool = new Pool(url.origin, { connections: options.connections ?? 128, keepAliveTimeout: 30_000, headersTimeout: 0, bodyTimeout: 0, connect: { timeout: 5_000 } });
   }
@@ -85,13 +104,24 @@ export class HttpModel implements ModelPort {
 
   async #invoke(auth: AuthContext, request: ModelRequest, options: ModelCallOptions): Promise<ModelResponse> {
     const caller = serviceContext(auth);
-    const body = { auth: caller, request, traceparent: options.traceparent };
-    return member<ModelResponse>(await this.#call(caller, { ...options, method: 'POST', path: '/v1/models:invoke', body }), 'response');
+    const ask = async (asked: ModelRequest): Promise<ModelResponse> => {
+      const body = { auth: caller, request: asked, traceparent: options.traceparent };
+      return member<ModelResponse>(await this.#call(caller, { ...options, method: 'POST', path: '/v1/models:invoke', body }), 'response');
+    };
+    try {
+      return await ask(request);
+    } catch (error) {
+      if (!isAnswerLost(error)) throw error;
+      return ask({ ...request, request_id: `${request.request_id}.again` });
+    }
   }
 
   async #call(auth: AuthContext, call: Call): Promise<unknown> {
     const { timeoutMs, signal } = call;
     if (signal.aborted) throw abandoned(signal.reason);
+    const admission = this.#circuit.enter();
+    if (!('pass' in admission)) throw circuitOpen(admission.refusedForMs);
+    const { pass } = admission;
     const controller = new AbortController();
     let timedOut = false;
     const timer = setTimeout(() => {
@@ -101,8 +131,13 @@ export class HttpModel implements ModelPort {
     const onAbort = (): void => controller.abort(signal.reason);
     signal.addEventListener('abort', onAbort, { once: true });
     try {
-      return await this.#attempt(auth, call, controller.signal);
+      const answer = await this.#attempt(auth, call, controller.signal);
+      pass.succeeded();
+      return answer;
     } catch (error) {
+      if (signal.aborted || (timedOut && timeoutMs < this.#silenceMs)) pass.unknown();
+      else if (timedOut || isUnreachable(error)) pass.failed();
+      else pass.succeeded();
       if (timedOut) throw new AgentOsError('timeout', { message: `Model Policy did not answer within ${timeoutMs} ms.`, details: { service: MODEL_POLICY, timeout_ms: timeoutMs }, cause: error });
       if (signal.aborted) throw abandoned(error);
       throw error;
@@ -163,7 +198,8 @@ function answeredError(status: number, retryAfter: string | string[] | undefined
   const seconds = Number(Array.isArray(retryAfter) ? retryAfter[0] : retryAfter);
   const retry = Number.isFinite(seconds) && retryAfter !== undefined ? { retryAfterSeconds: Math.max(0, seconds) } : {};
   // A 500 is Model Policy's own trouble: to us it is a dependency that does not work.
-  if (code === undefined || !(code in ERROR_CODES) || code === 'internal_error') {
+  if (code === undefined) return unreachable(`Something in front of Model Policy answered ${status}.`, answer, { status, ...retry });
+  if (!(code in ERROR_CODES) || code === 'internal_error') {
     return new AgentOsError('dependency_unavailable', { message: `Model Policy answered ${status}.`, details: { service: MODEL_POLICY, status }, ...retry });
   }
   return new AgentOsError(code as ErrorCode, {
@@ -180,8 +216,26 @@ function member<T>(answer: unknown, name: string): T {
   return value as T;
 }
 
-const unreachable = (message: string, cause: unknown): AgentOsError =>
-  new AgentOsError('dependency_unavailable', { message, details: { service: MODEL_POLICY }, retryAfterSeconds: 0, cause });
+/** Model Policy was not there to be asked. */
+class Unreachable extends AgentOsError {}
+
+const isUnreachable = (error: unknown): boolean => error instanceof Unreachable;
+
+const unreachable = (message: string, cause: unknown, more: { readonly status?: number; readonly retryAfterSeconds?: number } = {}): AgentOsError =>
+  new Unreachable('dependency_unavailable', {
+    message,
+    details: { service: MODEL_POLICY, ...(more.status === undefined ? {} : { status: more.status }) },
+    retryAfterSeconds: more.retryAfterSeconds ?? 0,
+    cause,
+  });
+
+/** Retries wait for the next probe and no longer than they would have anyway. */
+const circuitOpen = (forMs: number): AgentOsError =>
+  new AgentOsError('dependency_unavailable', {
+    message: 'Model Policy has not been answering; calls are held back until it does.',
+    details: { service: MODEL_POLICY, reason: 'circuit_open' },
+    retryAfterSeconds: Math.min(forMs, MAX_HELD_BACK_MS) / 1000,
+  });
 
 const abandoned = (cause: unknown): AgentOsError =>
   new AgentOsError('timeout', { message: 'The model call was abandoned.', details: { service: MODEL_POLICY, reason: 'aborted' }, cause });

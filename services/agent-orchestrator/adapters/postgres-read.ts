@@ -1,5 +1,4 @@
-/** Reading as one tenant, and what the connections of this service are told. */
-import type { Duplex } from 'node:stream';
+/** Reading as one tenant. */
 import type pg from 'pg';
 import { fromDatabaseError } from '../../platform/db/sqlstate.ts';
 import { withTenant } from '../../platform/db/transaction.ts';
@@ -34,44 +33,4 @@ export async function readScoped<Row extends pg.QueryResultRow>(pool: pg.Pool, s
   } catch (error) {
     throw fromDatabaseError(error);
   }
-}
-
-/**
- * Tells each connection of the pool, before its first use, what this service's statements need.
- *
- * Every statement finds its rows by key. A plan made while the tables were small would read them whole, and a prepared
- * statement would keep that plan while they grow; so the planner is told to prefer keys.
- *
- * Statements that are sent without awaiting each other leave in one packet: the driver writes each to the socket by
- * itself, and a system call costs more than most of these statements do.
- */
-export function tuneConnections(pool: pg.Pool): void {
-  const told = new WeakSet<pg.PoolClient>();
-  // Not on `connect`: connections that exist already are told as well.
-  pool.on('acquire', (client) => {
-    if (told.has(client)) return;
-    told.add(client);
-    gatherWrites(client);
-    client
-      .query('SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off; SET jit = off; SET plan_cache_mode = force_generic_plan')
-      // A connection that breaks at once reports that to whoever uses it first.
-      .catch(() => undefined);
-  });
-}
-
-function gatherWrites(client: pg.PoolClient): void {
-  const { stream } = (client as unknown as { connection: { stream: Duplex } }).connection;
-  const write = stream.write.bind(stream) as (...data: unknown[]) => boolean;
-  let gathering = false;
-  stream.write = (...data: unknown[]): boolean => {
-    if (!gathering) {
-      gathering = true;
-      stream.cork();
-      process.nextTick(() => {
-        gathering = false;
-        stream.uncork();
-      });
-    }
-    return write(...data);
-  };
 }

@@ -13,7 +13,7 @@ export class MemoryQueue implements QueuePort {
   }
 
   capabilities(): PortCapabilities {
-    return { adapter: 'memory', contractVersion: '1.0', durable: false, features: ['fair'] };
+    return { adapter: 'memory', contractVersion: '1.1', durable: false, features: ['fair', 'parking'] };
   }
 
   enqueue(_auth: AuthContext, _runId: string): void {
@@ -36,6 +36,14 @@ export class MemoryQueue implements QueuePort {
   async release(auth: AuthContext, lease: RunLease, delayMs: number): Promise<void> {
     if (auth.tenant_id !== lease.tenantId) return;
     if (this.#store.release(lease, delayMs) && delayMs === 0) this.#store.wake.signalWork();
+  }
+
+  async park(auth: AuthContext, lease: RunLease, maxWaitMs: number): Promise<boolean> {
+    return auth.tenant_id === lease.tenantId && this.#store.park(lease, maxWaitMs);
+  }
+
+  async wake(auth: AuthContext, runId: string): Promise<void> {
+    if (this.#store.unpark(auth.tenant_id, runId)) this.#store.wake.signalWork();
   }
 
   async depth(_worker: WorkerIdentity): Promise<QueueDepth> {

@@ -11,7 +11,8 @@ import type { PortCapabilities } from '../../platform/port.ts';
 import { withScheduler, withTenant } from '../../platform/db/transaction.ts';
 import type { ClaimOptions, ClaimedRun, QueueDepth, QueuePort, WorkerIdentity } from '../ports/queue.ts';
 import type { EventDraft, RunLease } from '../ports/run-state.ts';
-import type { PostgresWake } from './postgres-wake.ts';
+import type { RunWake } from './run-wake.ts';
+import { parkRun, unparkRun } from './run-parking-postgres.ts';
 import { RUN_COLUMNS, isoTime, recordOf, storableJson, type RunRow, type StoredWork } from './run-rows.ts';
 
 /** $1 limit, $2 worker, $3 lease in milliseconds, $4 attempts at most. */
@@ -70,7 +71,8 @@ const HEARTBEAT = {
 const RELEASE = {
   name: 'ao_release',
   text: `UPDATE orchestrator.runs r SET status = 'queued', lease_token = NULL, lease_owner = NULL, lease_until = NULL,
-      available_at = clock_timestamp() + $4::float8 * interval '1 millisecond'
+      available_at = clock_timestamp() + $4::float8 * interval '1 millisecond',
+      attempts = CASE WHEN $4::float8 = 0 THEN greatest(1, r.attempts - 1) ELSE r.attempts END
     WHERE r.tenant_id = $1 AND r.run_id = $2 AND r.lease_token = $3 AND r.status = 'running'`,
 };
 
@@ -112,15 +114,15 @@ type ClaimRow = RunRow & { readonly work: StoredWork; readonly lease_token: stri
 
 export class PostgresQueue implements QueuePort {
   readonly #pool: pg.Pool;
-  readonly #wake: PostgresWake;
+  readonly #wake: RunWake;
 
-  constructor(pool: pg.Pool, wake: PostgresWake) {
+  constructor(pool: pg.Pool, wake: RunWake) {
     this.#pool = pool;
     this.#wake = wake;
   }
 
   capabilities(): PortCapabilities {
-    return { adapter: 'postgres', contractVersion: '1.0', durable: true, features: ['fair', 'cross_process_wake'] };
+    return { adapter: 'postgres', contractVersion: '1.1', durable: true, features: ['fair', 'cross_process_wake', 'parking'] };
   }
 
   enqueue(_auth: AuthContext, _runId: string): void {
@@ -165,6 +167,14 @@ export class PostgresQueue implements QueuePort {
   async release(auth: AuthContext, lease: RunLease, delayMs: number): Promise<void> {
     const released = await withTenant(this.#pool, auth.tenant_id, async (client) => (await client.query({ ...RELEASE, values: [auth.tenant_id, lease.runId, lease.token, delayMs] })).rowCount);
     if (released === 1 && delayMs === 0) this.#wake.announceWork();
+  }
+
+  park(auth: AuthContext, lease: RunLease, maxWaitMs: number): Promise<boolean> {
+    return auth.tenant_id === lease.tenantId ? parkRun(this.#pool, lease, maxWaitMs) : Promise.resolve(false);
+  }
+
+  async wake(auth: AuthContext, runId: string): Promise<void> {
+    if (await unparkRun(this.#pool, auth, runId)) this.#wake.announceWork();
   }
 
   async depth(_worker: WorkerIdentity): Promise<QueueDepth> {

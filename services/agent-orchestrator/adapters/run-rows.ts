@@ -1,7 +1,7 @@
 /** Rows of `orchestrator.runs` ↔ the port's records. */
 import type { AuthContext } from '../../platform/tenancy/auth-context.ts';
 import type { AgentDefinition } from '../ports/agents.ts';
-import type { NewRun, RunFailure, RunOptions, RunOutput, RunPriority, RunRecord, RunStatus, RunTooling, RunWork } from '../ports/run-state.ts';
+import type { NewRun, RunFailure, RunLease, RunLineage, RunOptions, RunOutput, RunPriority, RunRecord, RunStatus, RunTooling, RunWork } from '../ports/run-state.ts';
 
 /** Columns of a record; times travel as milliseconds, which is what JavaScript makes dates from. */
 export const RUN_COLUMNS = `r.tenant_id, r.run_id, r.agent_id, r.agent_version, r.status,
@@ -24,7 +24,7 @@ export interface RunRow {
   readonly traceparent: string;
   readonly principal_id: string;
   readonly idempotency_key: string | null;
-  readonly request: { readonly options: RunOptions; readonly tooling: RunTooling; readonly labels: Readonly<Record<string, string>> };
+  readonly request: { readonly options: RunOptions; readonly tooling: RunTooling; readonly labels: Readonly<Record<string, string>>; readonly lineage?: RunLineage };
   readonly steps_total: number;
   readonly tool_calls_total: number;
   readonly model_calls_total: number;
@@ -45,7 +45,7 @@ export interface StoredWork {
 
 export const isoTime = (ms: number): string => new Date(ms).toISOString();
 
-const isoOrNull = (ms: number | null): string | null => (ms === null ? null : isoTime(ms));
+export const isoOrNull = (ms: number | null): string | null => (ms === null ? null : isoTime(ms));
 
 export function recordOf(row: RunRow): RunRecord {
   return {
@@ -70,6 +70,7 @@ export function recordOf(row: RunRow): RunRecord {
     lastSequence: row.last_seq,
     step: row.step,
     attempts: row.attempts,
+    ...(row.request.lineage === undefined ? {} : { lineage: row.request.lineage }),
   };
 }
 
@@ -97,6 +98,27 @@ export function newRecord(auth: AuthContext, run: NewRun, createdAt: string): Ru
     lastSequence: 1,
     step: 0,
     attempts: 0,
+    ...(run.lineage === undefined ? {} : { lineage: run.lineage }),
+  };
+}
+
+/** The run as the worker that it was handed over to holds it; `run` is its record at creation. */
+export function handedOverRun(auth: AuthContext, run: NewRun, record: RunRecord, token: string): { readonly lease: RunLease; readonly run: RunWork } {
+  const { opening } = run.handover!;
+  return {
+    lease: { tenantId: record.tenantId, runId: record.runId, token },
+    run: {
+      ...record,
+      status: 'running',
+      startedAt: record.createdAt,
+      lastSequence: 2 + opening.length,
+      step: opening.length === 0 ? 0 : 1,
+      attempts: 1,
+      auth,
+      input: run.input,
+      context: run.context,
+      agent: run.agent,
+    },
   };
 }
 

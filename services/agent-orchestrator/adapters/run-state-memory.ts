@@ -2,7 +2,8 @@
 import type { AuthContext } from '../../platform/tenancy/auth-context.ts';
 import type { PortCapabilities } from '../../platform/port.ts';
 import { AgentOsError } from '../../platform/errors.ts';
-import type { AdvanceResult, CreateRunResult, EventDraft, ListRunsQuery, NewRun, RunLease, RunRecord, RunStatePort, RunTransition } from '../ports/run-state.ts';
+import type { WorkerIdentity } from '../ports/queue.ts';
+import type { AdvanceResult, CreateRunResult, EventDraft, ListRunsQuery, NewRun, RetentionQuery, RunLease, RunPage, RunRecord, RunStatePort, RunTransition, RunWork } from '../ports/run-state.ts';
 import type { MemoryRunStore } from './run-store-memory.ts';
 
 export class MemoryRunState implements RunStatePort {
@@ -13,7 +14,7 @@ export class MemoryRunState implements RunStatePort {
   }
 
   capabilities(): PortCapabilities {
-    return { adapter: 'memory', contractVersion: '1.0', durable: false, features: ['fencing', 'idempotency'] };
+    return { adapter: 'memory', contractVersion: '1.1', durable: false, features: ['fencing', 'idempotency', 'handover', 'retention'] };
   }
 
   async createRun(auth: AuthContext, run: NewRun): Promise<CreateRunResult> {
@@ -24,12 +25,17 @@ export class MemoryRunState implements RunStatePort {
     return this.#store.record(auth.tenant_id, runId);
   }
 
-  async listRuns(auth: AuthContext, query: ListRunsQuery): Promise<{ readonly runs: readonly RunRecord[]; readonly hasMore: boolean }> {
-    const { agentId, status, after, limit } = query;
+  async getWork(auth: AuthContext, runId: string): Promise<RunWork> {
+    return this.#store.work(auth.tenant_id, runId);
+  }
+
+  async listRuns(auth: AuthContext, query: ListRunsQuery): Promise<RunPage> {
+    const { after, limit } = query;
+    const direction = query.order === 'oldest' ? 1 : -1;
     const found = this.#store
       .records(auth.tenant_id)
-      .filter((run) => (agentId === undefined || run.agentId === agentId) && (status === undefined || run.status === status) && (after === undefined || run.runId < after))
-      .sort((a, b) => (a.runId < b.runId ? 1 : -1));
+      .filter((run) => (after === undefined || (direction === 1 ? run.runId > after : run.runId < after)) && matches(run, query))
+      .sort((a, b) => (a.runId < b.runId ? -direction : direction));
     return { runs: found.slice(0, limit), hasMore: found.length > limit };
   }
 
@@ -41,4 +47,19 @@ export class MemoryRunState implements RunStatePort {
     if (auth.tenant_id !== lease.tenantId) throw new AgentOsError('not_found', { message: `There is no run ${lease.runId}.`, details: { run_id: lease.runId } });
     return this.#store.advance(lease, transition);
   }
+
+  async deleteExpired(_worker: WorkerIdentity, query: RetentionQuery): Promise<{ readonly runs: number; readonly keys: number }> {
+    return this.#store.deleteExpired(query);
+  }
+}
+
+function matches(run: RunRecord, query: ListRunsQuery): boolean {
+  const { agentId, status, priority, labels, parentRunId, createdAfter, createdBefore } = query;
+  if (agentId !== undefined && run.agentId !== agentId) return false;
+  if (status !== undefined && ![status].flat().includes(run.status)) return false;
+  if (priority !== undefined && run.options.priority !== priority) return false;
+  if (parentRunId !== undefined && run.lineage?.parentRunId !== parentRunId) return false;
+  if (createdAfter !== undefined && Date.parse(run.createdAt) < Date.parse(createdAfter)) return false;
+  if (createdBefore !== undefined && Date.parse(run.createdAt) >= Date.parse(createdBefore)) return false;
+  return Object.entries(labels ?? {}).every(([key, value]) => run.labels[key] === value);
 }

@@ -8,27 +8,23 @@ import type { AuthContext } from '../../platform/tenancy/auth-context.ts';
 import type { PortCapabilities } from '../../platform/port.ts';
 import { AgentOsError } from '../../platform/errors.ts';
 import { GroupCommit, type GroupCommitOptions } from '../../platform/db/group-commit.ts';
-import type { AdvanceResult, CreateRunResult, EventDraft, ListRunsQuery, NewRun, RunLease, RunRecord, RunStatePort, RunTransition } from '../ports/run-state.ts';
+import type { AdmissionLimits, AdvanceResult, CreateRunResult, EventDraft, ListRunsQuery, NewRun, RetentionQuery, RunLease, RunPage, RunRecord, RunStatePort, RunTransition, RunWork } from '../ports/run-state.ts';
+import type { WorkerIdentity } from '../ports/queue.ts';
 import type { EventTail } from './event-tail.ts';
+import { AdmissionNotes } from '../tenancy/admission-notes.ts';
 import { readAsTenant, readScoped, scoped } from './postgres-read.ts';
-import { RUN_COLUMNS, recordOf, type RunRow } from './run-rows.ts';
-import { flushWrites, writeKey, type RunVerdict, type RunWrite } from './run-writes-postgres.ts';
+import { listRunsStatement } from './run-list-postgres.ts';
+import { RunKeys } from './run-keys-postgres.ts';
+import { deleteExpired } from './run-retention-postgres.ts';
+import { RUN_COLUMNS, recordOf, type RunRow, type StoredWork } from './run-rows.ts';
+import { flushWrites, tenantOf, writeKey, type RunVerdict, type RunWrite } from './run-writes-postgres.ts';
 
 const GET_RUN = scoped('ao_get_run', `SELECT ${RUN_COLUMNS} FROM orchestrator.runs r WHERE r.tenant_id = s.tenant_id AND r.run_id = $2`);
 
-/** One text a combination of filters, so that each has a plan of its own. */
-function listStatement(query: ListRunsQuery): { name: string; text: string } {
-  const conditions = ['r.tenant_id = $1'];
-  if (query.agentId !== undefined) conditions.push('r.agent_id = $3');
-  if (query.status !== undefined) conditions.push('r.status = $4');
-  if (query.after !== undefined) conditions.push('r.run_id < $5');
-  return {
-    name: `ao_list_runs_${query.agentId === undefined ? 0 : 1}${query.status === undefined ? 0 : 1}${query.after === undefined ? 0 : 1}`,
-    text: `SELECT ${RUN_COLUMNS} FROM orchestrator.runs r WHERE ${conditions.join(' AND ')}
-      AND ($3::text IS NULL OR true) AND ($4::text IS NULL OR true) AND ($5::text IS NULL OR true)
-      ORDER BY r.run_id DESC LIMIT $2`,
-  };
-}
+const GET_WORK = scoped('ao_get_work', `SELECT ${RUN_COLUMNS}, r.work FROM orchestrator.runs r WHERE r.tenant_id = s.tenant_id AND r.run_id = $2`);
+
+/** A tenant's writes take one lane at a time, so that what one tenant does holds up no other while fewer than this do it. */
+const DEFAULT_LANES = 3;
 
 /** Beyond these the executor, which knows whether it still holds the lease, decides how long to go on. */
 const ADVANCE_ATTEMPTS = 3;
@@ -46,14 +42,18 @@ export class PostgresRunState implements RunStatePort {
   readonly #pool: pg.Pool;
   readonly #writer: GroupCommit<RunWrite, RunVerdict>;
   readonly #tail: EventTail | undefined;
+  readonly #notes = new AdmissionNotes();
+  readonly #keys: RunKeys;
 
   constructor(pool: pg.Pool, options: PostgresRunStateOptions = {}) {
     this.#pool = pool;
     this.#tail = options.tail;
+    this.#keys = new RunKeys(pool);
     this.#writer = new GroupCommit<RunWrite, RunVerdict>({
-      flush: (writes) => flushWrites(pool, writes),
+      flush: (writes) => flushWrites(pool, writes, this.#notes),
       key: writeKey,
-      lanes: options.lanes ?? 1,
+      group: tenantOf,
+      lanes: options.lanes ?? DEFAULT_LANES,
       maxBatch: options.maxBatch ?? 128,
       overload: () => new AgentOsError('dependency_unavailable', { message: 'Too many writes are waiting for the database.', details: { service: 'postgres', reason: 'overloaded' }, retryAfterSeconds: 1 }),
       ...(options.onFlush === undefined ? {} : { onFlush: options.onFlush }),
@@ -61,13 +61,20 @@ export class PostgresRunState implements RunStatePort {
   }
 
   capabilities(): PortCapabilities {
-    return { adapter: 'postgres', contractVersion: '1.0', durable: true, features: ['group_commit', 'fencing', 'idempotency'] };
+    return { adapter: 'postgres', contractVersion: '1.1', durable: true, features: ['group_commit', 'fencing', 'idempotency', 'handover', 'retention'] };
+  }
+
+  refusal(auth: AuthContext, limits: AdmissionLimits): CreateRunResult | null {
+    return this.#notes.refusal(auth.tenant_id, limits);
   }
 
   async createRun(auth: AuthContext, run: NewRun): Promise<CreateRunResult> {
+    const refused = this.refusal(auth, run.limits);
+    // A replay is answered whatever the limits are, so a refusal that stands does not hold for it.
+    if (refused !== null && !(await this.#keys.has(auth, run))) return refused;
     try {
       const result = (await this.#writer.submit({ kind: 'create', auth, run })) as CreateRunResult;
-      if (result.outcome === 'created') this.#tail?.begin(auth, run, result.run.createdAt);
+      if (result.outcome === 'created') this.#beginTail(auth, run, result);
       return result;
     } catch (error) {
       // A commit whose answer was lost may stand. The run id is ours alone, so finding it settles the question.
@@ -77,16 +84,33 @@ export class PostgresRunState implements RunStatePort {
     }
   }
 
+  #beginTail(auth: AuthContext, run: NewRun, { run: { createdAt }, handedOver }: Extract<CreateRunResult, { outcome: 'created' }>): void {
+    this.#tail?.begin(auth, run, createdAt);
+    if ((handedOver ?? null) === null) return;
+    const drafts = [run.handover!.started, ...run.handover!.opening];
+    this.#tail?.append(auth.tenant_id, run.runId, { drafts, lastSequence: handedOver!.run.lastSequence, time: createdAt, status: 'running', bytes: 400 * drafts.length });
+  }
+
   async getRun(auth: AuthContext, runId: string): Promise<RunRecord> {
     const run = await this.#find(auth, runId);
-    if (run === null) throw new AgentOsError('not_found', { message: `There is no run ${runId}.`, details: { run_id: runId } });
+    if (run === null) throw noSuchRun(runId);
     return run;
   }
 
-  async listRuns(auth: AuthContext, query: ListRunsQuery): Promise<{ readonly runs: readonly RunRecord[]; readonly hasMore: boolean }> {
-    const values = [auth.tenant_id, query.limit + 1, query.agentId ?? null, query.status ?? null, query.after ?? null];
-    const rows = await readAsTenant<RunRow>(this.#pool, auth.tenant_id, listStatement(query), values);
+  async getWork(auth: AuthContext, runId: string): Promise<RunWork> {
+    const [row] = await readScoped<RunRow & { readonly work: StoredWork }>(this.#pool, GET_WORK, [auth.tenant_id, runId]);
+    if (row === undefined) throw noSuchRun(runId);
+    return { ...recordOf(row), ...row.work };
+  }
+
+  async listRuns(auth: AuthContext, query: ListRunsQuery): Promise<RunPage> {
+    const { statement, values } = listRunsStatement(auth.tenant_id, query);
+    const rows = await readAsTenant<RunRow>(this.#pool, auth.tenant_id, statement, values);
     return { runs: rows.slice(0, query.limit).map(recordOf), hasMore: rows.length > query.limit };
+  }
+
+  deleteExpired(_worker: WorkerIdentity, query: RetentionQuery): Promise<{ readonly runs: number; readonly keys: number }> {
+    return deleteExpired(this.#pool, query);
   }
 
   async cancelRun(auth: AuthContext, runId: string, canceled: EventDraft): Promise<RunRecord> {
@@ -103,7 +127,7 @@ export class PostgresRunState implements RunStatePort {
   }
 
   async advance(auth: AuthContext, lease: RunLease, transition: RunTransition): Promise<AdvanceResult> {
-    if (auth.tenant_id !== lease.tenantId) throw new AgentOsError('not_found', { message: `There is no run ${lease.runId}.`, details: { run_id: lease.runId } });
+    if (auth.tenant_id !== lease.tenantId) throw noSuchRun(lease.runId);
     const write: RunWrite = {
       kind: 'advance',
       lease,
@@ -123,8 +147,8 @@ export class PostgresRunState implements RunStatePort {
   }
 
   /** Takes no more writes; resolves when those accepted have their verdict. */
-  close(): Promise<void> {
-    return this.#writer.close();
+  async close(): Promise<void> {
+    await Promise.all([this.#writer.close(), this.#keys.close()]);
   }
 
   async #find(auth: AuthContext, runId: string): Promise<RunRecord | null> {
@@ -147,3 +171,5 @@ export class PostgresRunState implements RunStatePort {
 }
 
 const isUnavailable = (error: unknown): boolean => error instanceof AgentOsError && error.code === 'dependency_unavailable';
+
+const noSuchRun = (runId: string): AgentOsError => new AgentOsError('not_found', { message: `There is no run ${runId}.`, details: { run_id: runId } });

@@ -9,11 +9,11 @@ import { newId } from '../../platform/ids.ts';
 import type { AuthContext } from '../../platform/tenancy/auth-context.ts';
 import type { ClaimOptions, ClaimedRun } from '../ports/queue.ts';
 import type { RunEvent } from '../ports/events.ts';
-import type { AdvanceResult, CreateRunResult, EventDraft, NewRun, RunFailure, RunLease, RunRecord, RunTransition, RunWork } from '../ports/run-state.ts';
+import type { AdvanceResult, CreateRunResult, EventDraft, NewRun, RetentionQuery, RunFailure, RunLease, RunRecord, RunTransition, RunWork } from '../ports/run-state.ts';
 import { traceparentAt } from '../runtime/ids.ts';
 import { admit, type TenantRunsState } from '../tenancy/admission.ts';
-import { QueuePlaces, type WaitingRanks } from '../tenancy/fairness.ts';
-import { PRIORITY_LEVEL, newRecord } from './run-rows.ts';
+import { QueuePlaces, type GivenRanks, type WaitingRanks } from '../tenancy/fairness.ts';
+import { PRIORITY_LEVEL, handedOverRun, newRecord } from './run-rows.ts';
 import { WakeHub } from './wake-hub.ts';
 
 interface StoredRun {
@@ -21,7 +21,8 @@ interface StoredRun {
   readonly rank: number;
   readonly level: 0 | 1 | 2;
   readonly events: RunEvent[];
-  lease: { readonly token: string; untilMs: number } | null;
+  /** `parked`: nobody holds it; the time is when it may be claimed again at the latest. */
+  lease: { readonly token: string; untilMs: number; readonly parked?: true } | null;
   availableAtMs: number;
 }
 
@@ -41,10 +42,17 @@ export class MemoryRunStore {
   /** By tenant, then by run: nothing is ever looked up without a tenant. */
   readonly #runs = new Map<string, Map<string, StoredRun>>();
   readonly #tenants = new Map<string, TenantRunsState>();
+  readonly #given = new Map<string, GivenRanks>();
   readonly #keys = new Map<string, StoredKey>();
+  readonly #observers: ((event: RunEvent) => void)[] = [];
 
   constructor(now: () => number = Date.now) {
     this.#now = now;
+  }
+
+  /** Is told every event in the step that stores it: what follows from an event is stored with it or not at all. */
+  observe(observer: (event: RunEvent) => void): void {
+    this.#observers.push(observer);
   }
 
   create(auth: AuthContext, run: NewRun): CreateRunResult {
@@ -57,11 +65,14 @@ export class MemoryRunStore {
     }
     const admission = admit(this.#tenants.get(auth.tenant_id) ?? { active: 0, arrivalMs: 0 }, run.limits, nowMs);
     if (admission.outcome !== 'admitted') return admission;
+    const { maxQueuedRuns } = run.limits;
+    if (maxQueuedRuns !== undefined && this.#waiting().length >= maxQueuedRuns) return { outcome: 'queue_full', limit: maxQueuedRuns };
     const record = newRecord(auth, run, new Date(nowMs).toISOString());
+    const waits = this.#waiting().length > 0;
     const level = PRIORITY_LEVEL[run.options.priority];
     const stored: StoredRun = {
       work: structuredClone({ ...record, lastSequence: 0, auth, input: run.input, context: run.context, agent: run.agent }),
-      rank: this.#places().next(auth.tenant_id, level),
+      rank: this.#rank(auth.tenant_id, level),
       level,
       events: [],
       lease: null,
@@ -72,7 +83,18 @@ export class MemoryRunStore {
     this.#runs.set(auth.tenant_id, runs.set(run.runId, stored));
     if (key !== null) this.#keys.set(key, { runId: run.runId, requestHash: run.idempotency!.requestHash, expiresAtMs: nowMs + run.idempotency!.ttlHours * 3_600_000 });
     this.#append(stored, [run.created]);
-    return { outcome: 'created', run: this.record(auth.tenant_id, run.runId) };
+    const created = this.record(auth.tenant_id, run.runId);
+    return { outcome: 'created', run: created, handedOver: waits ? null : this.#handOver(auth, run, stored, created) };
+  }
+
+  #handOver(auth: AuthContext, run: NewRun, stored: StoredRun, created: RunRecord): { readonly lease: RunLease; readonly run: RunWork } | null {
+    const handover = run.handover ?? null;
+    if (handover === null) return null;
+    const handedOver = handedOverRun(auth, run, created, newId('lse'));
+    stored.lease = { token: handedOver.lease.token, untilMs: this.#now() + handover.leaseMs };
+    this.#append(stored, [handover.started, ...handover.opening]);
+    stored.work = structuredClone(handedOver.run);
+    return handedOver;
   }
 
   /** @throws AgentOsError not_found. */
@@ -82,6 +104,11 @@ export class MemoryRunStore {
 
   records(tenantId: string): RunRecord[] {
     return [...(this.#runs.get(tenantId)?.values() ?? [])].map((stored) => recordOf(stored.work));
+  }
+
+  /** @throws AgentOsError not_found. */
+  work(tenantId: string, runId: string): RunWork {
+    return structuredClone(this.#find(tenantId, runId).work);
   }
 
   events(tenantId: string, runId: string): { readonly run: RunRecord; readonly events: readonly RunEvent[] } {
@@ -161,8 +188,51 @@ export class MemoryRunStore {
     if (stored === null) return false;
     stored.lease = null;
     stored.availableAtMs = this.#now() + delayMs;
-    stored.work = { ...stored.work, status: 'queued' };
+    const { attempts } = stored.work;
+    stored.work = { ...stored.work, status: 'queued', attempts: delayMs === 0 ? Math.max(1, attempts - 1) : attempts };
     return true;
+  }
+
+  /** True when the lease was held and the run now waits. */
+  park(lease: RunLease, maxWaitMs: number): boolean {
+    const stored = this.#held(lease);
+    if (stored === null) return false;
+    stored.lease = { token: newId('lse'), untilMs: this.#now() + maxWaitMs, parked: true };
+    stored.work = { ...stored.work, attempts: 1 };
+    return true;
+  }
+
+  /** True when the run was parked and can be claimed now. */
+  unpark(tenantId: string, runId: string): boolean {
+    const stored = this.#runs.get(tenantId)?.get(runId);
+    if (stored?.lease?.parked !== true) return false;
+    stored.lease.untilMs = this.#now() - 1;
+    return true;
+  }
+
+  deleteExpired(query: RetentionQuery): { runs: number; keys: number } {
+    const keys = this.#deleteKeys(query.limit);
+    if (query.endedBefore === null) return { runs: 0, keys };
+    const expired = [...this.#runs.values()]
+      .flatMap((runs) => [...runs.values()])
+      .filter(({ work }) => isEnded(work) && work.completedAt! < query.endedBefore!)
+      .slice(0, query.limit);
+    for (const { work } of expired) this.#runs.get(work.tenantId)!.delete(work.runId);
+    return { runs: expired.length, keys };
+  }
+
+  #deleteKeys(limit: number): number {
+    const nowMs = this.#now();
+    let deleted = 0;
+    for (const [key, { runId, expiresAtMs }] of this.#keys) {
+      if (deleted >= limit) break;
+      const [tenantId] = JSON.parse(key) as [string];
+      const run = this.#runs.get(tenantId)?.get(runId)?.work;
+      if (expiresAtMs > nowMs || (run !== undefined && !isEnded(run))) continue;
+      this.#keys.delete(key);
+      deleted += 1;
+    }
+    return deleted;
   }
 
   depth(): { queued: number; running: number; drift: number } {
@@ -194,11 +264,20 @@ export class MemoryRunStore {
   #liveKey(tenantId: string, key: string, nowMs: number): StoredKey | undefined {
     const known = this.#keys.get(key);
     if (known === undefined) return undefined;
-    return known.expiresAtMs > nowMs || !isEnded(this.record(tenantId, known.runId)) ? known : undefined;
+    // A run that was deleted takes its key with it, as the store that joins the two does.
+    const run = this.#runs.get(tenantId)?.get(known.runId)?.work;
+    return run !== undefined && (known.expiresAtMs > nowMs || !isEnded(run)) ? known : undefined;
   }
 
   #waiting(): StoredRun[] {
     return [...this.#runs.values()].flatMap((runs) => [...runs.values()]).filter((stored) => stored.work.status === 'queued');
+  }
+
+  #rank(tenantId: string, level: 0 | 1 | 2): number {
+    const places = this.#places();
+    const rank = places.next(tenantId, level);
+    this.#given.set(tenantId, places.given(tenantId));
+    return rank;
   }
 
   #places(): QueuePlaces {
@@ -210,7 +289,7 @@ export class MemoryRunStore {
       ranks[level] = Math.max(ranks[level] ?? rank, rank);
       newest.set(work.tenantId, ranks);
     }
-    return new QueuePlaces(smallest, newest);
+    return new QueuePlaces(smallest, newest, this.#given);
   }
 
   #claimable(nowMs: number): StoredRun[] {
@@ -241,6 +320,7 @@ export class MemoryRunStore {
       });
     }
     stored.work = { ...stored.work, lastSequence };
+    for (const observer of this.#observers) stored.events.slice(stored.events.length - drafts.length).forEach(observer);
   }
 
   #end(stored: StoredRun, end: Pick<RunRecord, 'status'> & Partial<Pick<RunRecord, 'output' | 'error'>>): void {

@@ -14,7 +14,6 @@ import { Worker } from '../runtime/worker.ts';
 import { PostgresEvents } from './events-postgres.ts';
 import { PostgresMemory } from './memory-postgres.ts';
 import { SCHEMA, migrations } from './migrations/index.ts';
-import { tuneConnections } from './postgres-read.ts';
 import { PostgresWake } from './postgres-wake.ts';
 import { PostgresQueue, reconcileCounters } from './queue-postgres.ts';
 import { PostgresRunState } from './run-state-postgres.ts';
@@ -58,8 +57,7 @@ const range = (length: number): number[] => Array.from({ length }, (_, index) =>
 
 beforeAll(async () => {
   test = await testDatabase({ migrations: [{ schema: SCHEMA, migrations }] });
-  database = await createDatabase({ url: test.url, applicationName: 'orchestrator-test' });
-  tuneConnections(database.pool);
+  database = await createDatabase({ url: test.url, applicationName: 'orchestrator-test', keyedStatements: true });
   wake = new PostgresWake({ pool: database.pool, url: test.url });
   runState = new PostgresRunState(database.pool);
   queue = new PostgresQueue(database.pool, wake);
@@ -268,6 +266,21 @@ describe('rates', () => {
     const seconds = (performance.now() - startedAt) / 1_000;
     expect(granted).toBeGreaterThanOrEqual(10 + Math.floor(20 * 0.9));
     expect(granted).toBeLessThanOrEqual(10 + 20 * seconds + 1);
+    await second.close();
+  });
+});
+
+describe('the queue of the node', () => {
+  it('takes as many runs as it may, counted over two processes and all tenants', async () => {
+    const tenants = Array.from({ length: 4 }, (_, index) => tenant(`full${index}`));
+    const second = new PostgresRunState(database.pool);
+    const before = (await queue.depth(WORKER)).queued;
+    const limits = { ...UNLIMITED, maxQueuedRuns: before + 60 };
+    const outcomes = await Promise.all(Array.from({ length: 200 }, async (_, index) => (await (index % 2 === 0 ? runState : second).createRun(tenants[index % 4]!, newRun({ limits }))).outcome));
+    expect(outcomes.filter((outcome) => outcome === 'created')).toHaveLength(60);
+    expect(outcomes.filter((outcome) => outcome === 'queue_full')).toHaveLength(140);
+    expect(await queue.depth(WORKER)).toMatchObject({ queued: before + 60, drift: 0 });
+    await cancelAll(...tenants);
     await second.close();
   });
 });

@@ -5,6 +5,7 @@
  * admitted follows with COMMIT. Without creations it makes one. A creation is decided in JavaScript (tenancy/) under
  * the locks of this transaction, so the decision is exact over any number of processes.
  */
+import { randomUUID } from 'node:crypto';
 import type pg from 'pg';
 import type { AuthContext } from '../../platform/tenancy/auth-context.ts';
 import { AgentOsError } from '../../platform/errors.ts';
@@ -13,9 +14,13 @@ import { fromDatabaseError, isConnectionError, isRetryableTransaction } from '..
 import { withTenant } from '../../platform/db/transaction.ts';
 import type { AdvanceResult, CreateRunResult, EventDraft, NewRun, RunLease, RunRecord, RunTransition } from '../ports/run-state.ts';
 import { admit, type TenantRunsState } from '../tenancy/admission.ts';
-import { QueuePlaces, type WaitingRanks } from '../tenancy/fairness.ts';
-import { PRIORITY_LEVEL, isoTime, newRecord, recordOf, storableJson, storableText, type RunRow, type StoredWork } from './run-rows.ts';
-import { ADD_TENANTS, ADVANCE_RUNS, CANCEL_RUNS, CREATE_RUNS, LOCK_TENANTS, READ_BACK, READ_KEYS, READ_QUEUE } from './run-writes-sql.ts';
+import { AdmissionNotes, type SeenTenant } from '../tenancy/admission-notes.ts';
+import type { Backlog } from '../tenancy/backlog.ts';
+import type { Refusal } from '../tenancy/refusals.ts';
+import { QueuePlaces, type GivenRanks, type WaitingRanks } from '../tenancy/fairness.ts';
+import { PRIORITY_LEVEL, handedOverRun, isoTime, newRecord, recordOf, storableJson, storableText, type RunRow, type StoredWork } from './run-rows.ts';
+import { ADD_FACETS, facetRows, type FacetRow } from './run-facets.ts';
+import { ADD_TENANTS, ADVANCE_RUNS, CANCEL_RUNS, CREATE_RUNS, LOCK_QUEUE, LOCK_TENANTS, READ_BACK, READ_KEYS, READ_QUEUE } from './run-writes-sql.ts';
 
 export type CreateWrite = { readonly kind: 'create'; readonly auth: AuthContext; readonly run: NewRun };
 export type AdvanceWrite = { readonly kind: 'advance'; readonly lease: RunLease; readonly transition: RunTransition; /** Told once it is committed. */ readonly applied?: Applied };
@@ -34,14 +39,27 @@ export function writeKey(write: RunWrite): string {
     : `key ${JSON.stringify([auth.tenant_id, auth.principal.principal_id, run.agent.agentId, run.idempotency.key])}`;
 }
 
-const tenantOf = (write: RunWrite): string =>
+export const tenantOf = (write: RunWrite): string =>
   write.kind === 'create' ? write.auth.tenant_id : write.kind === 'advance' ? write.lease.tenantId : write.tenantId;
 
 const CONTENTION_ATTEMPTS = 4;
 
-export async function flushWrites(pool: pg.Pool, writes: readonly RunWrite[]): Promise<ReadonlyArray<RunVerdict | Error>> {
+/** While writes waited for the flush before theirs, that flush may have learned what becomes of them. */
+export async function flushWrites(pool: pg.Pool, writes: readonly RunWrite[], notes: AdmissionNotes = new AdmissionNotes()): Promise<ReadonlyArray<RunVerdict | Error>> {
+  const nowMs = performance.now();
+  const known = writes.map((write) => (write.kind === 'create' && !mayReplay(write) ? notes.refusal(write.auth.tenant_id, write.run.limits, nowMs) : null));
+  const open = writes.filter((_write, index) => known[index] === null);
+  if (open.length === writes.length) return flushOpen(pool, writes, notes);
+  const verdicts = open.length === 0 ? [] : await flushOpen(pool, open, notes);
+  let next = 0;
+  return known.map((verdict) => verdict ?? verdicts[next++]!);
+}
+
+const mayReplay = ({ run: { idempotency } }: CreateWrite): boolean => idempotency !== null && idempotency.madeUp !== true;
+
+async function flushOpen(pool: pg.Pool, writes: readonly RunWrite[], notes: AdmissionNotes): Promise<ReadonlyArray<RunVerdict | Error>> {
   for (let attempt = 1; ; attempt += 1) {
-    const flush = new Flush(pool, writes);
+    const flush = new Flush(pool, writes, notes);
     try {
       return await flush.run();
     } catch (thrown) {
@@ -59,6 +77,8 @@ type Slot<W extends RunWrite> = { readonly ord: number; readonly write: W };
 
 class Flush {
   readonly #pool: pg.Pool;
+  readonly #notes: AdmissionNotes;
+  readonly #backlog: Backlog;
   readonly #verdicts: (RunVerdict | Error)[];
   readonly #tenants: readonly string[];
   readonly #creates: Slot<CreateWrite>[] = [];
@@ -67,11 +87,15 @@ class Flush {
   readonly #writes: readonly RunWrite[];
   readonly #applied: { readonly row: AppliedRow; readonly bytes: number }[] = [];
   readonly #pending: Promise<unknown>[] = [];
+  /** What was decided, worth remembering once it is committed. */
+  readonly #learned: { readonly seen: SeenTenant; readonly refusal: Refusal | null }[] = [];
   /** The first statement that failed; COMMIT then only reports that it rolled back. */
   statementError: unknown = null;
 
-  constructor(pool: pg.Pool, writes: readonly RunWrite[]) {
+  constructor(pool: pg.Pool, writes: readonly RunWrite[], notes: AdmissionNotes) {
     this.#pool = pool;
+    this.#notes = notes;
+    this.#backlog = notes.backlog;
     this.#writes = writes;
     this.#verdicts = new Array<RunVerdict | Error>(writes.length);
     this.#tenants = [...new Set(writes.map(tenantOf))].sort();
@@ -86,6 +110,7 @@ class Flush {
     await withTenant(this.#pool, this.#tenants, (client) => this.#body(client), { attempts: 1 });
     // Committed, so every statement succeeded; nothing below may fail the flush as a whole.
     await Promise.all(this.#pending);
+    for (const { seen, refusal } of this.#learned) this.#notes.decided(seen, refusal);
     for (const { row, bytes } of this.#applied) {
       const { transition, applied } = this.#writes[row.ord] as AdvanceWrite;
       applied?.(isoTime(row.now_ms), row.last_seq, bytes * transition.events.length);
@@ -97,14 +122,30 @@ class Flush {
   /** Ends as soon as the last statement is sent: COMMIT travels right behind it. */
   async #body(client: pg.PoolClient): Promise<void> {
     const moves = this.#creates.length + this.#cancels.length + this.#advances.filter(({ write }) => write.transition.end !== null).length;
+    this.#backlog.within(this.#creates[0]?.write.run.limits.maxQueuedRuns);
+    const countUpTo = this.#creates.length === 0 ? null : this.#backlog.countUpTo(performance.now(), this.#creates.length);
+    if (countUpTo !== null) this.#later(this.#send(client, LOCK_QUEUE, []));
     const locked = moves > 0 ? this.#send<LockRow>(client, LOCK_TENANTS, [this.#tenants]) : null;
-    const queue = this.#creates.length > 0 ? this.#send<QueueRow>(client, READ_QUEUE, [this.#tenants]) : null;
+    const queue = this.#creates.length > 0 ? this.#send<QueueRow>(client, READ_QUEUE, [this.#tenants, countUpTo]) : null;
     const keys = this.#sendKeys(client);
     this.#sendAdvances(client);
     this.#sendCancels(client);
     if (queue === null) return;
-    const tenants = await this.#lockedTenants(client, await locked!);
-    this.#decide(client, tenants, await queue, keys === null ? [] : await keys);
+    const rows = await locked!;
+    if (rows.length === this.#tenants.length) this.#decide(client, rows, await queue, await keys);
+    else await this.#decideForNewTenants(client, countUpTo);
+  }
+
+  /**
+   * A tenant without a row had nothing to lock, so what was read behind the lock may be of before another process's
+   * creation: everything is read again once the row is there and locked.
+   */
+  async #decideForNewTenants(client: pg.PoolClient, countUpTo: number | null): Promise<void> {
+    await this.#send(client, ADD_TENANTS, [this.#tenants]);
+    const locked = this.#send<LockRow>(client, LOCK_TENANTS, [this.#tenants]);
+    const queue = this.#send<QueueRow>(client, READ_QUEUE, [this.#tenants, countUpTo]);
+    const keys = this.#sendKeys(client);
+    this.#decide(client, await locked, await queue, await keys);
   }
 
   /** Sends a prepared statement; a failure is kept for `flushWrites` and for whoever awaits the rows. */
@@ -126,31 +167,27 @@ class Flush {
     this.#pending.push(promise);
   }
 
-  async #lockedTenants(client: pg.PoolClient, rows: LockRow[]): Promise<Map<string, TenantRunsState>> {
-    let locked = rows;
-    if (rows.length < this.#tenants.length) {
-      await this.#send(client, ADD_TENANTS, [this.#tenants]);
-      locked = await this.#send<LockRow>(client, LOCK_TENANTS, [this.#tenants]);
-    }
-    return new Map(locked.map((row) => [row.tenant_id, { active: row.active, arrivalMs: row.arrival_ms }]));
+  #sendKeys(client: pg.PoolClient): Promise<KeyRow[]> {
+    const keyed = this.#creates
+      .filter(({ write }) => mayReplay(write))
+      .map(({ ord, write: { auth, run } }) => ({ ord, tenant_id: auth.tenant_id, principal_id: auth.principal.principal_id, agent_id: run.agent.agentId, key: run.idempotency!.key }));
+    return keyed.length === 0 ? Promise.resolve([]) : this.#send<KeyRow>(client, READ_KEYS, [JSON.stringify(keyed)]);
   }
 
-  #sendKeys(client: pg.PoolClient): Promise<KeyRow[]> | null {
-    const keyed = this.#creates.flatMap(({ ord, write: { auth, run } }) =>
-      run.idempotency === null
-        ? []
-        : [{ ord, tenant_id: auth.tenant_id, principal_id: auth.principal.principal_id, agent_id: run.agent.agentId, key: run.idempotency.key }],
-    );
-    return keyed.length === 0 ? null : this.#send<KeyRow>(client, READ_KEYS, [JSON.stringify(keyed)]);
-  }
-
-  #decide(client: pg.PoolClient, tenants: Map<string, TenantRunsState>, queue: QueueRow[], keys: KeyRow[]): void {
+  #decide(client: pg.PoolClient, locked: LockRow[], queue: QueueRow[], keys: KeyRow[]): void {
+    const tenants = new Map(locked.map((row): [string, TenantRunsState] => [row.tenant_id, { active: row.active, arrivalMs: row.arrival_ms }]));
     const first = queue[0]!;
+    if (first.queued !== null) this.#backlog.counted(first.queued, performance.now());
     const nowMs = first.now_ms;
-    const places = new QueuePlaces(first.smallest, new Map(queue.map((row): [string, WaitingRanks] => [row.tenant_id, [row.low, row.normal, row.high]])));
+    const places = new QueuePlaces(first.smallest, new Map(queue.map((row): [string, WaitingRanks] => [row.tenant_id, [row.low, row.normal, row.high]])), new Map(locked.map((row): [string, GivenRanks] => [row.tenant_id, row.last_ranks])));
     const known = new Map(keys.map((row) => [row.ord, row]));
+    // A new run is handed over only where none of any tenant waits that would have to go first.
+    const waits = first.smallest !== null;
     const admitted: Record<string, unknown>[] = [];
+    const events: Record<string, unknown>[] = [];
+    const facets: FacetRow[] = [];
     const counts = new Map<string, number>();
+    const decidedMs = performance.now();
     for (const { ord, write } of this.#creates) {
       const { auth, run } = write;
       const key = known.get(ord);
@@ -161,17 +198,32 @@ class Flush {
       }
       const admission = admit(tenants.get(auth.tenant_id)!, run.limits, nowMs);
       if (admission.outcome !== 'admitted') {
+        this.#learned.push({ seen: { tenantId: auth.tenant_id, limits: run.limits, state: tenants.get(auth.tenant_id)!, nowMs, decidedMs }, refusal: admission });
         this.#verdicts[ord] = admission;
         continue;
       }
+      const full = this.#backlog.full(decidedMs);
+      if (full !== null) {
+        this.#verdicts[ord] = { outcome: 'queue_full', limit: full };
+        continue;
+      }
       tenants.set(auth.tenant_id, admission.state);
+      this.#learned.push({ seen: { tenantId: auth.tenant_id, limits: run.limits, state: admission.state, nowMs, decidedMs }, refusal: null });
       counts.set(auth.tenant_id, (counts.get(auth.tenant_id) ?? 0) + 1);
-      admitted.push(createRow(write, places.next(auth.tenant_id, PRIORITY_LEVEL[run.options.priority])));
-      this.#verdicts[ord] = { outcome: 'created', run: newRecord(auth, run, isoTime(Math.floor(nowMs))) };
+      const record = newRecord(auth, run, isoTime(Math.floor(nowMs)));
+      const handedOver = waits || (run.handover ?? null) === null ? null : handedOverRun(auth, run, record, randomUUID());
+      // Whoever waits for nothing takes no place in the queue.
+      const rank = handedOver === null ? places.next(auth.tenant_id, PRIORITY_LEVEL[run.options.priority]) : 0;
+      if (handedOver === null) this.#backlog.admitted();
+      admitted.push(createRow(write, rank, handedOver?.lease.token ?? null));
+      facets.push(...facetRows(auth.tenant_id, run));
+      events.push(...firstEvents(write, handedOver !== null));
+      this.#verdicts[ord] = { outcome: 'created', run: record, handedOver };
     }
     if (admitted.length === 0) return;
-    const counters = [...counts].map(([tenantId, count]) => ({ tenant_id: tenantId, admitted: count, arrival_ms: tenants.get(tenantId)!.arrivalMs }));
-    this.#later(this.#send(client, CREATE_RUNS, [storableJson(admitted), JSON.stringify(counters), Math.floor(nowMs)]));
+    const counters = [...counts].map(([tenantId, count]) => ({ tenant_id: tenantId, admitted: count, arrival_ms: tenants.get(tenantId)!.arrivalMs, last_ranks: places.given(tenantId) }));
+    this.#later(this.#send(client, CREATE_RUNS, [storableJson(admitted), JSON.stringify(counters), Math.floor(nowMs), storableJson(events)]));
+    if (facets.length > 0) this.#later(this.#send(client, ADD_FACETS, [storableJson(facets)]));
   }
 
   #sendAdvances(client: pg.PoolClient): void {
@@ -272,7 +324,8 @@ function refusedCancel(write: CancelWrite, row: BackRow | undefined): Error {
   });
 }
 
-function createRow({ auth, run }: CreateWrite, queueRank: number): Record<string, unknown> {
+function createRow({ auth, run }: CreateWrite, queueRank: number, token: string | null): Record<string, unknown> {
+  const handover = token === null ? null : run.handover!;
   const work: StoredWork = { auth, input: run.input, context: run.context, agent: run.agent };
   return {
     tenant_id: auth.tenant_id,
@@ -285,21 +338,37 @@ function createRow({ auth, run }: CreateWrite, queueRank: number): Record<string
     idempotency_key: run.idempotency?.key ?? null,
     request_hash: run.idempotency?.requestHash ?? null,
     ttl_hours: run.idempotency?.ttlHours ?? null,
-    request: { options: run.options, tooling: run.tooling, labels: run.labels },
+    request: { options: run.options, tooling: run.tooling, labels: run.labels, lineage: run.lineage },
     work,
     priority: PRIORITY_LEVEL[run.options.priority],
     queue_rank: queueRank,
-    event_id: run.created.eventId,
-    type: run.created.type,
-    span_id: run.created.spanId,
-    payload: run.created.payload,
+    last_seq: handover === null ? 1 : 2 + handover.opening.length,
+    step: handover === null || handover.opening.length === 0 ? 0 : 1,
+    token,
+    worker: handover?.workerId ?? null,
+    lease_ms: handover?.leaseMs ?? null,
   };
+}
+
+function firstEvents({ auth, run }: CreateWrite, handedOver: boolean): Record<string, unknown>[] {
+  const drafts = handedOver ? [run.created, run.handover!.started, ...run.handover!.opening] : [run.created];
+  return drafts.map((draft, index) => ({
+    tenant_id: auth.tenant_id,
+    run_id: run.runId,
+    sequence: index + 1,
+    event_id: draft.eventId,
+    type: draft.type,
+    step_id: draft.stepId,
+    span_id: draft.spanId,
+    payload: draft.payload,
+  }));
 }
 
 interface LockRow extends pg.QueryResultRow {
   readonly tenant_id: string;
   readonly active: number;
   readonly arrival_ms: number;
+  readonly last_ranks: GivenRanks;
 }
 interface AppliedRow extends pg.QueryResultRow {
   readonly ord: number;
@@ -312,6 +381,8 @@ interface QueueRow extends pg.QueryResultRow {
   readonly normal: number | null;
   readonly high: number | null;
   readonly smallest: number | null;
+  /** null: it was not counted. */
+  readonly queued: number | null;
   readonly now_ms: number;
 }
 type KeyRow = RunRow & { readonly ord: number; readonly request_hash: string };

@@ -10,9 +10,12 @@ const NOW_MS = '(extract(epoch FROM clock_timestamp()) * 1000)::float8';
 /** Locks the tenants of a flush in one order, so that flushes of several processes cannot lock each other out. */
 export const LOCK_TENANTS = {
   name: 'ao_lock_tenants',
-  text: `SELECT t.tenant_id, t.active, t.arrival_ms FROM orchestrator.tenant_runs t
+  text: `SELECT t.tenant_id, t.active, t.arrival_ms, t.last_ranks::float8[] AS last_ranks FROM orchestrator.tenant_runs t
     WHERE t.tenant_id = ANY ($1::text[]) ORDER BY t.tenant_id FOR UPDATE`,
 };
+
+/** Processes that create runs count the queue one after the other; taken before any tenant's lock. */
+export const LOCK_QUEUE = { name: 'ao_lock_queue', text: `SELECT pg_advisory_xact_lock(hashtextextended('agentos.orchestrator.queue', 0))` };
 
 export const ADD_TENANTS = {
   name: 'ao_add_tenants',
@@ -23,11 +26,12 @@ const newestRank = (level: number): string =>
   `(SELECT r.queue_rank FROM orchestrator.runs r WHERE r.tenant_id = n.tenant_id AND r.status = 'queued' AND r.priority = ${level}
      ORDER BY r.queue_rank DESC LIMIT 1)::float8`;
 
-/** The clock, and where each tenant's lines end; read after the lock, so that both are of this moment. */
+/** The clock, where each tenant's lines end, and how long the queue is up to $2; read after the lock, so that all are of this moment. */
 export const READ_QUEUE = {
   name: 'ao_read_queue',
   text: `SELECT n.tenant_id, ${newestRank(0)} AS low, ${newestRank(1)} AS normal, ${newestRank(2)} AS high,
-      (SELECT orchestrator.smallest_queued_rank())::float8 AS smallest, ${NOW_MS} AS now_ms
+      (SELECT orchestrator.smallest_queued_rank())::float8 AS smallest,
+      (SELECT CASE WHEN $2::int IS NOT NULL THEN orchestrator.queued_runs($2::int) END)::float8 AS queued, ${NOW_MS} AS now_ms
     FROM unnest($1::text[]) AS n (tenant_id)`,
 };
 
@@ -46,24 +50,30 @@ export const READ_KEYS = {
 };
 
 /**
- * $1 the new runs, $2 what they add to the counters of their tenants, $3 the moment of creation in milliseconds. The
- * counter is raised and not set: runs that ended in this same flush have lowered it since it was read.
+ * $1 the new runs, $2 what they add to the counters of their tenants, $3 the moment of creation in milliseconds, $4 the
+ * events. The counter is raised and not set: runs that ended in this same flush have lowered it since it was read. A run
+ * with a token is handed over: it is stored as claimed.
  */
 export const CREATE_RUNS = {
   name: 'ao_create_runs',
   text: `WITH n AS (
       SELECT * FROM json_to_recordset($1::json) AS n (tenant_id text, run_id text, agent_id text, agent_version text,
         correlation_id text, traceparent text, principal_id text, idempotency_key text, request_hash text, ttl_hours float8,
-        request json, work json, priority smallint, queue_rank bigint, event_id text, type text, span_id text, payload json)
+        request json, work json, priority smallint, queue_rank bigint, last_seq int, step int, token text, worker text, lease_ms float8)
     ), clock AS (SELECT to_timestamp($3::float8 / 1000) AS now
     ), r AS (
       INSERT INTO orchestrator.runs (tenant_id, run_id, agent_id, agent_version, created_at, correlation_id, traceparent,
-        principal_id, idempotency_key, request, work, priority, queue_rank, available_at)
+        principal_id, idempotency_key, request, work, priority, queue_rank, available_at, last_seq, step,
+        status, attempts, started_at, lease_token, lease_owner, lease_until)
       SELECT tenant_id, run_id, agent_id, agent_version, now, correlation_id, traceparent,
-        principal_id, idempotency_key, request, work, priority, queue_rank, now FROM n, clock
+        principal_id, idempotency_key, request, work, priority, queue_rank, now, last_seq, step,
+        CASE WHEN token IS NULL THEN 'queued' ELSE 'running' END, CASE WHEN token IS NULL THEN 0 ELSE 1 END,
+        CASE WHEN token IS NULL THEN NULL ELSE now END, token, worker, clock_timestamp() + lease_ms * interval '1 millisecond'
+      FROM n, clock
     ), e AS (
-      INSERT INTO orchestrator.run_events (tenant_id, run_id, sequence, event_id, type, time, span_id, payload)
-      SELECT tenant_id, run_id, 1, event_id, type, now, span_id, payload FROM n, clock
+      INSERT INTO orchestrator.run_events (tenant_id, run_id, sequence, event_id, type, time, step_id, span_id, payload)
+      SELECT tenant_id, run_id, sequence, event_id, type, now, step_id, span_id, payload
+      FROM json_to_recordset($4::json) AS e (tenant_id text, run_id text, sequence int, event_id text, type text, step_id text, span_id text, payload json), clock
     ), k AS (
       INSERT INTO orchestrator.idempotency_keys (tenant_id, principal_id, agent_id, key, request_hash, run_id, created_at, expires_at)
       SELECT tenant_id, principal_id, agent_id, idempotency_key, request_hash, run_id, now, now + make_interval(secs => ttl_hours * 3600)
@@ -71,8 +81,8 @@ export const CREATE_RUNS = {
       ON CONFLICT (tenant_id, principal_id, agent_id, key) DO UPDATE
         SET request_hash = excluded.request_hash, run_id = excluded.run_id, created_at = excluded.created_at, expires_at = excluded.expires_at
     )
-    UPDATE orchestrator.tenant_runs t SET active = t.active + c.admitted, arrival_ms = c.arrival_ms
-    FROM json_to_recordset($2::json) AS c (tenant_id text, admitted int, arrival_ms float8) WHERE t.tenant_id = c.tenant_id`,
+    UPDATE orchestrator.tenant_runs t SET active = t.active + c.admitted, arrival_ms = c.arrival_ms, last_ranks = c.last_ranks
+    FROM json_to_recordset($2::json) AS c (tenant_id text, admitted int, arrival_ms float8, last_ranks bigint[]) WHERE t.tenant_id = c.tenant_id`,
 };
 
 /**

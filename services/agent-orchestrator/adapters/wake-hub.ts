@@ -59,6 +59,11 @@ export class WakeHub {
     });
   }
 
+  /** The newest sequence that was announced of a run; 0 when nothing is remembered. */
+  announced(run: string): number {
+    return this.#announced.get(run) ?? 0;
+  }
+
   /** Wakes everybody: after hints may have been missed, e.g. when a notification connection came back. */
   wakeAll(): void {
     this.signalWork();

@@ -9,7 +9,6 @@ import { systemClock } from '../runtime/retry.ts';
 import { ScriptedModel, says, toolCalls } from '../runtime/runtime.fixture.ts';
 import { PostgresEvents } from './events-postgres.ts';
 import { PostgresMemory } from './memory-postgres.ts';
-import { tuneConnections } from './postgres-read.ts';
 import { PostgresWake } from './postgres-wake.ts';
 import { PostgresQueue } from './queue-postgres.ts';
 import { PostgresRunState } from './run-state-postgres.ts';
@@ -28,8 +27,7 @@ export function conversationModel(pauseMs: number, onCall: () => void): Scripted
 
 if (process.argv[2] === 'run') {
   const url = process.env['DATABASE_URL']!;
-  const database = await createDatabase({ url, applicationName: 'killed-worker' });
-  tuneConnections(database.pool);
+  const database = await createDatabase({ url, applicationName: 'killed-worker', keyedStatements: true });
   const wake = new PostgresWake({ pool: database.pool, url });
   const worker = new Worker(
     new PostgresQueue(database.pool, wake),

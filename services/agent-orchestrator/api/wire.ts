@@ -1,7 +1,7 @@
 /** Records of the domain → objects of the contract. */
 import type { Agent, RunEmitted } from '../../../generated/types/index.ts';
-import type { AgentRecord } from '../ports/agents.ts';
-import type { RunRecord } from '../ports/run-state.ts';
+import type { AgentPermissions, AgentRecord } from '../ports/agents.ts';
+import type { RunLineage, RunRecord } from '../ports/run-state.ts';
 
 /** Appendix D.2 and D.3 at once (C-40 to C-43). */
 export function runToWire(run: RunRecord): RunEmitted {
@@ -30,6 +30,19 @@ export function runToWire(run: RunRecord): RunEmitted {
     idempotency_key: run.idempotencyKey,
     agent_version: run.agentVersion,
     labels: { ...run.labels },
+    ...lineageToWire(run.lineage),
+  };
+}
+
+/** Only what is so: a run that came by itself looks as the Appendix shows it. */
+function lineageToWire(lineage: RunLineage | undefined) {
+  if (lineage === undefined) return {};
+  const { parentRunId, rootRunId, depth, retryOf } = lineage;
+  return {
+    ...(parentRunId === undefined ? {} : { parent_run_id: parentRunId }),
+    ...(rootRunId === undefined ? {} : { root_run_id: rootRunId }),
+    ...(depth === undefined ? {} : { depth }),
+    ...(retryOf === undefined ? {} : { retry_of: retryOf }),
   };
 }
 
@@ -54,6 +67,22 @@ export function agentToWire(agent: AgentRecord): Agent {
     tools: [...agent.tools],
     tool_choice: agent.toolChoice,
     limits: { max_steps: limits.maxSteps, timeout_ms: limits.timeoutMs, tool_timeout_ms: limits.toolTimeoutMs, model_timeout_ms: limits.modelTimeoutMs },
-    retry: { model_attempts: retry.modelAttempts, tool_attempts: retry.toolAttempts },
+    retry: {
+      model_attempts: retry.modelAttempts,
+      tool_attempts: retry.toolAttempts,
+      ...(retry.backoffMs === undefined ? {} : { backoff_ms: retry.backoffMs }),
+      ...(retry.maxBackoffMs === undefined ? {} : { max_backoff_ms: retry.maxBackoffMs }),
+    },
+    ...(agent.permissions === undefined ? {} : { permissions: permissionsToWire(agent.permissions) }),
+    ...(agent.onToolFailure === undefined ? {} : { on_tool_failure: agent.onToolFailure }),
+  };
+}
+
+function permissionsToWire({ agents, memory, hosts, principals }: AgentPermissions): NonNullable<Agent['permissions']> {
+  return {
+    ...(agents === undefined ? {} : { agents: [...agents] }),
+    ...(memory === undefined ? {} : { memory: { ...(memory.read === undefined ? {} : { read: [...memory.read] }), ...(memory.write === undefined ? {} : { write: [...memory.write] }) } }),
+    ...(hosts === undefined ? {} : { hosts: [...hosts] }),
+    ...(principals === undefined ? {} : { principals: [...principals] }),
   };
 }

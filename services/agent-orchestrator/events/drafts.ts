@@ -36,7 +36,7 @@ export const stepStarted = (runId: string, step: number, payload: { readonly ste
 export const stepCompleted = (
   runId: string,
   step: number,
-  payload: { readonly status: 'ok' | 'error'; readonly step_kind: StepKind; readonly name: string; readonly duration_ms: number },
+  payload: { readonly status: 'ok' | 'error'; readonly step_kind: StepKind; readonly name: string; readonly duration_ms: number; readonly output?: RunOutput; readonly error?: RunFailure },
 ): EventDraft => draft(runId, step, 'agentos.run.step.completed', payload);
 
 export interface ModelRequested {
@@ -44,6 +44,10 @@ export interface ModelRequested {
   readonly operation: 'chat';
   readonly requirements: Readonly<Record<string, number>>;
   readonly input_summary: { readonly messages: number; readonly has_tools: boolean };
+  /** What a replay computes again and compares. */
+  readonly input_hash: string;
+  /** As they were offered; absent when none were. */
+  readonly tools?: readonly { readonly tool_id: string; readonly name: string }[];
 }
 
 export const modelRequested = (runId: string, step: number, payload: ModelRequested): EventDraft =>

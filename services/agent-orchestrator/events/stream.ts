@@ -9,8 +9,9 @@
  * from closing an idle connection.
  */
 import type { SseFrame } from '../../platform/http/operation-types.ts';
+import { formatFrame } from '../../platform/http/sse.ts';
 import type { AuthContext } from '../../platform/tenancy/auth-context.ts';
-import type { EventPage, EventPort } from '../ports/events.ts';
+import type { EventPage, EventPort, RunEvent } from '../ports/events.ts';
 import { eventEnvelope } from './envelope.ts';
 
 export interface EventStreamOptions {
@@ -23,13 +24,28 @@ export interface EventStreamOptions {
   readonly maxPollMs?: number;
 }
 
+/** A reader that stalls holds a page, so pages are small; nearly every run fits into one. */
+const PAGE_SIZE = 32;
+
 const isEnded = (page: EventPage): boolean => page.status !== 'queued' && page.status !== 'running';
 
 /** Reads the first page at once, so that a run that does not exist is refused before anything is sent. @throws AgentOsError not_found. */
 export async function openEventStream(events: EventPort, auth: AuthContext, runId: string, options: EventStreamOptions): Promise<AsyncIterable<SseFrame>> {
-  const limit = options.pageSize ?? 100;
+  const limit = options.pageSize ?? PAGE_SIZE;
   const first = await events.read(auth, runId, { after: options.after, limit });
   return frames(events, auth, runId, { ...options, pageSize: limit }, first);
+}
+
+/** Readers of one process share the events that they are given, and so each event is put into words once. */
+const FRAMES = new WeakMap<RunEvent, SseFrame>();
+
+function frameOf(event: RunEvent): SseFrame {
+  const known = FRAMES.get(event);
+  if (known !== undefined) return known;
+  const frame = { id: String(event.sequence), event: 'agentos.event', data: JSON.stringify(eventEnvelope(event)) };
+  const shared = { ...frame, wire: formatFrame(frame) };
+  FRAMES.set(event, shared);
+  return shared;
 }
 
 async function* frames(events: EventPort, auth: AuthContext, runId: string, options: EventStreamOptions & { readonly pageSize: number }, first: EventPage): AsyncGenerator<SseFrame, void, undefined> {
@@ -43,7 +59,7 @@ async function* frames(events: EventPort, auth: AuthContext, runId: string, opti
   let lastFrameMs = performance.now();
   for (;;) {
     for (const event of page.events) {
-      yield { id: String(event.sequence), event: 'agentos.event', data: JSON.stringify(eventEnvelope(event)) };
+      yield frameOf(event);
       cursor = event.sequence;
     }
     if (page.events.length > 0) {

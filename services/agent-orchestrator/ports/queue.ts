@@ -16,6 +16,8 @@ export interface WorkerIdentity {
 export interface ClaimedRun {
   readonly lease: RunLease;
   readonly run: RunWork;
+  /** What the run's transitions have written so far, where whoever handed the run over knows it; absent: it is read. */
+  readonly log?: readonly EventDraft[];
 }
 
 export interface ClaimOptions {
@@ -47,7 +49,18 @@ export interface QueuePort {
   waitForWork(maxWaitMs: number, signal: AbortSignal): Promise<void>;
   /** Extends the leases by `leaseMs` from the database's now; answers those that are no longer held. */
   heartbeat(worker: WorkerIdentity, leases: readonly RunLease[], leaseMs: number): Promise<readonly RunLease[]>;
-  /** Gives a run back, to be claimed again after `delayMs`. Nothing happens when the lease is no longer held. */
+  /**
+   * Gives a run back, to be claimed again after `delayMs`. Without a delay the claim does not count against
+   * `maxAttempts`: nothing was wrong with the run. Nothing happens when the lease is no longer held.
+   */
   release(auth: AuthContext, lease: RunLease, delayMs: number): Promise<void>;
+  /**
+   * Sets a run aside that waits for something: the lease is given up, no slot is held, and the run stays `running`. It
+   * can be claimed again after `wake` or after `maxWaitMs`, whatever comes first, and its attempts begin anew. False
+   * when the lease is no longer held.
+   */
+  park(auth: AuthContext, lease: RunLease, maxWaitMs: number): Promise<boolean>;
+  /** Lets a parked run be claimed now; nothing happens to any other run. */
+  wake(auth: AuthContext, runId: string): Promise<void>;
   depth(worker: WorkerIdentity): Promise<QueueDepth>;
 }

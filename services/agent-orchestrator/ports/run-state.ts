@@ -5,9 +5,11 @@
  * next. A worker may write to a run only under the lease it holds and only at the step it believes the run to be
  * at; both are compared in the same statement as the write (see `runtime/executor.ts` for the protocol).
  */
+import type { RunOutput as WireRunOutput } from '../../../generated/types/index.ts';
 import type { AuthContext } from '../../platform/tenancy/auth-context.ts';
 import type { PortCapabilities } from '../../platform/port.ts';
 import type { AgentDefinition } from './agents.ts';
+import type { WorkerIdentity } from './queue.ts';
 
 export type RunStatus = 'queued' | 'running' | 'completed' | 'failed' | 'canceled';
 export type RunPriority = 'low' | 'normal' | 'high';
@@ -43,9 +45,37 @@ export interface RunSummary {
   readonly modelCallsTotal: number;
 }
 
+export type RunPlan = NonNullable<WireRunOutput['plan']>;
+
 export interface RunOutput {
   readonly type: string;
   readonly text: string | null;
+  /** With type `plan`: what a dry run found. */
+  readonly plan?: RunPlan;
+}
+
+export interface RunInputMessage {
+  readonly role: 'system' | 'user' | 'assistant';
+  readonly content: string;
+}
+
+/** `text` is what the user says last; `messages`, where given, is the conversation up to and with it. */
+export interface RunInput {
+  readonly type: string;
+  readonly text: string;
+  readonly messages?: readonly RunInputMessage[];
+}
+
+/** Where a run comes from; absent for a run that a caller asked for by itself. */
+export interface RunLineage {
+  /** The run whose agent called this one's as a tool. */
+  readonly parentRunId?: string;
+  /** The run at the top of the tree. */
+  readonly rootRunId?: string;
+  /** Calls between the root and this run: 1 for a child of the root. */
+  readonly depth?: number;
+  /** The ended run that this one repeats. */
+  readonly retryOf?: string;
 }
 
 /** A run as stored. Times are ISO 8601 UTC strings. */
@@ -72,14 +102,15 @@ export interface RunRecord {
   readonly lastSequence: number;
   /** Number of transitions a worker has committed: the fence's second half. */
   readonly step: number;
-  /** Times a worker has claimed it. */
+  /** Times a worker has claimed it since it last waited for another run. */
   readonly attempts: number;
+  readonly lineage?: RunLineage;
 }
 
 /** What a worker needs to go on with a run: the record, who asked for it, with what, under which definition. */
 export interface RunWork extends RunRecord {
   readonly auth: AuthContext;
-  readonly input: { readonly type: string; readonly text: string };
+  readonly input: RunInput;
   readonly context: Readonly<Record<string, unknown>>;
   /** The agent as it was when the run was created; later versions do not change a run under way. */
   readonly agent: AgentDefinition;
@@ -104,12 +135,14 @@ export interface AdmissionLimits {
   readonly createQps: number;
   /** Creations at once above the sustained rate, at least 1 unless `createQps` is 0. */
   readonly createBurst: number;
+  /** Runs of all tenants that may wait on the node at once; absent: any number. */
+  readonly maxQueuedRuns?: number;
 }
 
 export interface NewRun {
   readonly runId: string;
   readonly agent: AgentDefinition;
-  readonly input: { readonly type: string; readonly text: string };
+  readonly input: RunInput;
   readonly context: Readonly<Record<string, unknown>>;
   readonly labels: Readonly<Record<string, string>>;
   readonly tooling: RunTooling;
@@ -121,20 +154,41 @@ export interface NewRun {
     /** SHA-256 (hex) of the canonical validated body. */
     readonly requestHash: string;
     readonly ttlHours: number;
+    /** The key was made up for this request: no other can have used it, so nobody has to look for it. */
+    readonly madeUp?: boolean;
   } | null;
   readonly limits: AdmissionLimits;
   /** `agentos.run.created`. */
   readonly created: EventDraft;
+  readonly lineage?: RunLineage;
+  /** A worker of this process that has a free slot for the run; absent: the run is queued. */
+  readonly handover?: RunHandover | null;
+}
+
+/**
+ * A claim made in the transaction that creates the run (see `runtime/handover.ts`). The store makes it only when no run
+ * of any tenant waits: a new run never overtakes one that is queued.
+ */
+export interface RunHandover {
+  readonly workerId: string;
+  readonly leaseMs: number;
+  /** `agentos.run.started`. */
+  readonly started: EventDraft;
+  /** The run's first transition, stored as such (`step` is 1); empty: `step` stays 0. */
+  readonly opening: readonly EventDraft[];
 }
 
 export type CreateRunResult =
-  | { readonly outcome: 'created'; readonly run: RunRecord }
+  /** `run` is as it was created: queued, with its first event. `handedOver`: the worker of `NewRun.handover` holds it now. */
+  | { readonly outcome: 'created'; readonly run: RunRecord; readonly handedOver?: { readonly lease: RunLease; readonly run: RunWork } | null }
   /** Same key, same body: the first run, at no cost to any quota. */
   | { readonly outcome: 'replayed'; readonly run: RunRecord }
   /** Same key, another body. */
   | { readonly outcome: 'key_reused'; readonly runId: string }
   | { readonly outcome: 'rate_limited'; readonly retryAfterSeconds: number; readonly limit: number }
-  | { readonly outcome: 'concurrency_exceeded'; readonly limit: number; readonly used: number };
+  | { readonly outcome: 'concurrency_exceeded'; readonly limit: number; readonly used: number }
+  /** The node's queue is full, whoever asks. */
+  | { readonly outcome: 'queue_full'; readonly limit: number };
 
 /** The right to write to a run, until `leaseUntil` by the database's clock. */
 export interface RunLease {
@@ -165,10 +219,34 @@ export type AdvanceResult =
 
 export interface ListRunsQuery {
   readonly agentId?: string;
-  readonly status?: RunStatus;
+  /** Any of these. */
+  readonly status?: RunStatus | readonly RunStatus[];
+  readonly priority?: RunPriority;
+  /** All of these must hold. */
+  readonly labels?: Readonly<Record<string, string>>;
+  /** Children of this run. */
+  readonly parentRunId?: string;
+  /** ISO 8601; inclusive. */
+  readonly createdAfter?: string;
+  /** ISO 8601; exclusive. */
+  readonly createdBefore?: string;
   readonly limit: number;
-  /** Run id to continue after; newest first. */
+  /** Run id to continue after, in the order asked for. */
   readonly after?: string;
+  /** By run id, which follows the time of creation; `newest` when absent. */
+  readonly order?: 'newest' | 'oldest';
+}
+
+export interface RunPage {
+  readonly runs: readonly RunRecord[];
+  readonly hasMore: boolean;
+}
+
+export interface RetentionQuery {
+  /** ISO 8601: runs that ended before are deleted with all their events; null keeps them. */
+  readonly endedBefore: string | null;
+  /** Runs, and idempotency records, deleted at most. */
+  readonly limit: number;
 }
 
 export interface RunStatePort {
@@ -179,9 +257,16 @@ export interface RunStatePort {
    * @throws AgentOsError dependency_unavailable when the store cannot answer; never "carry on".
    */
   createRun(auth: AuthContext, run: NewRun): Promise<CreateRunResult>;
+  /**
+   * The refusal that the tenant's next creation is known to meet, without asking anybody, so that it can be given before
+   * any work is done; it does not hold for a creation that may be a replay. null: it has to be asked for. Absent: always.
+   */
+  refusal?(auth: AuthContext, limits: AdmissionLimits): CreateRunResult | null;
   /** @throws AgentOsError not_found, also for another tenant's run. */
   getRun(auth: AuthContext, runId: string): Promise<RunRecord>;
-  listRuns(auth: AuthContext, query: ListRunsQuery): Promise<{ readonly runs: readonly RunRecord[]; readonly hasMore: boolean }>;
+  /** The run with what it was created with; for workers, replay and retry. @throws AgentOsError not_found. */
+  getWork(auth: AuthContext, runId: string): Promise<RunWork>;
+  listRuns(auth: AuthContext, query: ListRunsQuery): Promise<RunPage>;
   /**
    * Ends a queued or running run as canceled, appends its terminal event and frees its slot, at once.
    * @throws AgentOsError not_found, invalid_state_transition (it has ended before).
@@ -189,4 +274,10 @@ export interface RunStatePort {
   cancelRun(auth: AuthContext, runId: string, canceled: EventDraft): Promise<RunRecord>;
   /** Commits a transition under lease and step. Ambiguous failures are resolved by reading back. */
   advance(auth: AuthContext, lease: RunLease, transition: RunTransition): Promise<AdvanceResult>;
+  /**
+   * Deletes one bounded batch of what is past its time: ended runs with their events, and idempotency records that
+   * have expired and whose run is not under way. Runs that have not ended are never touched. Answers how many of each
+   * went; fewer than `limit` of both means that nothing is left for now.
+   */
+  deleteExpired(worker: WorkerIdentity, query: RetentionQuery): Promise<{ readonly runs: number; readonly keys: number }>;
 }

@@ -44,6 +44,7 @@ export function decide(work: RunWork, progress: Progress, nowMs: number): Action
   if (progress.ended) return { kind: 'stop' };
   if (progress.answer !== null) return { kind: 'complete', output: progress.answer };
   if (progress.failure !== null) return { kind: 'fail', error: progress.failure };
+  if (progress.failedTool !== null && work.agent.onToolFailure === 'abort') return { kind: 'fail', error: toolFailed(progress.failedTool) };
   if (nowMs >= deadlineMs(work)) return { kind: 'fail', error: timedOut(work) };
   if (progress.open !== null) return resume(work, progress);
 
@@ -68,6 +69,15 @@ function resume(work: RunWork, progress: Progress): Action {
 function toolChoiceFor(work: RunWork, modelCallsBefore: number): string {
   const choice = work.agent.toolChoice;
   return choice === 'none' || modelCallsBefore === 0 ? choice : 'auto';
+}
+
+function toolFailed({ toolId, error }: NonNullable<Progress['failedTool']>): RunFailure {
+  return {
+    code: 'tool_failed',
+    message: `${toolId} failed and the agent gives up when a tool fails: ${error.message}`,
+    retryable: false,
+    details: { tool_id: toolId, code: error.code },
+  };
 }
 
 function timedOut(work: RunWork): RunFailure {

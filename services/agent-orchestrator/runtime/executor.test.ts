@@ -64,6 +64,8 @@ describe('a run', () => {
       capabilities: () => inner.capabilities(),
       createRun: (auth, run) => inner.createRun(auth, run),
       getRun: (auth, runId) => inner.getRun(auth, runId),
+      getWork: (auth, runId) => inner.getWork(auth, runId),
+      deleteExpired: (worker, query) => inner.deleteExpired(worker, query),
       listRuns: (auth, query) => inner.listRuns(auth, query),
       cancelRun: (auth, runId, draft) => inner.cancelRun(auth, runId, draft),
       async advance(auth, lease, transition) {
@@ -89,11 +91,18 @@ describe('a run', () => {
     const harness = runtime(model, { entitlement: async () => ['tool.echo'] });
     const runId = await harness.create({ options: { dryRun: true } });
     expect(await executeRun(harness.dependencies, await harness.claim(), never)).toBe('completed');
+    expect(model.checks).toMatchObject([{ content: { text: 'Be brief.\nHello.' } }]);
     expect(model.requests).toEqual([]);
     expect(await harness.types(runId)).toEqual(['run.created', 'run.started', 'run.step.started', 'run.step.completed', 'run.completed']);
     const { output, summary } = await harness.runState.getRun(AUTH, runId);
     expect(output!.text).toMatch(/tier:balanced.*tool\.echo\./);
-    expect(output!.text).not.toContain('tool.kv');
+    expect(output).toMatchObject({
+      type: 'plan',
+      plan: {
+        model_ref: 'tier:balanced', policy_outcome: { decision: 'allowed' }, tools_permitted: ['tool.echo'], limits: { max_steps: 10, timeout_ms: 60_000 },
+        tools_denied: [{ tool_id: 'tool.kv.put', reason: 'not_entitled' }, { tool_id: 'tool.kv.get', reason: 'not_entitled' }],
+      },
+    });
     expect(summary).toMatchObject({ modelCallsTotal: 0, toolCallsTotal: 0 });
   });
 });
@@ -208,7 +217,7 @@ describe('failures', () => {
         throw new AgentOsError('timeout', { message: 'Too slow.' });
       },
     };
-    const runId = await harness.create();
+    const runId = await harness.create({ agent: agent({ onToolFailure: 'retry' }) });
     await executeRun({ ...harness.dependencies, tools }, await harness.claim(), never);
     expect(ids).toEqual([toolCallIdOf(runId, 2), toolCallIdOf(runId, 2)]);
   });
@@ -312,6 +321,8 @@ function bound(port: RunStatePort): RunStatePort {
     capabilities: () => port.capabilities(),
     createRun: (auth, run) => port.createRun(auth, run),
     getRun: (auth, runId) => port.getRun(auth, runId),
+    getWork: (auth, runId) => port.getWork(auth, runId),
+    deleteExpired: (worker, query) => port.deleteExpired(worker, query),
     listRuns: (auth, query) => port.listRuns(auth, query),
     cancelRun: (auth, runId, draft) => port.cancelRun(auth, runId, draft),
     advance: (auth, lease, transition) => port.advance(auth, lease, transition),

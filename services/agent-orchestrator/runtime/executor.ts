@@ -27,6 +27,10 @@
  * have happened and repeats it under the same `tool_call_id`. A model call is the same call however often it is made
  * (its `request_id` derives from the step), so it starts while its request is still being committed.
  *
+ * Waiting. A tool whose answer is another run's (an agent called as a tool) keeps no worker busy: the run is parked, and
+ * whoever claims it when that run has ended makes the same call again and is answered at once. A run that ends wakes the
+ * one that called it; one that ends early cancels what it had called.
+ *
  * Ends. The lease is lost, the run is canceled, or the process stops: the signal aborts, calls are abandoned, and
  * nothing is written. What was done and not yet written is done again by the next worker.
  */
@@ -34,13 +38,14 @@ import type { Logger } from 'pino';
 import { AgentOsError } from '../../platform/errors.ts';
 import type { EventPort } from '../ports/events.ts';
 import type { ModelPort } from '../ports/model.ts';
-import type { ClaimedRun } from '../ports/queue.ts';
-import type { EventDraft, RunStatePort, RunTransition, RunWork } from '../ports/run-state.ts';
-import type { ToolDescriptor, ToolPort } from '../ports/tool.ts';
-import { runCompleted, runFailed, stepCompleted, stepStarted, summaryOf } from '../events/drafts.ts';
-import { decide, modelRefOf, type Action } from './decide.ts';
+import type { ClaimedRun, QueuePort } from '../ports/queue.ts';
+import type { EventDraft, RunRecord, RunStatePort, RunTransition, RunWork } from '../ports/run-state.ts';
+import { ToolAwaitsRun, type ToolDescriptor, type ToolPort } from '../ports/tool.ts';
+import { runCanceled, runCompleted, runFailed, summaryOf } from '../events/drafts.ts';
+import { deadlineMs, decide, type Action } from './decide.ts';
 import { callModel, modelRequestOf, modelStepOpening } from './model-step.ts';
 import { permittedTools, type ToolEntitlement } from './permissions.ts';
+import { makePlan, planStepOpening } from './plan-step.ts';
 import { applyEvent, fold, startProgress, type Progress } from './progress.ts';
 import type { RetryClock } from './retry.ts';
 import { callTool, refusal, refused, resolveTool, toolStepOpening, type ToolStep } from './tool-step.ts';
@@ -48,16 +53,30 @@ import { callTool, refusal, refused, resolveTool, toolStepOpening, type ToolStep
 export interface ExecutorDependencies {
   readonly runState: RunStatePort;
   readonly events: EventPort;
+  readonly queue: Pick<QueuePort, 'park' | 'wake'>;
   readonly model: ModelPort;
   readonly tools: ToolPort;
   /** The tools that the tenant is entitled to now; asked at each use, so that a change holds for runs under way. */
   readonly entitlement: (work: RunWork) => Promise<ToolEntitlement>;
   readonly clock: RetryClock;
   readonly log: Logger;
+  /** Cancels what a run that has ended has set going and left behind; absent where no tool calls agents. */
+  readonly cancelChildren?: (work: RunWork) => Promise<void>;
+  /** Told once a run's end is stored. */
+  readonly onEnded?: EndedRunObserver;
 }
 
-/** `fenced`: the run belongs to another worker or has ended. `aborted`: the signal told to stop. */
-export type ExecutionEnd = 'completed' | 'failed' | 'fenced' | 'aborted';
+/** `run` is as it was when this execution began, but for a canceled run; `steps` counts model calls and tool calls. */
+export type EndedRunObserver = (run: RunRecord, status: 'completed' | 'failed' | 'canceled', steps: number) => void;
+
+/**
+ * `fenced`: the run belongs to another worker or has ended. `aborted`: the signal told to stop. `parked`: it waits for
+ * another run and will be claimed again.
+ */
+export type ExecutionEnd = 'completed' | 'failed' | 'fenced' | 'aborted' | 'parked';
+
+/** A wake-up that was lost costs a waiting run this much. */
+const PARK_MS = 15_000;
 
 type End = RunTransition['end'];
 
@@ -98,7 +117,8 @@ class Execution {
   async run(): Promise<ExecutionEnd> {
     try {
       // A run without a transition has nothing in its log that the fold reads.
-      if (this.#work.step > 0) this.#progress = await this.#loadProgress();
+      if (await this.#isOrphan()) return 'fenced';
+      if (this.#work.step > 0) this.#progress = this.#claimed.log === undefined ? await this.#loadProgress() : fold(this.#work, this.#claimed.log);
       for (;;) {
         if (this.#signal.aborted) return 'aborted';
         const end = await this.#act(decide(this.#work, this.#progress, this.#dependencies.clock.now()));
@@ -121,16 +141,16 @@ class Execution {
       case 'fail':
         this.#record([runFailed(this.#work.runId, action.error)]);
         await this.#commit({ status: 'failed', error: action.error });
+        if (this.#progress.callsAgents) await this.#dependencies.cancelChildren?.(this.#work);
         return 'failed';
       case 'plan':
         await this.#plan(action.step);
-        return 'completed';
+        return null;
       case 'call_model':
         await this.#modelStep(action);
         return null;
       case 'call_tool':
-        await this.#toolStep(action);
-        return null;
+        return this.#toolStep(action);
     }
   }
 
@@ -150,7 +170,7 @@ class Execution {
     const work = this.#work;
     const before = this.#progress;
     const tools = action.toolChoice === 'none' ? [] : await this.#offeredTools();
-    if (!action.resumed) this.#record(openingOf(before, modelStepOpening(work, before, action.step, tools.length > 0)));
+    if (!action.resumed) this.#record(openingOf(before, modelStepOpening(work, before, action.step, tools, action.toolChoice)));
     const request = modelRequestOf(work, before, action.step, tools, action.toolChoice);
 
     const calls = new AbortController();
@@ -167,38 +187,65 @@ class Execution {
     this.#record(await call);
   }
 
-  async #toolStep(action: Extract<Action, { kind: 'call_tool' }>): Promise<void> {
+  async #toolStep(action: Extract<Action, { kind: 'call_tool' }>): Promise<ExecutionEnd | null> {
     const { tools, clock, entitlement } = this.#dependencies;
-    const [descriptors, entitled] = await Promise.all([tools.list(this.#work.auth), entitlement(this.#work)]);
+    const [descriptors, entitled] = await Promise.all([tools.list(this.#work.auth, this.#work.agent.tools), entitlement(this.#work)]);
     const step: ToolStep = { work: this.#work, step: action.step, call: action.call, toolId: resolveTool(action.call, descriptors) };
     if (!action.resumed) this.#record(openingOf(this.#progress, toolStepOpening(step)));
     const error = refusal(step, descriptors, entitled);
     if (error !== null) {
       this.#record(refused(step, error));
-      return;
+      return null;
     }
     await this.#commit(null);
-    this.#record(await callTool(tools, clock, step, this.#signal));
+    try {
+      this.#record(await callTool(tools, clock, step, this.#signal));
+      return null;
+    } catch (thrown) {
+      if (thrown instanceof ToolAwaitsRun) return this.#park(thrown.runId);
+      throw thrown;
+    }
+  }
+
+  async #park(awaitedRunId: string): Promise<ExecutionEnd> {
+    const { queue, runState, clock } = this.#dependencies;
+    const { auth, runId } = this.#work;
+    const maxWaitMs = Math.max(1, Math.min(PARK_MS, deadlineMs(this.#work) - clock.now()));
+    if (!(await queue.park(auth, this.#claimed.lease, maxWaitMs))) return 'fenced';
+    // It may have ended before there was anybody to wake. Whatever goes wrong here costs one wait.
+    const awaited = await runState.getRun(auth, awaitedRunId).catch(() => null);
+    if (awaited?.completedAt !== null) await queue.wake(auth, runId).catch(() => undefined);
+    return 'parked';
+  }
+
+  /** A run whose caller has ended meanwhile has nobody to answer: it ends as well. */
+  async #isOrphan(): Promise<boolean> {
+    const parentRunId = this.#work.lineage?.parentRunId;
+    if (parentRunId === undefined) return false;
+    const { auth, runId, principalId } = this.#work;
+    const parent = await this.#dependencies.runState.getRun(auth, parentRunId);
+    if (parent.completedAt === null) return false;
+    const canceled = await this.#dependencies.runState.cancelRun(auth, runId, runCanceled(runId, principalId)).catch((error: unknown) => {
+      if (error instanceof AgentOsError && error.code === 'invalid_state_transition') return null;
+      throw error;
+    });
+    if (canceled !== null) this.#dependencies.onEnded?.(canceled, 'canceled', canceled.summary.stepsTotal);
+    return true;
   }
 
   /** A dry run says what it would do and does none of it: no model is called, no tool is run (Appendix D.1, `dry_run`). */
   async #plan(step: number): Promise<void> {
-    const { runId, agent } = this.#work;
-    const tools = await this.#offeredTools();
-    const names = tools.length === 0 ? 'no tools' : `the tools ${tools.map((tool) => tool.toolId).join(', ')}`;
-    const text = `Dry run: agent ${agent.agentId} (version ${agent.version}) would ask ${modelRefOf(this.#work)} with ${this.#progress.messages.length} messages and offer ${names}. Nothing was called.`;
-    this.#record(openingOf(this.#progress, [stepStarted(runId, step, { step_kind: 'plan', name: 'plan', message: 'Planning without effects' })]));
-    this.#record([
-      stepCompleted(runId, step, { status: 'ok', step_kind: 'plan', name: 'plan', duration_ms: 0 }),
-      runCompleted(runId, { type: 'text', text }),
-    ]);
-    await this.#commit({ status: 'completed', output: { type: 'text', text } });
+    const { model, clock, tools, entitlement } = this.#dependencies;
+    const work = this.#work;
+    this.#record(openingOf(this.#progress, planStepOpening(work.runId, step)));
+    const [descriptors, entitled] = await Promise.all([tools.list(work.auth, work.agent.tools), entitlement(work)]);
+    this.#record([await makePlan(model, clock, { work, progress: this.#progress, step, descriptors, entitlement: entitled, signal: this.#signal })]);
   }
 
   async #offeredTools(): Promise<readonly ToolDescriptor[]> {
     if (this.#work.agent.tools.length === 0) return [];
     const { tools, entitlement } = this.#dependencies;
-    const [descriptors, entitled] = await Promise.all([tools.list(this.#work.auth), entitlement(this.#work)]);
+    const [descriptors, entitled] = await Promise.all([tools.list(this.#work.auth, this.#work.agent.tools), entitlement(this.#work)]);
     const permitted = permittedTools({ entitlement: entitled, agent: this.#work.agent, tooling: this.#work.tooling });
     return permitted.flatMap((toolId) => descriptors.find((tool) => tool.toolId === toolId) ?? []);
   }
@@ -221,6 +268,15 @@ class Execution {
     this.#expectedStep += 1;
     this.#lastSequence = result.lastSequence;
     this.#dependencies.events.announce(this.#work.auth, this.#work.runId, this.#lastSequence);
+    if (end !== null) this.#ended(end.status);
+  }
+
+  #ended(status: 'completed' | 'failed'): void {
+    const { queue, log, onEnded } = this.#dependencies;
+    const { auth, runId, lineage } = this.#work;
+    onEnded?.(this.#work, status, this.#progress.steps);
+    if (lineage?.parentRunId === undefined) return;
+    queue.wake(auth, lineage.parentRunId).catch((error: unknown) => log.debug({ err: error, run_id: runId }, 'The calling run could not be woken; it looks by itself.'));
   }
 
   /**

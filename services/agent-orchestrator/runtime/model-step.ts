@@ -9,11 +9,12 @@ import type { ModelPort } from '../ports/model.ts';
 import type { RunFailure, RunWork, EventDraft } from '../ports/run-state.ts';
 import type { ToolDescriptor } from '../ports/tool.ts';
 import { modelCompleted, modelRequested, stepCompleted, stepStarted } from '../events/drafts.ts';
+import { canonicalHash } from './canonical.ts';
 import { readChatOutput } from './conversation.ts';
 import { deadlineMs, modelRefOf } from './decide.ts';
 import { requestIdOf, spanIdOf, traceparentAt } from './ids.ts';
 import type { Progress } from './progress.ts';
-import { asAgentOsError, withRetries, type RetryClock } from './retry.ts';
+import { DEFAULT_BACKOFF, asAgentOsError, withRetries, type RetryClock } from './retry.ts';
 
 const RETRYABLE_CODES = new Set(['dependency_unavailable', 'rate_limited', 'timeout', 'internal_error']);
 
@@ -36,6 +37,7 @@ export function modelRequestOf(work: RunWork, progress: Progress, step: number, 
     operation: 'chat',
     model_ref: modelRefOf(work),
     requirements: requirementsOf(work),
+    context: { run_id: work.runId, agent_id: work.agent.agentId },
     input: {
       messages: [...progress.messages],
       ...(tools.length === 0
@@ -48,14 +50,24 @@ export function modelRequestOf(work: RunWork, progress: Progress, step: number, 
   } as ModelRequest;
 }
 
-export function modelStepOpening(work: RunWork, progress: Progress, step: number, hasTools: boolean): readonly EventDraft[] {
+/**
+ * What the fold and the decision make of the log, as one number. A replay that arrives at another number has been given
+ * another log, or has come to read it differently. 128 bits, hexadecimal.
+ */
+export function inputHashOf(progress: Pick<Progress, 'messages'>, toolIds: readonly string[], toolChoice: string): string {
+  return canonicalHash({ messages: progress.messages, tools: toolIds, tool_choice: toolChoice }).slice(0, 32);
+}
+
+export function modelStepOpening(work: RunWork, progress: Progress, step: number, tools: readonly ToolDescriptor[], toolChoice: string): readonly EventDraft[] {
   return [
     stepStarted(work.runId, step, { step_kind: 'model', name: stepName(progress), message: `Asking ${modelRefOf(work)}` }),
     modelRequested(work.runId, step, {
       model_ref: modelRefOf(work),
       operation: 'chat',
       requirements: requirementsOf(work),
-      input_summary: { messages: progress.messages.length, has_tools: hasTools },
+      input_summary: { messages: progress.messages.length, has_tools: tools.length > 0 },
+      input_hash: inputHashOf(progress, tools.map((tool) => tool.toolId), toolChoice),
+      ...(tools.length === 0 ? {} : { tools: tools.map(({ toolId, name }) => ({ tool_id: toolId, name })) }),
     }),
   ];
 }
@@ -71,6 +83,7 @@ export interface ModelStepCall {
 /** Makes the call and answers the events of its outcome. Rejects only when the signal aborted. */
 export async function callModel(model: ModelPort, clock: RetryClock, call: ModelStepCall): Promise<readonly EventDraft[]> {
   const { work, step, request, signal } = call;
+  const { backoffMs, maxBackoffMs, modelAttempts } = { ...DEFAULT_BACKOFF, ...work.agent.retry };
   const startedMs = clock.now();
   const endMs = Math.min(deadlineMs(work), startedMs + work.agent.limits.modelTimeoutMs);
   try {
@@ -82,7 +95,7 @@ export async function callModel(model: ModelPort, clock: RetryClock, call: Model
           traceparent: traceparentAt(work.traceparent, spanIdOf(work.runId, step)),
           correlationId: work.correlationId,
         }),
-      { attempts: work.agent.retry.modelAttempts, baseMs: 200, maxMs: 5_000, deadlineMs: endMs, mayRetry: (error) => error.retryable && RETRYABLE_CODES.has(error.code) },
+      { attempts: modelAttempts, baseMs: backoffMs, maxMs: maxBackoffMs, deadlineMs: endMs, mayRetry: (error) => error.retryable && RETRYABLE_CODES.has(error.code) },
       clock,
       signal,
     );

@@ -4,8 +4,9 @@
  * A tool runs only when the tenant is entitled to it, the agent has it, the request's allow-list does not leave it
  * out, and no deny-list names it. The executor asks at each call, whatever the model has been offered or says.
  */
-import type { AgentDefinition } from '../ports/agents.ts';
+import type { AgentDefinition, AgentPermissions } from '../ports/agents.ts';
 import type { RunTooling } from '../ports/run-state.ts';
+import type { ToolReach } from '../ports/tool.ts';
 
 /** `null` stands for an absent list, which allows every tool; an empty list allows none. */
 export type ToolEntitlement = readonly string[] | null;
@@ -31,4 +32,26 @@ export function toolPermission(toolId: string, input: PermissionInput): ToolPerm
 /** The tools to offer to the model, in the order in which the agent names them. */
 export function permittedTools(input: PermissionInput): readonly string[] {
   return input.agent.tools.filter((toolId) => toolPermission(toolId, input).allowed);
+}
+
+const endsOpen = (pattern: string, name: string): boolean => (pattern.endsWith('*') ? name.startsWith(pattern.slice(0, -1)) : name === pattern);
+
+/** `*.example.com` stands for every name below that one, and not for itself. */
+function hostMatches(pattern: string, host: string): boolean {
+  const wanted = pattern.toLowerCase();
+  return wanted === '*' || (wanted.startsWith('*.') ? host.endsWith(wanted.slice(1)) : host === wanted);
+}
+
+/** May a run of the agent reach this? Lists are as `AgentPermissions` says; an agent without permissions calls no agent. */
+export function mayReach(permissions: AgentPermissions | undefined, reach: ToolReach): boolean {
+  switch (reach.kind) {
+    case 'agent':
+      return permissions?.agents?.some((pattern) => endsOpen(pattern, reach.name)) ?? false;
+    case 'host':
+      return permissions?.hosts?.some((pattern) => hostMatches(pattern, reach.name.toLowerCase())) ?? true;
+    case 'memory_read':
+      return permissions?.memory?.read?.some((pattern) => endsOpen(pattern, reach.name)) ?? true;
+    case 'memory_write':
+      return permissions?.memory?.write?.some((pattern) => endsOpen(pattern, reach.name)) ?? true;
+  }
 }

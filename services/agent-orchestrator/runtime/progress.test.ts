@@ -7,7 +7,7 @@ import { says, toolCalls, work } from './runtime.fixture.ts';
 const RUN = 'run_1';
 const modelStep = (step: number, output: unknown): EventDraft[] => [
   stepStarted(RUN, step, { step_kind: 'model', name: 'model_call', message: '' }),
-  modelRequested(RUN, step, { model_ref: 'tier:balanced', operation: 'chat', requirements: {}, input_summary: { messages: 2, has_tools: true } }),
+  modelRequested(RUN, step, { model_ref: 'tier:balanced', operation: 'chat', requirements: {}, input_summary: { messages: 2, has_tools: true }, input_hash: '0'.repeat(32) }),
   modelCompleted(RUN, step, { status: 'ok', output }),
   stepCompleted(RUN, step, { status: 'ok', step_kind: 'model', name: 'model_call', duration_ms: 1 }),
 ];

@@ -10,6 +10,9 @@ import type { ChatMessage } from '../../../generated/types/index.ts';
 import type { RunWork, RunFailure, RunOutput } from '../ports/run-state.ts';
 import { assistantMessage, readChatOutput, systemMessage, toolMessage, userMessage, type RequestedToolCall } from './conversation.ts';
 
+/** The tool by which an agent runs another agent. */
+export const AGENT_INVOKE_TOOL = 'tool.agent.invoke';
+
 /** The part of an event that the fold reads; stored events and drafts both have it. */
 export interface FoldedEvent {
   readonly type: string;
@@ -37,13 +40,18 @@ export interface Progress {
   readonly answer: RunOutput | null;
   /** Why the newest model call failed for good. */
   readonly failure: RunFailure | null;
+  /** The newest tool call, when it failed. */
+  readonly failedTool: { readonly toolId: string; readonly error: { readonly code: string; readonly message: string } } | null;
+  /** True once it has called another agent: its end then ends what that agent still does. */
+  readonly callsAgents: boolean;
   readonly ended: boolean;
 }
 
 export function startProgress(work: Pick<RunWork, 'agent' | 'input'>): Progress {
   const instructions = work.agent.instructions.trim();
+  const { text, messages } = work.input;
   return {
-    messages: [...(instructions === '' ? [] : [systemMessage(instructions)]), userMessage(work.input.text)],
+    messages: [...(instructions === '' ? [] : [systemMessage(instructions)]), ...(messages?.map(({ role, content }) => ({ role, content })) ?? [userMessage(text)])],
     steps: 0,
     modelCalls: 0,
     toolCalls: 0,
@@ -51,6 +59,8 @@ export function startProgress(work: Pick<RunWork, 'agent' | 'input'>): Progress 
     outstanding: [],
     answer: null,
     failure: null,
+    failedTool: null,
+    callsAgents: false,
     ended: false,
   };
 }
@@ -71,11 +81,11 @@ export function applyEvent(progress: Progress, event: FoldedEvent): Progress {
     case 'agentos.model.completed':
       return modelCompleted(progress, event.payload);
     case 'agentos.tool.call.requested':
-      return { ...progress, toolCalls: progress.toolCalls + 1, open: requested(progress.open) };
+      return { ...progress, toolCalls: progress.toolCalls + 1, open: requested(progress.open), callsAgents: progress.callsAgents || event.payload['tool_id'] === AGENT_INVOKE_TOOL };
     case 'agentos.tool.call.completed':
       return toolCompleted(progress, event.payload);
     case 'agentos.run.step.completed':
-      return { ...progress, open: null };
+      return event.payload['step_kind'] === 'plan' ? planCompleted(progress, event.payload) : { ...progress, open: null };
     case 'agentos.run.completed':
     case 'agentos.run.failed':
     case 'agentos.run.canceled':
@@ -117,6 +127,12 @@ function modelCompleted(progress: Progress, payload: FoldedEvent['payload']): Pr
   };
 }
 
+/** A plan is the answer of a dry run. */
+function planCompleted(progress: Progress, payload: FoldedEvent['payload']): Progress {
+  if (payload['status'] === 'error') return { ...progress, open: null, failure: readFailure(payload['error']) };
+  return { ...progress, open: null, answer: (payload['output'] ?? null) as RunOutput | null };
+}
+
 function toolCompleted(progress: Progress, payload: FoldedEvent['payload']): Progress {
   const [call, ...outstanding] = progress.outstanding;
   if (call === undefined) return { ...progress, open: null };
@@ -126,7 +142,8 @@ function toolCompleted(progress: Progress, payload: FoldedEvent['payload']): Pro
     output: payload['output'],
     error: typeof error === 'object' && error !== null ? (error as { code: string; message: string }) : null,
   };
-  return { ...progress, open: null, outstanding, messages: [...progress.messages, toolMessage(call, outcome)] };
+  const failedTool = outcome.status === 'ok' ? null : { toolId: String(payload['tool_id'] ?? call.tool), error: { code: outcome.error?.code ?? 'tool_failed', message: outcome.error?.message ?? 'The tool failed.' } };
+  return { ...progress, open: null, outstanding, failedTool, messages: [...progress.messages, toolMessage(call, outcome)] };
 }
 
 function readFailure(raw: unknown): RunFailure {

@@ -30,6 +30,9 @@ export interface RetryPolicy {
   readonly mayRetry: (error: AgentOsError) => boolean;
 }
 
+/** Pauses of an agent that names none. */
+export const DEFAULT_BACKOFF = { backoffMs: 200, maxBackoffMs: 10_000 } as const;
+
 export function retryDelayMs(attempt: number, policy: Pick<RetryPolicy, 'baseMs' | 'maxMs'>, random: number, retryAfterSeconds: number | undefined): number {
   const ceiling = Math.min(policy.maxMs, policy.baseMs * 2 ** (attempt - 1));
   const jittered = ceiling / 2 + (random * ceiling) / 2;

@@ -1,6 +1,6 @@
 /** Runs, agents and a scripted model for the tests of the runtime; stores are the memory family. */
 import { pino } from 'pino';
-import type { ModelRequest, ModelResponse } from '../../../generated/types/index.ts';
+import type { ModelRequest, ModelResponse, PolicyCheck, PolicyResult } from '../../../generated/types/index.ts';
 import { newId } from '../../platform/ids.ts';
 import type { AuthContext } from '../../platform/tenancy/auth-context.ts';
 import { MemoryEvents } from '../adapters/events-memory.ts';
@@ -80,6 +80,7 @@ type Scripted = Partial<ModelResponse> | Error | ((request: ModelRequest, option
 /** Answers in order and repeats its last answer; remembers what it was asked. */
 export class ScriptedModel implements ModelPort {
   readonly requests: ModelRequest[] = [];
+  readonly checks: PolicyCheck[] = [];
   readonly #script: readonly Scripted[];
 
   constructor(...script: readonly Scripted[]) {
@@ -106,8 +107,9 @@ export class ScriptedModel implements ModelPort {
     return Promise.reject(new Error('The script has no embeddings.'));
   }
 
-  policyCheck(): Promise<never> {
-    return Promise.reject(new Error('The script has no policy checks.'));
+  async policyCheck(_auth: AuthContext, check: PolicyCheck): Promise<PolicyResult> {
+    this.checks.push(check);
+    return { request_id: check.request_id ?? 'req_1', decision: 'allowed', reasons: [], redactions: [] };
   }
 
   async listModels() {
@@ -155,7 +157,7 @@ export function runtime(model: ModelPort, overrides: Partial<ExecutorDependencie
   const queue = new MemoryQueue(store);
   const events = new MemoryEvents(store);
   const dependencies: ExecutorDependencies = {
-    runState, events, model,
+    runState, events, model, queue,
     tools: new BuiltinTools(new MemoryMemory()),
     entitlement: async () => null,
     clock: { now, random: () => 0.5, sleep: (delayMs) => new Promise((resolve) => setTimeout(resolve, Math.min(delayMs, 5))) },

@@ -1,21 +1,22 @@
 /**
  * One tool call of a run: permission, the call with its retries, and the events that tell it (Appendix D.5.3, D.5.4).
- * A refused or failed call is an outcome, not an error: the model is told and goes on.
+ * A refused or failed call is an outcome, not an error: what follows from it is the decision's (`on_tool_failure`).
  */
 import type { AgentOsError } from '../../platform/errors.ts';
 import type { EventDraft, RunWork } from '../ports/run-state.ts';
-import type { ToolDescriptor, ToolPort } from '../ports/tool.ts';
+import { ToolAwaitsRun, type CallingRun, type ToolDescriptor, type ToolPort, type ToolReach } from '../ports/tool.ts';
 import { stepCompleted, stepStarted, toolCallCompleted, toolCallRequested } from '../events/drafts.ts';
 import type { RequestedToolCall } from './conversation.ts';
 import { deadlineMs } from './decide.ts';
 import { spanIdOf, toolCallIdOf, traceparentAt } from './ids.ts';
-import { toolPermission, type ToolEntitlement } from './permissions.ts';
-import { asAgentOsError, withRetries, type RetryClock } from './retry.ts';
+import { mayReach, toolPermission, type ToolEntitlement } from './permissions.ts';
+import { DEFAULT_BACKOFF, asAgentOsError, withRetries, type RetryClock } from './retry.ts';
 
 /** Largest output of a tool, as JSON; more would make the log and the model's prompt unbounded. */
 export const MAX_TOOL_OUTPUT_BYTES = 128 * 1024;
 
-const RETRYABLE_CODES = new Set(['timeout', 'dependency_unavailable']);
+/** What another attempt cannot change. */
+const FINAL_CODES = new Set(['invalid_request', 'forbidden', 'not_found', 'unauthorized', 'policy_blocked']);
 
 export interface ToolStep {
   readonly work: RunWork;
@@ -44,9 +45,20 @@ export function refusal(step: ToolStep, descriptors: readonly ToolDescriptor[], 
       details: { tool_id: toolId, reason: permission.reason },
     };
   }
-  if (descriptors.some((tool) => tool.toolId === toolId)) return null;
-  return { code: 'not_found', message: `There is no tool ${toolId} on this node.`, retryable: false, details: { tool_id: toolId } };
+  const descriptor = descriptors.find((tool) => tool.toolId === toolId);
+  if (descriptor === undefined) return { code: 'not_found', message: `There is no tool ${toolId} on this node.`, retryable: false, details: { tool_id: toolId } };
+  const beyond = descriptor.reach?.(step.call.input).find((reach) => !mayReach(work.agent.permissions, reach));
+  return beyond === undefined ? null : outOfReach(toolId, beyond);
 }
+
+const REACH = { agent: 'run the agent', host: 'call the host', memory_read: 'read the memory', memory_write: 'write to the memory' } as const;
+
+const outOfReach = (toolId: string, { kind, name }: ToolReach): ToolError => ({
+  code: 'forbidden',
+  message: `This agent may not ${REACH[kind]} ${name}: its permissions do not name it.`,
+  retryable: false,
+  details: { tool_id: toolId, reason: `${kind}_not_permitted`, name },
+});
 
 const REASONS = {
   denylisted: "the request's deny-list names it",
@@ -67,37 +79,61 @@ export function refused(step: ToolStep, error: ToolError): readonly EventDraft[]
   return closing(step, { status: 'error', output: null, error, durationMs: 0 });
 }
 
-/** Makes the call and answers the events of its outcome. Rejects only when the signal aborted. */
+/** Makes the call and answers the events of its outcome. Rejects only when the signal aborted, and with ToolAwaitsRun. */
 export async function callTool(tools: ToolPort, clock: RetryClock, step: ToolStep, signal: AbortSignal): Promise<readonly EventDraft[]> {
   const { work } = step;
   const startedMs = clock.now();
   const endMs = deadlineMs(work);
+  const { backoffMs, maxBackoffMs, toolAttempts } = { ...DEFAULT_BACKOFF, ...work.agent.retry };
   try {
     const output = await withRetries(
       () => invokeOnce(tools, step, Math.max(1, Math.min(work.agent.limits.toolTimeoutMs, endMs - clock.now())), signal),
-      { attempts: work.agent.retry.toolAttempts, baseMs: 200, maxMs: 2_000, deadlineMs: endMs, mayRetry: (error) => error.retryable && RETRYABLE_CODES.has(error.code) },
+      { attempts: work.agent.onToolFailure === 'retry' ? toolAttempts : 1, baseMs: backoffMs, maxMs: maxBackoffMs, deadlineMs: endMs, mayRetry: (error) => !FINAL_CODES.has(error.code) },
       clock,
       signal,
     );
+    if (output instanceof ToolAwaitsRun) throw output;
     const bytes = Buffer.byteLength(JSON.stringify(output ?? null));
     if (bytes > MAX_TOOL_OUTPUT_BYTES) return closing(step, { status: 'error', output: null, error: tooLarge(step, bytes), durationMs: clock.now() - startedMs });
     return closing(step, { status: 'ok', output: output ?? null, error: null, durationMs: clock.now() - startedMs });
   } catch (thrown) {
-    if (signal.aborted) throw thrown;
+    if (signal.aborted || thrown instanceof ToolAwaitsRun) throw thrown;
     return closing(step, { status: 'error', output: null, error: toolError(asAgentOsError(thrown)), durationMs: clock.now() - startedMs });
   }
 }
 
-function invokeOnce(tools: ToolPort, step: ToolStep, timeoutMs: number, signal: AbortSignal): Promise<unknown> {
+/** That the call waits for another run is no failure that another attempt could mend, so it comes back as a value. */
+async function invokeOnce(tools: ToolPort, step: ToolStep, timeoutMs: number, signal: AbortSignal): Promise<unknown> {
   const { work } = step;
-  return tools.invoke(work.auth, {
+  const invoked = tools.invoke(work.auth, {
     toolId: step.toolId,
     input: step.call.input,
     toolCallId: toolCallIdOf(work.runId, step.step),
     timeoutMs,
     signal,
     traceparent: traceparentAt(work.traceparent, spanIdOf(work.runId, step.step)),
+    run: callingRun(step),
   });
+  return invoked.catch((error: unknown) => {
+    if (error instanceof ToolAwaitsRun) return error;
+    throw error;
+  });
+}
+
+function callingRun({ work, step }: ToolStep): CallingRun {
+  return {
+    runId: work.runId,
+    rootRunId: work.lineage?.rootRunId ?? work.runId,
+    depth: work.lineage?.depth ?? 0,
+    agentId: work.agentId,
+    permissions: work.agent.permissions ?? {},
+    denylist: work.tooling.denylist,
+    priority: work.options.priority,
+    startedMs: Date.parse(work.startedAt ?? work.createdAt),
+    deadlineMs: deadlineMs(work),
+    step,
+    correlationId: work.correlationId,
+  };
 }
 
 const toolError = (error: AgentOsError): ToolError => ({ code: error.code, message: error.message, retryable: error.retryable, details: error.details });

@@ -137,6 +137,8 @@ describe('a worker', () => {
       waitForWork: (maxWaitMs, signal) => harness.queue.waitForWork(maxWaitMs, signal),
       heartbeat: (worker, leases, leaseMs) => harness.queue.heartbeat(worker, leases, leaseMs),
       release: (auth, lease, delayMs) => harness.queue.release(auth, lease, delayMs),
+      park: (auth, lease, maxWaitMs) => harness.queue.park(auth, lease, maxWaitMs),
+      wake: (auth, runId) => harness.queue.wake(auth, runId),
       depth: (worker) => harness.queue.depth(worker),
     };
     const runId = await harness.create();

@@ -13,6 +13,8 @@ import type { Logger } from 'pino';
 import { newId } from '../../platform/ids.ts';
 import type { ClaimedRun, QueuePort, WorkerIdentity } from '../ports/queue.ts';
 import { runFailed, runStarted } from '../events/drafts.ts';
+import type { Seat } from './handover.ts';
+import { retryDelayMs } from './retry.ts';
 import { executeRun, type ExecutionEnd, type ExecutorDependencies } from './executor.ts';
 
 export interface WorkerOptions {
@@ -55,6 +57,10 @@ export class Worker {
   readonly #log: Logger;
   readonly #metrics: WorkerMetrics;
   readonly #active = new Map<string, ActiveRun>();
+  /** Slots kept for runs that are being created. */
+  #reserved = 0;
+  /** When the queue was asked last. */
+  #lookedMs = Number.NEGATIVE_INFINITY;
   /** No more claims. */
   readonly #stopping = new AbortController();
   /** No more runs, so no more heartbeats. */
@@ -62,10 +68,10 @@ export class Worker {
   #slotFreed: (() => void) | null = null;
   #loops: Promise<unknown> = Promise.resolve();
 
-  constructor(queue: QueuePort, executor: ExecutorDependencies, options: Partial<WorkerOptions> = {}, metrics: WorkerMetrics = {}) {
+  constructor(queue: QueuePort, executor: Omit<ExecutorDependencies, 'queue'>, options: Partial<WorkerOptions> = {}, metrics: WorkerMetrics = {}) {
     this.identity = { workerId: newId('wrk') };
     this.#queue = queue;
-    this.#executor = executor;
+    this.#executor = { ...executor, queue };
     this.#options = { ...DEFAULT_WORKER_OPTIONS, ...options };
     this.#log = executor.log.child({ worker_id: this.identity.workerId });
     this.#metrics = metrics;
@@ -78,6 +84,29 @@ export class Worker {
 
   start(): void {
     this.#loops = Promise.all([this.#claimLoop(), this.#heartbeatLoop()]);
+  }
+
+  /** A slot for a run that is being created; none while runs that wait, or were lost by others, have not been looked for. */
+  reserve(): Seat | null {
+    const { concurrency, pollMs, leaseMs } = this.#options;
+    if (this.#stopping.signal.aborted || this.#active.size + this.#reserved >= concurrency || performance.now() - this.#lookedMs > 2 * pollMs) return null;
+    this.#reserved += 1;
+    let open = true;
+    const leave = (): boolean => {
+      if (!open) return false;
+      open = false;
+      this.#reserved -= 1;
+      return true;
+    };
+    const free = (): void => {
+      if (leave()) this.#slotFreed?.();
+    };
+    const take = async (claimed: ClaimedRun): Promise<void> => {
+      leave();
+      if (this.#stopping.signal.aborted) await this.#queue.release(claimed.run.auth, claimed.lease, 0);
+      else this.#launch(claimed);
+    };
+    return { workerId: this.identity.workerId, leaseMs, take, free };
   }
 
   /** Abandons a run that this worker executes, e.g. because it was canceled; nothing happens for others. */
@@ -100,13 +129,14 @@ export class Worker {
     const { signal } = this.#stopping;
     let failures = 0;
     while (!signal.aborted) {
-      const free = this.#options.concurrency - this.#active.size;
+      const free = this.#options.concurrency - this.#active.size - this.#reserved;
       if (free <= 0) {
         await this.#waitForSlot(signal);
         continue;
       }
       try {
         const claimed = await this.#claim(free);
+        this.#lookedMs = performance.now();
         failures = 0;
         for (const run of claimed) this.#launch(run);
         if (claimed.length < free) await this.#queue.waitForWork(this.#options.pollMs, signal);
@@ -119,19 +149,23 @@ export class Worker {
   }
 
   async #claim(limit: number): Promise<readonly ClaimedRun[]> {
+    const givenUp = new Map<string, { readonly tenantId: string; readonly runId: string; readonly attempts: number }>();
     const claimed = await this.#queue.claim(this.identity, {
       limit,
       leaseMs: this.#options.leaseMs,
       maxAttempts: this.#options.maxAttempts,
       started: ({ runId }) => runStarted(runId),
-      poisoned: ({ runId, attempts }) =>
-        runFailed(runId, {
+      poisoned: (run) => {
+        givenUp.set(keyOf(run.tenantId, run.runId), run);
+        return runFailed(run.runId, {
           code: 'internal_error',
-          message: `The run was given up after ${attempts} workers lost it or broke on it.`,
+          message: `The run was given up after ${run.attempts} workers lost it or broke on it.`,
           retryable: false,
-          details: { reason: 'poisoned', attempts },
-        }),
+          details: { reason: 'poisoned', attempts: run.attempts },
+        });
+      },
     });
+    for (const run of givenUp.values()) this.#log.error({ run_id: run.runId, tenant_id: run.tenantId, status: 'failed', reason: 'poisoned', attempts: run.attempts }, 'Run ended.');
     if (claimed.length > 0) this.#metrics.onClaim?.(claimed.length, claimed.filter(({ run }) => run.attempts > 1).length);
     return claimed;
   }
@@ -166,8 +200,9 @@ export class Worker {
     this.#metrics.onEnd?.(end, claimed, performance.now() - startedMs);
     if (end !== 'aborted' && end !== 'broken') return;
     try {
-      // Nothing happens where the lease was lost; where it was not, the next worker need not wait for it to run out.
-      await this.#queue.release(run.auth, lease, end === 'broken' ? this.#options.releaseDelayMs * run.attempts : 0);
+      // Nothing happens where the lease was lost; where it was not, the next worker need not wait for it to run out. To
+      // give back without a pause does not count as an attempt, so a run that breaks its workers always pauses.
+      await this.#queue.release(run.auth, lease, end === 'broken' ? Math.max(1, retryDelayMs(run.attempts, { baseMs: this.#options.releaseDelayMs, maxMs: 60_000 }, this.#executor.clock.random(), undefined)) : 0);
     } catch (error) {
       this.#log.warn({ err: error, run_id: run.runId }, 'A lease could not be given back; it will run out.');
     }

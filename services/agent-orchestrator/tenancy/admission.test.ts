@@ -42,7 +42,30 @@ describe('admission', () => {
 
   it('says when to come back, in whole seconds', () => {
     const state = { active: 0, arrivalMs: T0 + 2_500 };
-    expect(admit(state, { ...limits, createBurst: 1 }, T0)).toEqual({ outcome: 'rate_limited', retryAfterSeconds: 3, limit: 10 });
+    expect(admit(state, { ...limits, createQps: 0.4, createBurst: 1 }, T0)).toEqual({ outcome: 'rate_limited', retryAfterSeconds: 3, limit: 0.4 });
+  });
+
+  it('lets a raised rate act at once: of the old, slow rate a full bucket is left and no more', () => {
+    const slow = { ...limits, createQps: 0.001, createBurst: 3 };
+    let state = EMPTY;
+    for (let admission = admit(state, slow, T0); admission.outcome === 'admitted'; admission = admit(state, slow, T0)) state = admission.state;
+    expect(state.arrivalMs - T0, 'the slow rate is used up for fifty minutes').toBe(3_000_000);
+    const first = admit(state, limits, T0);
+    if (first.outcome !== 'admitted') throw new Error(first.outcome);
+    expect(first.state.arrivalMs - T0, 'four places at ten a second').toBe(400);
+    expect(admit(first.state, limits, T0)).toEqual({ outcome: 'rate_limited', retryAfterSeconds: 1, limit: 10 });
+    expect(admit(first.state, limits, T0 + 100)).toMatchObject({ outcome: 'admitted' });
+  });
+
+  it('holds a lowered rate from where the faster one stood', () => {
+    const fast = { ...limits, createQps: 1000, createBurst: 4 };
+    let state = EMPTY;
+    for (let count = 0; count < 4; count += 1) {
+      const admission = admit(state, fast, T0);
+      if (admission.outcome === 'admitted') state = admission.state;
+    }
+    expect(admit(state, { ...limits, createQps: 1, createBurst: 1 }, T0)).toMatchObject({ outcome: 'rate_limited', retryAfterSeconds: 1 });
+    expect(admit(state, { ...limits, createQps: 1, createBurst: 1 }, T0 + 5)).toMatchObject({ outcome: 'admitted' });
   });
 
   it('refuses all at a rate of nought', () => {

@@ -23,15 +23,31 @@ export type Admission =
 /** What a caller is told to wait when the tenant may create no run at all: long, and finite. */
 const NEVER_RETRY_AFTER_SECONDS = 3_600;
 
-/** A refusal changes no state: only what is admitted is counted. */
+/** Transactions that wait for each other's lock may bring times out of order by so much. */
+const CLOCK_SLACK_MS = 1_000;
+
+/**
+ * A refusal changes no state: only what is admitted is counted.
+ *
+ * What one rate has admitted never puts the arrival time further away than that rate's full bucket. A time beyond it
+ * was written under a slower rate, or by a clock that has been set back since: this creation is then admitted as the one
+ * that fills the bucket, so that a quota that is raised holds at once and a full bucket is all that is left of the old.
+ */
 export function admit(state: TenantRunsState, limits: AdmissionLimits, nowMs: number): Admission {
-  const { createQps, createBurst, maxConcurrentRuns } = limits;
+  const { createQps, maxConcurrentRuns } = limits;
   if (createQps <= 0) return { outcome: 'rate_limited', retryAfterSeconds: NEVER_RETRY_AFTER_SECONDS, limit: createQps };
-  const intervalMs = 1000 / createQps;
-  const toleranceMs = intervalMs * (Math.max(1, createBurst) - 1);
-  const arrivalMs = Math.max(state.arrivalMs, nowMs);
-  const earlyMs = arrivalMs - toleranceMs - nowMs;
+  const { earlyMs, nextArrivalMs } = placeOf(state, limits, nowMs);
   if (earlyMs > 0) return { outcome: 'rate_limited', retryAfterSeconds: Math.max(1, Math.ceil(earlyMs / 1000)), limit: createQps };
   if (state.active >= maxConcurrentRuns) return { outcome: 'concurrency_exceeded', limit: maxConcurrentRuns, used: state.active };
-  return { outcome: 'admitted', state: { active: state.active + 1, arrivalMs: arrivalMs + intervalMs } };
+  return { outcome: 'admitted', state: { active: state.active + 1, arrivalMs: nextArrivalMs } };
+}
+
+/** How much too early one more creation would be, and the arrival time that it would leave; the rate is above 0. */
+export function placeOf(state: TenantRunsState, { createQps, createBurst }: AdmissionLimits, nowMs: number): { readonly earlyMs: number; readonly nextArrivalMs: number } {
+  const intervalMs = 1000 / createQps;
+  const burst = Math.max(1, createBurst);
+  const toleranceMs = intervalMs * (burst - 1);
+  const stored = Math.max(state.arrivalMs, nowMs);
+  const arrivalMs = stored > nowMs + toleranceMs + intervalMs + CLOCK_SLACK_MS ? nowMs + toleranceMs : stored;
+  return { earlyMs: arrivalMs - toleranceMs - nowMs, nextArrivalMs: arrivalMs + intervalMs };
 }

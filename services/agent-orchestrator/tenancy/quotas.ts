@@ -6,7 +6,7 @@ import type { ToolEntitlement } from '../runtime/permissions.ts';
 
 export function admissionLimits(tenant: Pick<Tenant, 'quotas'>, defaults: QuotaDefaults): AdmissionLimits {
   const quotas = effectiveQuotas(tenant, defaults);
-  return { createQps: quotas.runCreateQps, createBurst: quotas.runCreateBurst, maxConcurrentRuns: quotas.maxConcurrentRuns };
+  return { createQps: quotas.runCreateQps, createBurst: quotas.runCreateBurst, maxConcurrentRuns: quotas.maxConcurrentRuns, ...(defaults.AGENTOS_MAX_QUEUED_RUNS === undefined ? {} : { maxQueuedRuns: defaults.AGENTOS_MAX_QUEUED_RUNS }) };
 }
 
 /** An absent list allows every tool, an empty one none. */

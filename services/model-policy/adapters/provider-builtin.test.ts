@@ -3,7 +3,8 @@ import { describe, expect, it } from 'vitest';
 import type { ChatMessage, ModelToolDescriptor } from '../../../generated/types/index.ts';
 import type { AuthContext } from '../../platform/tenancy/auth-context.ts';
 import { estimateTokens } from '../metering/tokens.ts';
-import type { ProviderChatRequest } from '../ports/provider.ts';
+import { AnswerAssembly } from '../ports/answer-assembly.ts';
+import type { ProviderChatRequest, ProviderChunk } from '../ports/provider.ts';
 import { sampleReviews } from '../fixture/sample-reviews.ts';
 import { BuiltinProvider } from './provider-builtin.ts';
 
@@ -247,5 +248,45 @@ describe('embeddings of the built-in model', () => {
   it('count their input', async () => {
     expect((await provider.embed(AUTH, { model: 'builtin-embed-1', texts: ['abcd', 'abcdefgh'] }, options())).usage).toEqual({ inputTokens: 3, outputTokens: 0 });
     await expect(provider.embed(AUTH, { model: 'builtin-fast-1', texts: ['x'] }, options())).rejects.toMatchObject({ code: 'not_found' });
+  });
+});
+
+describe('the built-in model in streams', () => {
+  const stream = async (messages: ChatMessage[], more: Partial<ProviderChatRequest> = {}, signal = new AbortController().signal) => {
+    const chunks: ProviderChunk[] = [];
+    for await (const chunk of provider.chatStream(AUTH, { model: 'builtin-balanced-1', messages, tools: TOOLS, toolChoice: 'auto', ...more }, { ...options(), signal })) chunks.push(chunk);
+    return chunks;
+  };
+  const assembled = (chunks: readonly ProviderChunk[]) => {
+    const assembly = new AnswerAssembly();
+    for (const chunk of chunks) assembly.add(chunk);
+    return assembly.answer();
+  };
+
+  it.each([
+    ['prose', [user('hello   there,\n\nthis is  a message\n')]], ['a report', [system('Summarise.'), user(sampleReviews())]], ['a call', [user('call tool.kv.put with {"key":"a b","value":{"b":[1,"} ö"]}}')]],
+  ])('says %s as it does whole, always cut at the same places', async (_what, messages) => {
+    const chunks = await stream(messages);
+    expect(assembled(chunks)).toEqual(await chat(messages));
+    expect(await stream(messages)).toEqual(chunks);
+    expect(chunks.length).toBeGreaterThan(3);
+  });
+
+  it('stops where its caller goes', async () => {
+    const controller = new AbortController();
+    const read = (async () => {
+      for await (const _chunk of provider.chatStream(AUTH, { model: 'builtin-balanced-1', messages: [user('one two three four five six seven eight nine ten')], tools: [], toolChoice: 'auto' }, { ...options(), signal: controller.signal })) controller.abort();
+    })();
+    await expect(read).rejects.toMatchObject({ code: 'timeout' });
+  });
+
+  it('ends before a stop text', async () => {
+    const whole = await say([user('alpha beta gamma delta')]);
+    expect(await say([user('alpha beta gamma delta')], { stop: ['gamma', 'never'] })).toBe(whole.slice(0, whole.indexOf('gamma')));
+  });
+
+  it('has vectors of one length', async () => {
+    await expect(provider.embed(AUTH, { model: 'builtin-embed-1', texts: ['x'], dimensions: 64 }, options())).rejects.toMatchObject({ code: 'invalid_request', message: expect.stringContaining('256') });
+    expect((await provider.embed(AUTH, { model: 'builtin-embed-1', texts: ['x'], dimensions: 256 }, options())).vectors[0]).toHaveLength(256);
   });
 });

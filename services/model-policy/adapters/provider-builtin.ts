@@ -24,11 +24,12 @@ import { derivedId } from '../../platform/ids.ts';
 import { estimateTokens, truncateToTokens } from '../metering/tokens.ts';
 import { estimateMessages } from '../metering/messages.ts';
 import type {
-  ProviderCallOptions, ProviderChatAnswer, ProviderChatRequest, ProviderEmbedAnswer, ProviderModel, ProviderPort,
+  ProviderCallOptions, ProviderChatAnswer, ProviderChatRequest, ProviderChunk, ProviderEmbedAnswer, ProviderEmbedRequest, ProviderModel, ProviderPort,
 } from '../ports/provider.ts';
 import { answer } from './builtin/chat.ts';
-import { embedText } from './builtin/embed.ts';
+import { EMBEDDING_DIMENSIONS, embedText } from './builtin/embed.ts';
 import type { SummaryLimits } from './builtin/summarise.ts';
+import { notOffered } from './wire/failures.ts';
 
 interface BuiltinChatModel extends ProviderModel {
   readonly maxOutputTokens: number;
@@ -52,7 +53,7 @@ export class BuiltinProvider implements ProviderPort {
   }
 
   capabilities(): PortCapabilities {
-    return { adapter: 'builtin', contractVersion: '1.0', durable: false, features: ['chat', 'embed', 'tools', 'deterministic'] };
+    return { adapter: 'builtin', contractVersion: '1.1', durable: false, features: ['chat', 'stream', 'embed', 'tools', 'stop', 'deterministic'] };
   }
 
   models(): Promise<readonly ProviderModel[]> {
@@ -81,7 +82,7 @@ export class BuiltinProvider implements ProviderPort {
       };
     }
     const allowed = Math.min(request.maxOutputTokens ?? model.maxOutputTokens, model.maxOutputTokens);
-    const cut = truncateToTokens(result.text, allowed);
+    const cut = truncateToTokens(beforeStop(result.text, request.stop ?? []), allowed);
     return {
       message: { role: 'assistant', content: cut.text },
       toolCalls: [],
@@ -90,9 +91,25 @@ export class BuiltinProvider implements ProviderPort {
     };
   }
 
-  async embed(_auth: AuthContext, request: { readonly model: string; readonly texts: readonly string[] }, options: ProviderCallOptions): Promise<ProviderEmbedAnswer> {
+  /** The answer in pieces of a few words, always cut at the same places. */
+  async *chatStream(auth: AuthContext, request: ProviderChatRequest, options: ProviderCallOptions): AsyncGenerator<ProviderChunk, void, void> {
+    const whole = await this.chat(auth, request, options);
+    for (const text of pieces(whole.message.content)) {
+      refuseAborted(options.signal);
+      yield { type: 'content', text };
+    }
+    for (const [index, call] of whole.toolCalls.entries()) {
+      yield { type: 'tool_call', index, id: call.tool_call_id!, toolId: call.tool_id, name: call.name, argumentsDelta: '' };
+      for (const argumentsDelta of pieces(JSON.stringify(call.input))) yield { type: 'tool_call', index, argumentsDelta };
+    }
+    yield { type: 'usage', usage: whole.usage };
+    yield { type: 'finish', reason: whole.finishReason };
+  }
+
+  async embed(_auth: AuthContext, request: ProviderEmbedRequest, options: ProviderCallOptions): Promise<ProviderEmbedAnswer> {
     refuseAborted(options.signal);
     if (request.model !== EMBED_MODEL.modelId) throw noSuchModel(request.model);
+    if (request.dimensions !== undefined && request.dimensions !== EMBEDDING_DIMENSIONS) throw notOffered(this.backend, `vectors of ${request.dimensions} numbers; they have ${EMBEDDING_DIMENSIONS}`);
     let inputTokens = 0;
     for (const text of request.texts) inputTokens += estimateTokens(text);
     return { vectors: request.texts.map(embedText), usage: { inputTokens, outputTokens: 0 } };
@@ -101,6 +118,16 @@ export class BuiltinProvider implements ProviderPort {
   health(): Promise<{ readonly ok: boolean }> {
     return Promise.resolve({ ok: true });
   }
+}
+
+/** A few words each; joined they are the text again. */
+function pieces(text: string): readonly string[] {
+  return text.match(/(?:\s*\S+){1,4}\s*|\s+/g) ?? [];
+}
+
+function beforeStop(text: string, stop: readonly string[]): string {
+  const ends = stop.filter((each) => each !== '').map((each) => text.indexOf(each)).filter((at) => at >= 0);
+  return ends.length === 0 ? text : text.slice(0, Math.min(...ends));
 }
 
 /** The trace tells runs apart, so that equal calls of two runs get identifiers of their own. */

@@ -15,7 +15,7 @@ describe('OpenAiCompatibleProvider', () => {
   let provider: OpenAiCompatibleProvider;
   beforeEach(async () => {
     stub = await startModelStub();
-    provider = new OpenAiCompatibleProvider({ backend: 'openai', baseUrl: `${stub.baseUrl}/`, apiKey: 'sk-test', timeoutMs: 400 });
+    provider = new OpenAiCompatibleProvider({ backend: 'openai', baseUrl: `${stub.baseUrl}/`, apiKey: { kind: 'value', value: 'sk-test' }, timeoutMs: 400 });
   });
   afterEach(async () => {
     await provider.close();

@@ -10,3 +10,9 @@ export function requireSameTenant(auth: AuthContext, bodyAuth: { readonly tenant
     details: { credential_tenant_id: auth.tenant_id, body_tenant_id: bodyAuth.tenant_id },
   });
 }
+
+/** The policy context that the body claims; where the credential says something itself, that stands. */
+export function withPolicyContext(auth: AuthContext, bodyAuth: Pick<AuthContext, 'policy_context'> | undefined): AuthContext {
+  if (bodyAuth?.policy_context === undefined) return auth;
+  return { ...auth, policy_context: { ...bodyAuth.policy_context, ...auth.policy_context } };
+}

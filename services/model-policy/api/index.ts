@@ -1,28 +1,71 @@
 /** Every operation of Model Policy that this release serves. */
 import type { ModelPolicyHandlers } from '../../../generated/handlers/model-policy.ts';
 import type { Health } from '../../platform/http/health.ts';
+import type { DirectoryPort } from '../../platform/tenancy/directory.ts';
+import type { Backends } from '../backend-set.ts';
 import type { BackendHealth } from '../engine/backend-health.ts';
-import type { Engine } from '../engine/invoke.ts';
+import type { Engine } from '../engine/engine.ts';
+import type { PolicyRulesPort } from '../ports/policy-rules.ts';
+import { deletePolicy } from './deletePolicy.ts';
+import { getPolicy } from './getPolicy.ts';
+import { listPolicies } from './listPolicies.ts';
+import { putPolicy } from './putPolicy.ts';
+import { createChatCompletion } from './createChatCompletion.ts';
+import { createEmbeddings } from './createEmbeddings.ts';
+import { getDecision } from './getDecision.ts';
 import { getMetrics } from './getMetrics.ts';
 import { getReadiness } from './getReadiness.ts';
+import { getRouting } from './getRouting.ts';
+import { getUsage } from './getUsage.ts';
 import { invokeModel } from './invokeModel.ts';
+import { listCanaries } from './listCanaries.ts';
+import { listDecisions } from './listDecisions.ts';
 import { listModels } from './listModels.ts';
+import { listUsageEntries } from './listUsageEntries.ts';
 import { modelPolicyHealth } from './modelPolicyHealth.ts';
 import { policyCheck } from './policyCheck.ts';
+import { reloadRouting } from './reloadRouting.ts';
+import { rollBackCanary } from './rollBackCanary.ts';
+import type { Canaries } from '../router/canaries.ts';
+import type { LatencyBook } from '../router/latency.ts';
+import type { DecisionsPort } from '../ports/decisions.ts';
+import type { UsagePort } from '../ports/usage.ts';
 
 export interface ApiParts {
   readonly engine: Engine;
+  readonly rules: PolicyRulesPort;
+  readonly usage: UsagePort;
+  readonly decisions: DecisionsPort;
+  readonly directory: DirectoryPort;
   readonly health: Health<'model-policy'>;
-  readonly backends: BackendHealth;
+  readonly backends: Backends;
+  readonly canaries: Canaries;
+  readonly latency: LatencyBook;
+  readonly backendHealth: BackendHealth;
 }
 
-export function createHandlers({ engine, health, backends }: ApiParts) {
+export function createHandlers({ engine, rules, usage, decisions, directory, health, backends, canaries, latency, backendHealth }: ApiParts) {
+  const routing = { backends, canaries, latency };
   return {
+    createChatCompletion: createChatCompletion(engine),
+    createEmbeddings: createEmbeddings(engine),
     invokeModel: invokeModel(engine),
     listModels: listModels(engine),
     policyCheck: policyCheck(engine),
+    listPolicies: listPolicies(rules),
+    getPolicy: getPolicy(rules),
+    putPolicy: putPolicy(rules),
+    deletePolicy: deletePolicy(rules, directory),
+    getUsage: getUsage(usage, directory),
+    listUsageEntries: listUsageEntries(usage),
     modelPolicyHealth: modelPolicyHealth(health),
-    getReadiness: getReadiness(health, backends),
+    getDecision: getDecision(decisions),
+    listDecisions: listDecisions(decisions),
+    getRouting: getRouting(routing),
+    reloadRouting: reloadRouting(routing),
+    listCanaries: listCanaries(canaries),
+    rollBackCanary: rollBackCanary(canaries),
+    getReadiness: getReadiness(health, backendHealth, backends),
     getMetrics: getMetrics(health),
   } satisfies ModelPolicyHandlers;
 }

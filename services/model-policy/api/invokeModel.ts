@@ -1,26 +1,36 @@
 /**
  * POST /v1/models:invoke (Appendix E.1, E.2, E.4). The canonical form has `request`; without it the body is the flat form
  * of earlier versions (C-11), which is the same call with its answer mirrored at the top.
+ *
+ * With `stream: true`, or where the caller accepts nothing but events, the answer comes as `model.delta` events and then
+ * exactly one `model.completed` or `model.failed`.
  */
 import type { ModelInvokeFlat, ModelRequest, ModelResponse } from '../../../generated/types/index.ts';
 import type { ModelPolicyHandlers } from '../../../generated/handlers/model-policy.ts';
 import { AgentOsError } from '../../platform/errors.ts';
-import type { Engine } from '../engine/invoke.ts';
-import { requireSameTenant } from './body-auth.ts';
+import type { CallOptions, Engine } from '../engine/engine.ts';
+import type { AnswerStream } from '../engine/stream.ts';
+import { acceptsEvents, canonicalFrames } from '../surfaces/canonical-frames.ts';
+import { requireSameTenant, withPolicyContext } from './body-auth.ts';
 
 const DEFAULT_REF = 'tier:balanced';
 const REFUSAL_OPERATIONS = new Set(['deny', 'block']);
 
 export function invokeModel(engine: Engine): ModelPolicyHandlers['invokeModel'] {
-  return async ({ body, auth, context }) => {
-    const options = { signal: context.signal, traceparent: context.traceparent };
-    if ('request' in body) {
-      requireSameTenant(auth, body.auth);
-      const response = await engine.invoke(auth, body.request, options);
-      return { status: 200, body: { response, correlation_id: context.correlationId, traceparent: context.traceparent, tenant_id: auth.tenant_id } };
+  return async ({ body, auth: credential, context }) => {
+    const canonical = 'request' in body;
+    if (canonical) requireSameTenant(credential, body.auth);
+    const auth = canonical ? withPolicyContext(credential, body.auth) : credential;
+    const request = canonical ? body.request : toRequest(body, context.requestId);
+    const options: CallOptions = { signal: context.signal, traceparent: context.traceparent, correlationId: context.correlationId, surface: 'canonical', repeatable: canonical };
+    const common = { correlation_id: context.correlationId, traceparent: context.traceparent, tenant_id: auth.tenant_id };
+    if (body.stream === true || acceptsEvents(context.headers['accept'])) {
+      // An embedding comes in one piece, however it is asked for.
+      const answer = request.operation === 'embed' ? whole(await engine.invoke(auth, request, options)) : await engine.stream(auth, request, options);
+      return { status: 200, stream: canonicalFrames(answer, request.request_id, common), endsByItself: true };
     }
-    const response = await engine.invoke(auth, toRequest(body, context.requestId), options);
-    return { status: 200, body: { response, correlation_id: context.correlationId, traceparent: context.traceparent, tenant_id: auth.tenant_id, ...mirrors(body, response) } };
+    const response = await engine.invoke(auth, request, options);
+    return { status: 200, body: { response, ...common, ...(canonical ? {} : mirrors(body, response)) } };
   };
 }
 
@@ -38,6 +48,10 @@ function toRequest(body: ModelInvokeFlat, requestId: string): ModelRequest {
     message: `Operation ${body.operation} is not known; it is chat or embed.`,
     details: { errors: [{ path: '/operation', message: 'must be chat or embed' }] },
   });
+}
+
+function whole(response: ModelResponse): AnswerStream {
+  return { events: (async function* completed() { yield { type: 'completed' as const, response }; })(), response: Promise.resolve(response), charged: () => response.usage };
 }
 
 /** `output` and `usage` as readers of the flat form know them. */

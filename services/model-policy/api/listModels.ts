@@ -1,6 +1,6 @@
 /** GET /v1/models (Appendix E.5): the models the tenant may use, once as `models` and once as OpenAI clients read them (C-21). */
 import type { ModelPolicyHandlers } from '../../../generated/handlers/model-policy.ts';
-import type { Engine } from '../engine/invoke.ts';
+import type { Engine } from '../engine/engine.ts';
 
 /** OpenAI's list wants a creation time; models of a catalogue have none, so they share the service's start. */
 const startedSeconds = Math.floor(Date.now() / 1000);

@@ -1,5 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { verifies } from '../../../conformance/http/verifies.ts';
+import { newId } from '../../platform/ids.ts';
 import { authOf, startModelPolicy, type RunningModelPolicy } from '../fixture/running-model-policy.ts';
 
 const golden = (name: string): unknown => JSON.parse(readFileSync(new URL(`../../../examples/golden/${name}`, import.meta.url), 'utf8'));
@@ -7,7 +9,7 @@ const TRACEPARENT = '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01';
 const CARD = '4111 1111 1111 1111';
 
 const chat = (text: string, more: Record<string, unknown> = {}) => ({
-  request: { request_id: 'req_1', operation: 'chat', model_ref: 'tier:balanced', input: { messages: [{ role: 'user', content: text }] }, ...more },
+  request: { request_id: newId('req'), operation: 'chat', model_ref: 'tier:balanced', input: { messages: [{ role: 'user', content: text }] }, ...more },
 });
 
 describe('Model Policy over HTTP', () => {
@@ -25,7 +27,10 @@ describe('Model Policy over HTTP', () => {
         { tenant_id: 'tnt_strict', default_policy_id: 'pol_strict' },
       ],
     });
-    await service.rules.put(authOf('tnt_strict'), { policyId: 'pol_strict', pii: { email: 'block' }, deniedTerms: ['Project Falcon'] });
+    await service.rules.put(authOf('tnt_strict'), {
+      policyId: 'pol_strict',
+      rules: [{ id: 'no-mail', kind: 'pii', types: ['email'], action: 'block' }, { id: 'names', kind: 'terms', terms: ['Project Falcon'], action: 'block' }],
+    });
   });
   afterAll(() => service.close());
 
@@ -34,7 +39,7 @@ describe('Model Policy over HTTP', () => {
     expect(answer.status).toBe(200);
     const { response } = answer.body;
     expect(response).toMatchObject({
-      request_id: 'req_1', status: 'ok',
+      request_id: expect.stringMatching(/^req_/) as string, status: 'ok',
       output: { type: 'chat', message: { role: 'assistant' }, tool_calls: [] },
       policy_outcome: { decision: 'allowed', reasons: [], redactions: [] },
       route: { backend: 'builtin', model: 'builtin-balanced-1', node: 'stk_local', fallback_used: false },
@@ -54,7 +59,7 @@ describe('Model Policy over HTTP', () => {
   });
 
   it('embeds as numbers and as base64 of the same 32-bit floats', async () => {
-    const request = (encoding_format: string) => ({ request: { request_id: 'r', operation: 'embed', model_ref: 'builtin-embed-1', input: { texts: ['battery drains', 'late parcel'], encoding_format } } });
+    const request = (encoding_format: string) => ({ request: { request_id: newId('req'), operation: 'embed', model_ref: 'builtin-embed-1', input: { texts: ['battery drains', 'late parcel'], encoding_format } } });
     const floats = (await service.call('POST', '/v1/models:invoke', { body: request('float') })).body.response.output.embeddings;
     const packed = (await service.call('POST', '/v1/models:invoke', { body: request('base64') })).body.response.output.embeddings;
     expect(floats.map((each: { index: number }) => each.index)).toEqual([0, 1]);
@@ -83,7 +88,7 @@ describe('Model Policy over HTTP', () => {
       [{}, 400, 'invalid_request'],
       ['{"request":', 400, 'invalid_json'],
       [{ operation: 'translate', input: { text: 'x' } }, 400, 'invalid_request'],
-      [{ request: { request_id: 'r', operation: 'chat', model_ref: 'tier:balanced', input: { texts: ['x'] } } }, 400, 'invalid_request'],
+      [{ request: { request_id: newId('req'), operation: 'chat', model_ref: 'tier:balanced', input: { texts: ['x'] } } }, 400, 'invalid_request'],
       [{ ...chat('x'), auth: { tenant_id: 'tnt_demo' } }, 400, 'tenant_mismatch'],
       [chat('x', { model_ref: 'gpt-99' }), 404, 'not_found'],
       [chat('x', { model_ref: 'tier:enormous' }), 404, 'not_found'],
@@ -122,25 +127,27 @@ describe('Model Policy over HTTP', () => {
     expect(answer.body.policy_outcome.reasons).toContain(reason);
   });
 
-  it('lowers the answer to what the tenant may have and says so', async () => {
+  it('lowers the answer to what the tenant may have and says so', verifies(['PRS-6.3-05'], async () => {
     const answer = await service.call('POST', '/v1/models:invoke', { body: chat('tell me about yourself', { generation: { max_output_tokens: 500 } }), tenant: 'tnt_small' });
     expect(answer.status).toBe(200);
     expect(answer.body.response.policy_outcome).toMatchObject({ decision: 'allowed', reasons: ['max_output_tokens_lowered'] });
     expect(answer.body.response.usage.total_tokens).toBeLessThanOrEqual(40);
-  });
+    const tooLong = await service.call('POST', '/v1/models:invoke', { body: chat('word '.repeat(60)), tenant: 'tnt_small' });
+    expect([tooLong.status, tooLong.body.error.details.reason]).toEqual([403, 'max_tokens_per_request_exceeded']);
+  }));
 
-  it('takes secrets out before the model sees them and reports where', async () => {
+  it('takes secrets out before the model sees them and reports where', verifies(['HLD-6.2-01'], async () => {
     const answer = await service.call('POST', '/v1/models:invoke', { body: chat(`my card is ${CARD}`) });
     expect(answer.body.response.policy_outcome).toEqual({
-      decision: 'redacted', reasons: ['pii.card.redacted'], redactions: [{ type: 'card', place: 'input.messages[0].content', count: 1 }],
+      decision: 'redacted', reasons: ['pii.card.redacted', 'rule:secrets-and-cards'], redactions: [{ type: 'card', place: '/input/messages/0/content', count: 1 }],
     });
     expect(answer.body.response.output.message.content).toContain('[redacted:card]');
     expect(JSON.stringify(answer.body)).not.toContain('4111');
-  });
+  }));
 
   it('calls an offered tool that is named, in the conversation form of the canonical answer', async () => {
     const answer = await service.call('POST', '/v1/models:invoke', {
-      body: { request: { request_id: 'r', operation: 'chat', model_ref: 'builtin-fast-1', input: { messages: [{ role: 'user', content: 'call tool.echo with "good morning"' }], tools: [{ tool_id: 'tool.echo', name: 'echo', input_schema: { type: 'object', properties: { text: { type: 'string' } }, required: ['text'] } }] } } },
+      body: { request: { request_id: newId('req'), operation: 'chat', model_ref: 'builtin-fast-1', input: { messages: [{ role: 'user', content: 'call tool.echo with "good morning"' }], tools: [{ tool_id: 'tool.echo', name: 'echo', input_schema: { type: 'object', properties: { text: { type: 'string' } }, required: ['text'] } }] } } },
     });
     expect(answer.body.response.output.tool_calls).toMatchObject([{ tool_id: 'tool.echo', name: 'echo', input: { text: 'good morning' } }]);
   });
@@ -149,7 +156,7 @@ describe('Model Policy over HTTP', () => {
     const canonical = await service.call('POST', '/v1/policy:check', { body: golden('E.3-policy-check.request.json'), tenant: 'tnt_demo' });
     expect(canonical).toMatchObject({ status: 200, body: { policy_result: { request_id: 'req_...', decision: 'allowed', reasons: [], redactions: [] } } });
     const refused = await service.call('POST', '/v1/policy/check', { body: { policy_check: { content: { text: 'a@b.example' } } }, tenant: 'tnt_strict' });
-    expect(refused).toMatchObject({ status: 200, body: { policy_result: { decision: 'blocked', reasons: ['pii.email.blocked'] } } });
+    expect(refused).toMatchObject({ status: 200, body: { policy_result: { decision: 'blocked', reasons: ['pii.email.blocked', 'rule:no-mail'] } } });
     const flat = await service.call('POST', '/v1/policy:check', { body: { action: 'models:invoke', resource: { note: 'Project Falcon' } }, tenant: 'tnt_strict' });
     expect(flat).toMatchObject({ status: 200, body: { decision: 'deny', reasons: ['denied_term'], policy_result: { decision: 'blocked' } } });
     const missing = await service.call('POST', '/v1/policy:check', { body: { policy_check: { content: { text: 'x' }, ruleset: 'pol_strict' } } });
@@ -164,7 +171,7 @@ describe('Model Policy over HTTP', () => {
     expect((await service.call('GET', '/v1/models', { tenant: 'tnt_denied' })).body.models).toHaveLength(3);
   });
 
-  it('tells health, readiness with its backends, and metrics', async () => {
+  it('tells health, readiness with its backends, and metrics', verifies(['PRS-9.2-07'], async () => {
     expect((await service.call('GET', '/v1/health', { tenant: null })).body).toMatchObject({ status: 'ok', service: 'model-policy' });
     const ready = await service.call('GET', '/readyz', { tenant: null });
     expect(ready.status).toBe(200);
@@ -174,5 +181,5 @@ describe('Model Policy over HTTP', () => {
     expect(metrics).toMatch(/agentos_policy_block_count\{[^}]*reason="denied_term"[^}]*\} [1-9]/);
     expect(metrics).toMatch(/agentos_redaction_count\{[^}]*kind="card"[^}]*\} [1-9]/);
     expect(metrics).not.toContain('tnt_');
-  });
+  }));
 });

@@ -4,7 +4,7 @@
  */
 import type { PolicyCheck, PolicyResult } from '../../../generated/types/index.ts';
 import type { ModelPolicyHandlers } from '../../../generated/handlers/model-policy.ts';
-import type { Engine } from '../engine/invoke.ts';
+import type { Engine } from '../engine/engine.ts';
 import { requireSameTenant } from './body-auth.ts';
 
 interface FlatCheck {

@@ -6,13 +6,14 @@ import { estimateMessages } from '../metering/messages.ts';
 import { estimateTokens } from '../metering/tokens.ts';
 import { judgeAnswer, judgeChat, judgeTexts } from '../policy/guard.ts';
 import type { Judgement } from '../policy/evaluate.ts';
-import type { ProviderCallOptions, ProviderChatAnswer, ProviderEmbedAnswer } from '../ports/provider.ts';
+import type { ProviderCallOptions, ProviderChatAnswer, ProviderChatRequest, ProviderEmbedAnswer, ResponseFormat } from '../ports/provider.ts';
 import type { CatalogueModel } from '../router/catalogue.ts';
 
 export type ModelWork =
-  | { readonly operation: 'chat'; readonly messages: readonly ChatMessage[]; readonly tools: readonly ModelToolDescriptor[]; readonly toolChoice: string }
-  | { readonly operation: 'embed'; readonly texts: readonly string[]; readonly encoding: 'float' | 'base64' };
+  | { readonly operation: 'chat'; readonly messages: readonly ChatMessage[]; readonly tools: readonly ModelToolDescriptor[]; readonly toolChoice: string; readonly parallelToolCalls: boolean | null; readonly stop: readonly string[]; readonly responseFormat: ResponseFormat | null }
+  | { readonly operation: 'embed'; readonly texts: readonly string[]; readonly encoding: 'float' | 'base64'; readonly dimensions: number | null };
 
+export type ChatWork = Extract<ModelWork, { readonly operation: 'chat' }>;
 export type BackendAnswer = ProviderChatAnswer | ProviderEmbedAnswer;
 
 /** @throws AgentOsError invalid_request when the input does not fit the operation. */
@@ -20,10 +21,30 @@ export function readWork(request: ModelRequest): ModelWork {
   const { input } = request;
   if (request.operation === 'chat') {
     if (!('messages' in input)) throw misfit('chat', 'messages');
-    return { operation: 'chat', messages: input.messages, tools: input.tools ?? [], toolChoice: input.tool_choice ?? 'auto' };
+    return {
+      operation: 'chat', messages: input.messages, tools: input.tools ?? [], toolChoice: input.tool_choice ?? 'auto', parallelToolCalls: input.parallel_tool_calls ?? null,
+      stop: request.generation?.stop ?? [], responseFormat: readFormat(request.generation?.response_format),
+    };
   }
   if (!('texts' in input)) throw misfit('embed', 'texts');
-  return { operation: 'embed', texts: input.texts, encoding: input.encoding_format ?? 'float' };
+  return { operation: 'embed', texts: input.texts, encoding: input.encoding_format ?? 'float', dimensions: input.dimensions ?? null };
+}
+
+/** As OpenAI's API writes it. @throws AgentOsError invalid_request. */
+function readFormat(format: Generation['response_format']): ResponseFormat | null {
+  if (format === undefined) return null;
+  if (format.type === 'text' || format.type === 'json_object') return { type: format.type };
+  if (format.type !== 'json_schema') throw badFormat('/type', 'must be text, json_object or json_schema');
+  const { name, schema, strict } = format.json_schema ?? {};
+  if (typeof schema !== 'object' || schema === null || Array.isArray(schema)) throw badFormat('/json_schema/schema', 'must be a JSON Schema');
+  return { type: 'json_schema', schema: schema as Record<string, unknown>, ...(typeof name === 'string' ? { name } : {}), ...(typeof strict === 'boolean' ? { strict } : {}) };
+}
+
+function badFormat(path: string, message: string): AgentOsError {
+  return new AgentOsError('invalid_request', {
+    message: `generation.response_format${path.replaceAll('/', '.')} ${message}.`,
+    details: { errors: [{ path: `/request/generation/response_format${path}`, message }] },
+  });
 }
 
 function misfit(operation: string, member: string): AgentOsError {
@@ -34,7 +55,12 @@ function misfit(operation: string, member: string): AgentOsError {
 }
 
 export function judgeWork(judgement: Judgement, work: ModelWork): ModelWork {
-  return work.operation === 'chat' ? { ...work, ...judgeChat(judgement, work) } : { ...work, texts: judgeTexts(judgement, work.texts) };
+  if (work.operation === 'embed') return { ...work, texts: judgeTexts(judgement, work.texts) };
+  return {
+    ...work, ...judgeChat(judgement, work),
+    stop: work.stop.length === 0 ? work.stop : work.stop.map((text, index) => judgement.text(text, `/generation/stop/${index}`)),
+    responseFormat: work.responseFormat?.type !== 'json_schema' ? work.responseFormat : { ...work.responseFormat, schema: judgement.value(work.responseFormat.schema, '/generation/response_format') as Record<string, unknown> },
+  };
 }
 
 export function judgeBackendAnswer(judgement: Judgement, answer: BackendAnswer): BackendAnswer {
@@ -49,22 +75,32 @@ export function workTokens(work: ModelWork): number {
 }
 
 export function callBackend(auth: AuthContext, model: CatalogueModel, work: ModelWork, generation: Generation, maxOutputTokens: number | null, options: ProviderCallOptions): Promise<BackendAnswer> {
-  if (work.operation === 'embed') return model.provider.embed(auth, { model: model.backendModel, texts: work.texts }, options);
-  const output = Math.min(maxOutputTokens ?? Number.POSITIVE_INFINITY, model.maxOutputTokens ?? Number.POSITIVE_INFINITY);
-  return model.provider.chat(auth, {
+  if (work.operation === 'chat') return model.provider.chat(auth, chatRequestOf(model, work, generation, maxOutputTokens), options);
+  return model.provider.embed(auth, { model: model.backendModel, texts: work.texts, ...(work.dimensions === null ? {} : { dimensions: work.dimensions }) }, options);
+}
+
+export function chatRequestOf(model: CatalogueModel, work: ChatWork, generation: Generation, maxOutputTokens: number | null): ProviderChatRequest {
+  const { temperature, top_p: topP, seed, frequency_penalty: frequencyPenalty, presence_penalty: presencePenalty } = generation;
+  return {
     model: model.backendModel,
     messages: work.messages,
     tools: work.tools,
     toolChoice: work.toolChoice,
-    ...(generation.temperature === undefined ? {} : { temperature: generation.temperature }),
-    ...(generation.top_p === undefined ? {} : { topP: generation.top_p }),
-    ...(maxOutputTokens === null ? {} : { maxOutputTokens: output }),
-  }, options);
+    ...(temperature === undefined ? {} : { temperature }),
+    ...(topP === undefined ? {} : { topP }),
+    ...(maxOutputTokens === null ? {} : { maxOutputTokens: Math.min(maxOutputTokens, model.maxOutputTokens ?? Number.POSITIVE_INFINITY) }),
+    ...(work.stop.length === 0 ? {} : { stop: work.stop }),
+    ...(seed === undefined ? {} : { seed }),
+    ...(work.responseFormat === null ? {} : { responseFormat: work.responseFormat }),
+    ...(frequencyPenalty === undefined ? {} : { frequencyPenalty }),
+    ...(presencePenalty === undefined ? {} : { presencePenalty }),
+    ...(work.parallelToolCalls === null ? {} : { parallelToolCalls: work.parallelToolCalls }),
+  };
 }
 
 export function toOutput(work: ModelWork, answer: BackendAnswer): ModelResponse['output'] {
   if ('message' in answer) {
-    return { type: 'chat', message: answer.message, tool_calls: [...answer.toolCalls] };
+    return { type: 'chat', message: answer.message, tool_calls: [...answer.toolCalls], finish_reason: answer.finishReason };
   }
   const base64 = work.operation === 'embed' && work.encoding === 'base64';
   return { type: 'embedding', embeddings: answer.vectors.map((vector, index) => ({ index, vector: base64 ? toBase64(vector) : [...vector] })) };

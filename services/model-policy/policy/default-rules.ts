@@ -12,6 +12,9 @@ export const DEFAULT_POLICY_ID = 'pol_default';
 
 export const DEFAULT_RULES: PolicyRuleSet = Object.freeze({
   policyId: DEFAULT_POLICY_ID,
-  pii: Object.freeze({ secret: 'redact' as const, card: 'redact' as const }),
-  deniedTerms: Object.freeze([] as string[]),
+  version: 1,
+  source: 'node' as const,
+  description: 'Takes secrets and payment cards out of requests and answers.',
+  rules: [{ id: 'secrets-and-cards', kind: 'pii' as const, types: ['secret', 'card'], action: 'redact' as const, direction: 'both' as const }],
+  updatedAtMs: null,
 });

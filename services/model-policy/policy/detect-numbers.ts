@@ -3,7 +3,7 @@ import isIBAN from 'validator/lib/isIBAN.js';
 import isIP from 'validator/lib/isIP.js';
 import isLuhnNumber from 'validator/lib/isLuhnNumber.js';
 import { parsePhoneNumberFromString, type CountryCode } from 'libphonenumber-js/min';
-import type { Finding } from './detect.ts';
+import type { DetectState, Finding } from './detect.ts';
 
 const CARD_LENGTHS = { min: 13, max: 19 } as const;
 /** Issuer ranges: Visa, Mastercard, American Express, Discover, JCB, Diners, UnionPay, Maestro. */
@@ -67,7 +67,7 @@ const IBAN_LENGTHS = new Map(
 );
 
 export function findIbans(text: string, out: Finding[]): void {
-  for (const match of text.matchAll(/(?<![\p{L}\p{N}])[A-Za-z]{2}\d{2}(?=[ ]?[A-Za-z0-9])/gu)) {
+  for (const match of text.matchAll(/(?<![\p{L}\p{N}])[A-Za-z]{2}\d{2}(?=[ -]?[A-Za-z0-9])/gu)) {
     const length = IBAN_LENGTHS.get(match[0].slice(0, 2).toUpperCase());
     if (length === undefined) continue;
     let compact = '';
@@ -124,30 +124,21 @@ const PHONE_US = /(?<![\p{L}\p{N}.+-])(?:1[ .-])?(?:\(\d{3}\) ?|\d{3}[ .-])\d{3}
 const PHONE_NAMED = /\b(?:tel(?:ephone)?|phone|mobile|cell|fax|call(?: me| us)?|whatsapp|text me|ring)\b(?: (?:number|no\.?))?(?: (?:is|at|on))?[:. ]{0,3}(\(?\d(?:[ .()/-]{0,2}\d){6,13})(?!\d)/gi;
 const NAMED_COUNTRIES = ['US', 'GB', 'DE', 'FR', 'IN', 'AU', 'ES', 'IT'] as const;
 
-/**
- * Confirming a number by the numbering plans takes some 15 µs. Past this many in one text, what looks like a number
- * counts as one, so that a text full of them costs no more than a moment and hides none.
- */
-const MAX_CONFIRMED = 2_000;
-
-export function findPhones(text: string, out: Finding[]): void {
-  let left = MAX_CONFIRMED;
-  const isPhone = (number: string, countries: readonly (CountryCode | undefined)[]): boolean => {
-    left -= 1;
-    return left < 0 || countries.some((country) => parsePhoneNumberFromString(number, country)?.isValid() === true);
-  };
-  for (const match of text.matchAll(PHONE_INTERNATIONAL)) {
-    if (isPhone(match[0], [undefined])) push(out, match.index, match[0]);
-  }
-  for (const match of text.matchAll(PHONE_US)) {
-    if (isPhone(match[0], ['US'])) push(out, match.index, match[0]);
-  }
-  for (const match of text.matchAll(PHONE_NAMED)) {
-    const number = match[1]!;
-    if (isPhone(number, NAMED_COUNTRIES)) push(out, match.index + match[0].length - number.length, number);
-  }
+interface Candidate {
+  readonly start: number;
+  readonly text: string;
+  readonly countries: readonly (CountryCode | undefined)[];
 }
 
-function push(out: Finding[], start: number, text: string): void {
-  out.push({ kind: 'phone', start, end: start + text.length });
+export function findPhones(text: string, out: Finding[], state: DetectState): void {
+  const candidates: Candidate[] = [];
+  for (const { index, 0: number } of text.matchAll(PHONE_INTERNATIONAL)) candidates.push({ start: index, text: number, countries: [undefined] });
+  for (const { index, 0: number } of text.matchAll(PHONE_US)) candidates.push({ start: index, text: number, countries: ['US'] });
+  for (const match of text.matchAll(PHONE_NAMED)) candidates.push({ start: match.index + match[0].length - match[1]!.length, text: match[1]!, countries: NAMED_COUNTRIES });
+  // In the order of the text, so that a text in pieces spends its confirmations on the same numbers.
+  candidates.sort((a, b) => a.start - b.start || a.countries.length - b.countries.length);
+  for (const { start, text: number, countries } of candidates) {
+    state.phonesLeft -= 1;
+    if (state.phonesLeft < 0 || countries.some((country) => parsePhoneNumberFromString(number, country)?.isValid() === true)) out.push({ kind: 'phone', start, end: start + number.length });
+  }
 }

@@ -30,7 +30,7 @@ const TOKEN_SHAPES: ReadonlyArray<readonly [prefix: string, shape: RegExp]> = [
   ['eyJ', /eyJ[A-Za-z0-9_-]{10,4096}\.[A-Za-z0-9_-]{10,8192}\.[A-Za-z0-9_-]{10,2048}/y],
 ];
 
-const URL_USERINFO = /:\/\/([^\s:/@]{1,128}):([^\s/@]{1,256})@/g;
+const URL_USERINFO = /:\/\/([^\s:/@"<>]{1,128}):([^\s/@"<>]{1,256})@/g;
 const BEARER = /\b[Bb]earer\s{1,4}([A-Za-z0-9._~+/-]{20,4096}={0,2})/g;
 const ASSIGNMENT =
   /\b(?:password|passwd|passphrase|pwd|secret|api[_ -]?key|access[_ -]?key|secret[_ -]?key|access[_ -]?token|auth[_ -]?token|refresh[_ -]?token|client[_ -]?secret|private[_ -]?key)["']?\s{0,4}(?:[:=]|\bis\b)\s{0,4}["']?([^\s"',;<>]{8,256})/gi;
@@ -65,16 +65,29 @@ export function findSecrets(text: string, out: Finding[]): void {
 const KEY_BEGIN = '-----BEGIN ';
 const KEY_END = '-----END ';
 
-/** A private key in PEM form, from its first line to its last, or to the end of the text when the last is missing. */
-function findPrivateKeys(text: string, out: Finding[]): void {
-  for (let at = text.indexOf(KEY_BEGIN); at >= 0; at = text.indexOf(KEY_BEGIN, at + KEY_BEGIN.length)) {
-    if (!/^[A-Z0-9 ]{0,40}PRIVATE KEY/.test(text.slice(at + KEY_BEGIN.length, at + KEY_BEGIN.length + 64))) continue;
-    const last = text.indexOf(KEY_END, at);
-    const close = last < 0 ? -1 : text.indexOf('-----', last + KEY_END.length);
-    const end = close < 0 ? text.length : close + 5;
-    out.push({ kind: 'secret', start: at, end });
-    at = end - KEY_BEGIN.length;
+/** No private key is longer. */
+const MAX_KEY = 16_384;
+
+/** Private keys in PEM form that begin in `[from, to)`, from their first line to their last, or as far as a key may reach when the last is missing. */
+export function privateKeySpans(text: string, from: number, to: number): readonly { readonly start: number; readonly end: number; readonly isOpen: boolean }[] {
+  const spans: { start: number; end: number; isOpen: boolean }[] = [];
+  let at = text.indexOf(KEY_BEGIN, from);
+  while (at >= 0 && at < to) {
+    let next = at + KEY_BEGIN.length;
+    if (/^[A-Z0-9 ]{0,40}PRIVATE KEY/.test(text.slice(next, next + 64))) {
+      const block = text.slice(at, Math.min(to, at + MAX_KEY));
+      const last = block.indexOf(KEY_END);
+      const close = last < 0 ? -1 : block.indexOf('-----', last + KEY_END.length);
+      next = close < 0 ? at + block.length : at + close + 5;
+      spans.push({ start: at, end: next, isOpen: close < 0 && block.length < MAX_KEY });
+    }
+    at = text.indexOf(KEY_BEGIN, next);
   }
+  return spans;
+}
+
+function findPrivateKeys(text: string, out: Finding[]): void {
+  for (const { start, end } of privateKeySpans(text, 0, text.length)) out.push({ kind: 'secret', start, end });
 }
 
 function tail(kind: 'secret', match: RegExpMatchArray, value: string): Finding {

@@ -1,47 +1,50 @@
 import { describe, expect, it } from 'vitest';
-import type { PolicyRuleSet } from '../ports/policy-rules.ts';
+import type { PolicyRule, PolicyRuleSet } from '../ports/policy-rules.ts';
 import { DEFAULT_RULES } from './default-rules.ts';
-import { Judgement } from './evaluate.ts';
+import type { PolicyContext } from '../../platform/tenancy/auth-context.ts';
+import { Judgement, type Caller } from './evaluate.ts';
 import { guarded, judgeAnswer, judgeChat, judgeTexts } from './guard.ts';
 
 const CARD = '4111 1111 1111 1111';
 
-function rules(overrides: Partial<PolicyRuleSet>): PolicyRuleSet {
-  return { policyId: 'pol_test', pii: {}, deniedTerms: [], ...overrides };
+function rules(...list: PolicyRule[]): PolicyRuleSet {
+  return { policyId: 'pol_test', version: 1, source: 'tenant', description: null, rules: list, updatedAtMs: null };
 }
+const pii = (action: 'redact' | 'block' | 'allow', ...types: string[]): PolicyRule => ({ id: `${action}-${types.join('-')}`, kind: 'pii', types, action });
+const denied = (...terms: string[]): PolicyRule => ({ id: 'words', kind: 'terms', terms, action: 'block' });
 
 describe('Judgement', () => {
   it('redacts by kind, counts by place, and never repeats the text', () => {
-    const judgement = new Judgement(rules({ pii: { email: 'redact', card: 'redact' } }));
-    expect(judgement.text(`a@b.example paid with ${CARD}, copy to c@d.example`, 'input.messages[0].content'))
+    const judgement = new Judgement(rules(pii('redact', 'email', 'card')));
+    expect(judgement.text(`a@b.example paid with ${CARD}, copy to c@d.example`, '/input/messages/0/content'))
       .toBe('[redacted:email] paid with [redacted:card], copy to [redacted:email]');
     const verdict = judgement.verdict();
     expect(verdict).toEqual({
       decision: 'redacted',
-      reasons: ['pii.email.redacted', 'pii.card.redacted'],
+      reasons: ['pii.email.redacted', 'rule:redact-email-card', 'pii.card.redacted'],
       redactions: [
-        { type: 'email', place: 'input.messages[0].content', count: 2 },
-        { type: 'card', place: 'input.messages[0].content', count: 1 },
+        { type: 'email', place: '/input/messages/0/content', count: 2 },
+        { type: 'card', place: '/input/messages/0/content', count: 1 },
       ],
     });
     expect(JSON.stringify(verdict)).not.toContain('example');
   });
 
   it('blocks where the rule says so, and blocking beats redacting', () => {
-    const judgement = new Judgement(rules({ pii: { email: 'redact', ssn: 'block' } }));
+    const judgement = new Judgement(rules(pii('redact', 'email'), pii('block', 'ssn')));
     judgement.text('a@b.example 123-45-6789', 'input');
     expect(judgement.verdict().decision).toBe('blocked');
-    expect(judgement.verdict().reasons).toEqual(['pii.email.redacted', 'pii.ssn.blocked']);
+    expect(judgement.verdict().reasons).toEqual(['pii.email.redacted', 'rule:redact-email', 'pii.ssn.blocked', 'rule:block-ssn']);
   });
 
   it.each(['our Secret-Project plan', 'SECRET-PROJECT', 'secret\u200b-project', 'ｓｅｃｒｅｔ-project'])('finds a denied term in %j', (text) => {
-    const judgement = new Judgement(rules({ deniedTerms: ['secret-project'] }));
+    const judgement = new Judgement(rules(denied('secret-project')));
     judgement.text(text, 'input');
-    expect(judgement.verdict()).toMatchObject({ decision: 'blocked', reasons: ['denied_term'] });
+    expect(judgement.verdict()).toMatchObject({ decision: 'blocked', reasons: ['denied_term', 'rule:words'] });
   });
 
   it('matches whole words only and treats terms as text', () => {
-    const judgement = new Judgement(rules({ deniedTerms: ['ass', 'a.b', '  '] }));
+    const judgement = new Judgement(rules(denied('ass', 'a.b', '  ')));
     judgement.text('pass the class, axb', 'input');
     expect(judgement.verdict().decision).toBe('allowed');
   });
@@ -49,10 +52,69 @@ describe('Judgement', () => {
   it('covers strings, keys and long numbers of JSON values without polluting prototypes', () => {
     const judgement = new Judgement(DEFAULT_RULES);
     const value = JSON.parse(`{"a":[{"card":4111111111111111}],"${CARD}":1,"n":42,"__proto__":{"x":"${CARD}"}}`) as unknown;
-    const out = judgement.value(value, 'output.tool_calls[0].input') as Record<string, unknown>;
+    const out = judgement.value(value, '/output/tool_calls/0/input') as Record<string, unknown>;
     expect(JSON.stringify(out)).toBe('{"a":[{"card":"[redacted:card]"}],"[redacted:card]":1,"n":42,"__proto__":{"x":"[redacted:card]"}}');
     expect(({} as Record<string, unknown>)['x']).toBeUndefined();
-    expect(judgement.verdict().redactions).toEqual([{ type: 'card', place: 'output.tool_calls[0].input', count: 3 }]);
+    expect(judgement.verdict().redactions).toEqual([{ type: 'card', place: '/output/tool_calls/0/input', count: 3 }]);
+  });
+
+  it('lets the first rule that names a type decide, in its direction', () => {
+    const judgement = new Judgement(rules(
+      { id: 'mail-in', kind: 'pii', types: ['email'], action: 'allow', direction: 'request' },
+      { id: 'mail', kind: 'pii', types: ['email'], action: 'redact' },
+      { id: 'rest', kind: 'pii', types: 'all', action: 'block', direction: 'response' },
+    ));
+    expect(judgement.text('a@b.example', '/in')).toBe('a@b.example');
+    judgement.turnToAnswer();
+    expect(judgement.text('a@b.example', '/out')).toBe('[redacted:email]');
+    expect(judgement.isBlocked).toBe(false);
+    judgement.text(CARD, '/out');
+    expect(judgement.verdict().reasons).toEqual(['pii.email.redacted', 'rule:mail', 'pii.card.blocked', 'rule:rest']);
+  });
+
+  it('lets an earlier rule allow what a later one denies, and no more', () => {
+    const set = rules({ id: 'ok', kind: 'terms', terms: ['falcon heavy'], action: 'allow' }, denied('falcon'));
+    const blocks = (text: string): boolean => {
+      const judgement = new Judgement(set);
+      judgement.text(text, '/in');
+      return judgement.isBlocked;
+    };
+    expect(blocks('the Falcon  Heavy rocket')).toBe(false);
+    expect(blocks('the Falcon Heavy rocket and the falcon')).toBe(true);
+  });
+
+  it('keeps tools to the entitlement and to the rules, by their ids', () => {
+    const reasonsOf = (caller: Caller, set: PolicyRuleSet, ...ids: string[]): readonly string[] => {
+      const judgement = new Judgement(set, caller);
+      for (const id of ids) judgement.tool({ tool_id: id, name: id.replaceAll('.', '_') });
+      return judgement.verdict().reasons;
+    };
+    const anyone = { toolsEntitled: null, context: {} };
+    expect(reasonsOf(anyone, rules(), 'tool.shell.run')).toEqual([]);
+    expect(reasonsOf({ ...anyone, toolsEntitled: ['tool.echo'] }, rules(), 'tool.echo', 'tool.http.fetch')).toEqual(['tool_not_entitled']);
+    expect(reasonsOf({ ...anyone, toolsEntitled: [] }, rules(), 'tool.echo')).toEqual(['tool_not_entitled']);
+    const set = rules({ id: 'no-shell', kind: 'tools', deny: ['tool.shell.*'] }, { id: 'crm', kind: 'tools', allow: ['tool.crm.*', 'tool.shell.ls'] });
+    expect(reasonsOf(anyone, set, 'tool.crm.find')).toEqual([]);
+    expect(reasonsOf(anyone, set, 'tool.shell.ls')).toEqual(['tool_denied', 'rule:no-shell']);
+    const spoof = new Judgement(set);
+    spoof.tool({ tool_id: 'tool.bank.pay', name: 'tool.crm.find' });
+    expect(spoof.verdict().reasons).toEqual(['tool_not_allowed', 'rule:crm']);
+  });
+
+  it('sends data only where the rules let it go', () => {
+    const model = { modelId: 'm', backend: 'b', tiers: ['fast'], aliases: [], attributes: { region: 'eu-west-1', dataClassification: ['internal'] } };
+    const set = rules(
+      { id: 'eu', kind: 'attributes', when: { data_classification: ['confidential'] }, require: { region: ['eu-central-1'] } },
+      { id: 'cleared', kind: 'attributes', require: { data_classification: ['context'] } },
+      { id: 'slow', kind: 'models', deny: ['tier:premium', 'x'] },
+    );
+    const refusal = (context: PolicyContext, change = {}): string | null => new Judgement(set, { toolsEntitled: null, context }).refusalOf({ ...model, ...change })?.reason ?? null;
+    expect(refusal({ data_classification: 'internal' })).toBeNull();
+    expect(refusal({ data_classification: 'confidential' })).toBe('region_not_allowed');
+    expect(refusal({ data_classification: 'secret' })).toBe('classification_not_cleared');
+    expect(refusal({})).toBe('classification_not_cleared');
+    expect(refusal({ data_classification: 'internal' }, { attributes: undefined })).toBe('classification_not_cleared');
+    expect(refusal({ data_classification: 'internal' }, { tiers: ['premium'] })).toBe('model_denied');
   });
 
   it('allows and leaves alone what no rule names', () => {
@@ -76,9 +138,9 @@ describe('guard', () => {
     });
     expect(JSON.stringify(chat)).not.toContain('4111');
     expect(judgement.verdict().redactions.map((each) => each.place)).toEqual([
-      'input.messages[0].content', 'input.messages[1].content', 'input.messages[1].name',
-      'input.messages[2].tool_calls[0].input', 'input.messages[3].content',
-      'input.tools[0].description', 'input.tools[0].input_schema',
+      '/input/messages/0/content', '/input/messages/1/content', '/input/messages/1/name',
+      '/input/messages/2/tool_calls/0/input', '/input/messages/3/content',
+      '/input/tools/0/description', '/input/tools/0/input_schema',
     ]);
   });
 
@@ -98,5 +160,18 @@ describe('guard', () => {
     guarded(judgement, 'text', () => { throw new Error('broken'); }, (error) => errors.push(error));
     expect(judgement.verdict()).toEqual({ decision: 'blocked', reasons: ['guard_failed'], redactions: [] });
     expect(errors).toHaveLength(1);
+  });
+
+  it('takes at most 200 ms over a large text and a thousand terms made to be slow', () => {
+    const terms = Array.from({ length: 1_000 }, (_, place) => `${'a '.repeat(10)}${place}`);
+    const set = rules(denied(...terms), pii('redact', 'email'));
+    for (const text of ['a '.repeat(32 * 1024), 'word '.repeat(50_000), 'É'.repeat(200_000), '\u200b'.repeat(200_000)]) {
+      const times = [1, 2, 3].map(() => {
+        const before = process.cpuUsage();
+        guarded(new Judgement(set), text, (judgement, value) => judgement.text(value, '/in'), () => undefined);
+        return process.cpuUsage(before).user / 1000;
+      });
+      expect(Math.min(...times), JSON.stringify(text.slice(0, 8))).toBeLessThan(200);
+    }
   });
 });

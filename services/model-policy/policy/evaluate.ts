@@ -1,17 +1,23 @@
 /**
  * What a rule set says about texts (PRS 6.3). Pure: rules and text in, decision out.
  *
- * A `Judgement` gathers over all texts of one call. Blocking beats redacting beats allowing. Reasons name the rule,
- * redactions the kind, the place and the number; neither ever holds a piece of the text.
+ * A `Judgement` gathers over all texts of one call, first of its request, then of its answer. Blocking beats redacting
+ * beats allowing. Reasons name the matter and the rule, redactions the kind, the place and the number; neither ever
+ * holds a piece of the text.
  */
+import type { PolicyContext } from '../../platform/tenancy/auth-context.ts';
 import type { PiiKind, PolicyRuleSet } from '../ports/policy-rules.ts';
-import { detect } from './detect.ts';
+import { compileRules, type CompiledRules, type CompiledText, type Direction } from './compile-rules.ts';
+import { detect, newDetectState, type DetectState } from './detect.ts';
+import { refusedBackend, refusedModel, refusedTool, type JudgedModel, type JudgedTool, type Refusal } from './permissions.ts';
+import { MAX_SEGMENT } from './segments.ts';
+import { StreamRedactor } from './stream-redactor.ts';
 
 export type PolicyDecision = 'allowed' | 'blocked' | 'redacted';
 
 export interface Redaction {
   readonly type: PiiKind;
-  /** The member that held it, e.g. `input.messages[0].content`. */
+  /** JSON pointer to the member that held it, e.g. `/input/messages/0/content`. */
   readonly place: string;
   readonly count: number;
 }
@@ -29,61 +35,91 @@ export function placeholder(kind: PiiKind): string {
   return `[redacted:${kind}]`;
 }
 
-interface CompiledRules {
-  readonly kinds: ReadonlySet<PiiKind>;
-  readonly terms: RegExp | null;
+/** Reasons that begin so name a rule of the tenant. */
+export const RULE_REASON = 'rule:';
+
+/** Milliseconds of work that one call may ask of the guard; patterns are linear, so this is far beyond any real text. */
+const GUARD_BUDGET_MS = 2_000;
+/** Below this many characters time is not worth measuring. */
+const TIMED_LENGTH = 4_096;
+
+export interface Caller {
+  /** `entitlements.tool_ids_allowed` of the tenant; null: all. */
+  readonly toolsEntitled: readonly string[] | null;
+  readonly context: PolicyContext;
 }
 
-/** Rule sets are immutable and few; each is compiled once. */
-const compiledRules = new WeakMap<PolicyRuleSet, CompiledRules>();
-
-function compile(rules: PolicyRuleSet): CompiledRules {
-  let compiled = compiledRules.get(rules);
-  if (compiled === undefined) {
-    const terms = rules.deniedTerms.map(fold).filter((term) => term !== '').map((term) => term.replace(/[.*+?^${}()|[\]\\/]/g, '\\$&').replace(/\s+/g, '\\s+'));
-    compiled = {
-      kinds: new Set(Object.keys(rules.pii) as PiiKind[]),
-      terms: terms.length === 0 ? null : new RegExp(`(?<![\\p{L}\\p{N}_])(?:${terms.join('|')})(?![\\p{L}\\p{N}_])`, 'u'),
-    };
-    compiledRules.set(rules, compiled);
-  }
-  return compiled;
-}
-
-/** Case, width and invisible characters do not hide a term. */
-function fold(text: string): string {
-  return text.normalize('NFKC').replace(/[\u00ad\u200b-\u200f\u2060\ufeff]/g, '').toLowerCase();
-}
+const ANYONE: Caller = { toolsEntitled: null, context: {} };
 
 export class Judgement {
   private blocked = false;
+  private direction: Direction = 'request';
+  private spentMs = 0;
   private readonly reasons = new Set<string>();
   private readonly redactions = new Map<string, { type: PiiKind; place: string; count: number }>();
-  private readonly rules: PolicyRuleSet;
   private readonly compiled: CompiledRules;
+  private readonly caller: Caller;
 
-  constructor(rules: PolicyRuleSet) {
-    this.rules = rules;
-    this.compiled = compile(rules);
+  constructor(rules: PolicyRuleSet, caller: Caller = ANYONE) {
+    this.compiled = compileRules(rules);
+    this.caller = caller;
+  }
+
+  /** From here on rules for answers hold. */
+  turnToAnswer(): void {
+    this.direction = 'response';
+  }
+
+  /** Tokens of one call by the rules; null: no limit. */
+  get maxTokens(): CompiledRules['maxTokens'] {
+    return this.compiled.maxTokens;
+  }
+
+  /** Whether texts pass unread. */
+  get isIdle(): boolean {
+    return this.rules.isIdle;
+  }
+
+  private get rules(): CompiledText {
+    return this.compiled.text[this.direction];
   }
 
   /** The text as it may go on. Once something is blocked the text no longer matters, since the call ends. */
   text(text: string, place: string): string {
-    if (this.compiled.terms !== null && this.compiled.terms.test(fold(text))) this.block('denied_term');
-    const findings = detect(text, this.compiled.kinds);
-    if (findings.length === 0) return text;
+    if (this.rules.isIdle || text === '') return text;
+    if (text.length <= MAX_SEGMENT) return this.segment(text, place, newDetectState());
+    const redactor = this.redactor(place);
+    return redactor.feed(text) + redactor.flush();
+  }
+
+  /** For a text that comes in pieces. */
+  redactor(place: string): StreamRedactor {
+    return new StreamRedactor(this.rules, (segment, state) => this.segment(segment, place, state), newDetectState());
+  }
+
+  private segment(text: string, place: string, state: DetectState): string {
+    const started = text.length < TIMED_LENGTH ? null : performance.now();
+    const { kinds, terms, pii } = this.rules;
+    if (!terms.isEmpty) for (const ruleId of terms.blocking(text)) this.block('denied_term', ruleId);
     let out = '';
     let from = 0;
-    for (const { kind, start, end } of findings) {
-      if (this.rules.pii[kind] === 'block') {
-        this.block(`pii.${kind}.blocked`);
+    for (const { kind, start, end } of detect(text, kinds, state)) {
+      const { action, ruleId } = pii.get(kind)!;
+      if (action === 'block') {
+        this.block(`pii.${kind}.blocked`, ruleId);
         continue;
       }
       out += text.slice(from, start) + placeholder(kind);
       from = end;
-      this.redact(kind, place);
+      this.redact(kind, place, ruleId);
     }
-    return out + text.slice(from);
+    if (started !== null) this.spend(performance.now() - started);
+    return from === 0 ? text : out + text.slice(from);
+  }
+
+  private spend(ms: number): void {
+    this.spentMs += ms;
+    if (this.spentMs > GUARD_BUDGET_MS) throw new Error(`The guard has worked for ${Math.round(this.spentMs)} ms on one call, which is more than it may.`);
   }
 
   /** Every string in a JSON value, its keys, and its long numbers; unchanged values come back as they are. */
@@ -104,15 +140,30 @@ export class Judgement {
     return out;
   }
 
+  /** Why the model may not be used for this call, null when it may. */
+  refusalOf(model: JudgedModel): Refusal | null {
+    const { models, attributes } = this.compiled;
+    return (models.length === 0 ? null : refusedModel(models, model)) ?? (attributes.length === 0 ? null : refusedBackend(attributes, model, this.caller.context));
+  }
+
+  /** A tool that is offered to a model, or that an answer calls. */
+  tool(tool: JudgedTool): void {
+    const { toolsEntitled } = this.caller;
+    if (toolsEntitled === null && this.compiled.tools.length === 0) return;
+    const refusal = refusedTool(this.compiled.tools, toolsEntitled, tool);
+    if (refusal !== null) this.block(refusal.reason, refusal.ruleId);
+  }
+
   /** A finding that is no text, such as a limit. */
-  block(reason: string): void {
+  block(reason: string, ruleId: string | null = null): void {
     this.blocked = true;
-    this.reasons.add(reason);
+    this.note(reason, ruleId);
   }
 
   /** Something worth telling that changes no decision. */
-  note(reason: string): void {
+  note(reason: string, ruleId: string | null = null): void {
     this.reasons.add(reason);
+    if (ruleId !== null) this.reasons.add(`${RULE_REASON}${ruleId}`);
   }
 
   get isBlocked(): boolean {
@@ -128,8 +179,8 @@ export class Judgement {
     };
   }
 
-  private redact(type: PiiKind, place: string): void {
-    this.reasons.add(`pii.${type}.redacted`);
+  private redact(type: PiiKind, place: string, ruleId: string): void {
+    this.note(`pii.${type}.redacted`, ruleId);
     const key = `${type} ${place}`;
     const entry = this.redactions.get(key);
     if (entry === undefined) this.redactions.set(key, { type, place, count: 1 });

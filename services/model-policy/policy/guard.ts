@@ -22,37 +22,40 @@ export function guarded<Value>(judgement: Judgement, value: Value, judge: (judge
 }
 
 export function judgeChat(judgement: Judgement, chat: GuardedChat): GuardedChat {
+  for (const tool of chat.tools) judgement.tool(tool);
   return {
-    messages: chat.messages.map((message, index) => judgeMessage(judgement, message, `input.messages[${index}]`)),
-    tools: chat.tools.map((tool, index) => judgeTool(judgement, tool, `input.tools[${index}]`)),
+    messages: chat.messages.map((message, index) => judgeMessage(judgement, message, `/input/messages/${index}`)),
+    tools: chat.tools.map((tool, index) => judgeTool(judgement, tool, `/input/tools/${index}`)),
   };
 }
 
 export function judgeTexts(judgement: Judgement, texts: readonly string[]): readonly string[] {
-  return texts.map((text, index) => judgement.text(text, `input.texts[${index}]`));
+  return texts.map((text, index) => judgement.text(text, `/input/texts/${index}`));
 }
 
 export function judgeAnswer<Answer extends { readonly message: { readonly content: string }; readonly toolCalls: readonly ModelToolCall[] }>(judgement: Judgement, answer: Answer): Answer {
-  const content = judgement.text(answer.message.content, 'output.message.content');
-  const toolCalls = answer.toolCalls.map((call, index) => judgeCall(judgement, call, `output.tool_calls[${index}]`));
+  judgement.turnToAnswer();
+  for (const call of answer.toolCalls) judgement.tool(call);
+  const content = judgement.text(answer.message.content, '/output/message/content');
+  const toolCalls = answer.toolCalls.map((call, index) => judgeCall(judgement, call, `/output/tool_calls/${index}`));
   return { ...answer, message: { ...answer.message, content }, toolCalls };
 }
 
 function judgeMessage(judgement: Judgement, message: ChatMessage, place: string): ChatMessage {
-  const content = message.content === null ? null : judgement.text(message.content, `${place}.content`);
-  const name = message.name === undefined ? undefined : judgement.text(message.name, `${place}.name`);
-  const calls = message.tool_calls?.map((call, index) => judgeCall(judgement, call, `${place}.tool_calls[${index}]`));
+  const content = message.content === null ? null : judgement.text(message.content, `${place}/content`);
+  const name = message.name === undefined ? undefined : judgement.text(message.name, `${place}/name`);
+  const calls = message.tool_calls?.map((call, index) => judgeCall(judgement, call, `${place}/tool_calls/${index}`));
   if (content === message.content && name === message.name && calls === undefined) return message;
   return { ...message, content, ...(name === undefined ? {} : { name }), ...(calls === undefined ? {} : { tool_calls: calls }) };
 }
 
 function judgeCall(judgement: Judgement, call: ModelToolCall, place: string): ModelToolCall {
-  return { ...call, input: judgement.value(call.input, `${place}.input`) };
+  return { ...call, input: judgement.value(call.input, `${place}/input`) };
 }
 
 /** Descriptions and schemas reach the model as text too. */
 function judgeTool(judgement: Judgement, tool: ModelToolDescriptor, place: string): ModelToolDescriptor {
-  const description = tool.description === undefined ? undefined : judgement.text(tool.description, `${place}.description`);
-  const schema = judgement.value(tool.input_schema, `${place}.input_schema`) as ModelToolDescriptor['input_schema'];
+  const description = tool.description === undefined ? undefined : judgement.text(tool.description, `${place}/description`);
+  const schema = judgement.value(tool.input_schema, `${place}/input_schema`) as ModelToolDescriptor['input_schema'];
   return { ...tool, ...(description === undefined ? {} : { description }), input_schema: schema };
 }

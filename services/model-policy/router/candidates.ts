@@ -7,7 +7,7 @@
  */
 import type { ModelRequirements, Tenant } from '../../../generated/types/index.ts';
 import { AgentOsError } from '../../platform/errors.ts';
-import { MODEL_TIERS, type Catalogue, type CatalogueModel, type ModelTier } from './catalogue.ts';
+import { MODEL_TIERS, type Catalogue, type CatalogueModel, type ModelAbility, type ModelTier } from './catalogue.ts';
 import { refusalOf } from './entitlement.ts';
 
 export interface RouteNeed {
@@ -19,6 +19,10 @@ export interface RouteNeed {
   readonly inputTokens: number;
   /** Tokens the answer may have, where the caller says so. */
   readonly maxOutputTokens: number | null;
+  /** What the call uses beside its operation; models whose list leaves it out are left. */
+  readonly abilities?: readonly ModelAbility[];
+  /** Why the tenant's rule set keeps a model from this call, null when it does not. */
+  readonly refusal?: (model: CatalogueModel) => string | null;
 }
 
 export interface LeftOut {
@@ -49,16 +53,16 @@ export function findCandidates(catalogue: Catalogue, tenant: Tenant, need: Route
   const capable = named.filter((model) => model.capabilities.includes(need.operation));
   if (capable.length === 0) throw wrongOperation(need, tier);
   const leftOut: LeftOut[] = [];
-  const entitled = capable.filter((model) => keep(model, refusalOf(tenant, model, tier), leftOut));
-  if (entitled.length === 0) throw notEntitled(need.modelRef, leftOut);
+  const entitled = capable.filter((model) => keep(model, refusalOf(tenant, model, tier) ?? need.refusal?.(model) ?? null, leftOut));
+  if (entitled.length === 0) throw refused(notEntitled(need.modelRef, leftOut), leftOut);
   const fitting = entitled.filter((model) => keep(model, shortcomingOf(model, need, latency), leftOut));
-  if (fitting.length === 0) throw requirementsUnmet(need, leftOut);
+  if (fitting.length === 0) throw refused(requirementsUnmet(need, leftOut), leftOut);
   const regular = tier === null ? fitting : fitting.filter((model) => !model.lastResort);
   return { models: regular.length > 0 ? regular : fitting, leftOut };
 }
 
 /** The tier that `tier:<name>` names; null for a model id. @throws AgentOsError not_found for a tier that does not exist. */
-function tierOf(modelRef: string): ModelTier | null {
+export function tierOf(modelRef: string): ModelTier | null {
   if (!modelRef.startsWith('tier:')) return null;
   const tier = MODEL_TIERS.find((each) => each === modelRef.slice('tier:'.length));
   if (tier === undefined) throw unknownModel(modelRef);
@@ -70,14 +74,16 @@ function keep(model: CatalogueModel, reason: string | null, leftOut: LeftOut[]):
   return reason === null;
 }
 
-function shortcomingOf(model: CatalogueModel, need: RouteNeed, latency: LatencyReading): string | null {
+export function shortcomingOf(model: CatalogueModel, need: RouteNeed, latency: LatencyReading): string | null {
+  const missing = model.isListed ? need.abilities?.find((ability) => !model.capabilities.includes(ability)) : undefined;
+  if (missing !== undefined) return `${missing}_not_supported`;
   const { min_context_tokens: minContext, max_cost_usd: maxCost, max_latency_ms: maxLatency } = need.requirements;
   if (model.contextWindowTokens !== null) {
     if (minContext !== undefined && model.contextWindowTokens < minContext) return 'context_window_too_small';
     if (need.inputTokens > model.contextWindowTokens) return 'input_exceeds_context_window';
   } else if (minContext !== undefined && minContext > 0) return 'context_window_unknown';
   if (maxCost !== undefined) {
-    const worst = costUsd(model, need.inputTokens, need.operation === 'embed' ? 0 : Math.min(need.maxOutputTokens ?? ASSUMED_OUTPUT_TOKENS, model.maxOutputTokens ?? Number.MAX_SAFE_INTEGER));
+    const worst = estimatedCostUsd(model, need);
     if (worst === null) return 'price_unknown';
     if (worst > maxCost) return 'too_expensive';
   }
@@ -85,10 +91,28 @@ function shortcomingOf(model: CatalogueModel, need: RouteNeed, latency: LatencyR
   return null;
 }
 
+/** US dollars of the call at most; null when the model has no price. */
+export function estimatedCostUsd(model: CatalogueModel, need: RouteNeed): number | null {
+  return costUsd(model, need.inputTokens, need.operation === 'embed' ? 0 : Math.min(need.maxOutputTokens ?? ASSUMED_OUTPUT_TOKENS, model.maxOutputTokens ?? Number.MAX_SAFE_INTEGER));
+}
+
 /** US dollars; null when the model has no price. */
 export function costUsd(model: Pick<CatalogueModel, 'price'>, inputTokens: number, outputTokens: number): number | null {
   if (model.price === null) return null;
   return (inputTokens * model.price.inputUsdPerMillion + outputTokens * model.price.outputUsdPerMillion) / 1e6;
+}
+
+/** By the refusal. It does not travel with it: who may not use a model need not learn of it. */
+const refusals = new WeakMap<AgentOsError, readonly LeftOut[]>();
+
+/** What a refusal of `findCandidates` left, for the record. */
+export function leftOutOf(error: unknown): readonly LeftOut[] {
+  return (error instanceof AgentOsError ? refusals.get(error) : undefined) ?? [];
+}
+
+function refused(error: AgentOsError, leftOut: readonly LeftOut[]): AgentOsError {
+  refusals.set(error, leftOut);
+  return error;
 }
 
 function unknownModel(modelRef: string): AgentOsError {

@@ -23,7 +23,8 @@ export interface Served<Answer> {
 }
 
 const FALLBACK_CODES: ReadonlySet<ErrorCode> = new Set(['dependency_unavailable', 'timeout', 'rate_limited']);
-const MAX_ATTEMPTS = 3;
+/** Where nobody has written down a chain. */
+export const MAX_ATTEMPTS = 3;
 
 /** @throws AgentOsError the last failure, with `details.attempts` when there were several. */
 export async function callWithFallback<Answer>(
@@ -31,9 +32,10 @@ export async function callWithFallback<Answer>(
   signal: AbortSignal,
   call: (model: CatalogueModel) => Promise<Answer>,
   onAttempt: (model: CatalogueModel, attempt: Attempt) => void,
+  maxAttempts = MAX_ATTEMPTS,
 ): Promise<Served<Answer>> {
   const attempts: Attempt[] = [];
-  for (const model of candidates.slice(0, MAX_ATTEMPTS)) {
+  for (const model of candidates.slice(0, maxAttempts)) {
     const started = performance.now();
     const note = (error: ErrorCode | null): void => {
       const attempt = { backend: model.backend, model: model.modelId, error, latencyMs: Math.round(performance.now() - started) };
@@ -47,7 +49,7 @@ export async function callWithFallback<Answer>(
     } catch (thrown) {
       const error = thrown instanceof AgentOsError ? thrown : new AgentOsError('internal_error', { message: `The adapter of backend ${model.backend} failed.`, cause: thrown });
       note(error.code);
-      const last = attempts.length === Math.min(candidates.length, MAX_ATTEMPTS);
+      const last = attempts.length === Math.min(candidates.length, maxAttempts);
       if (last || signal.aborted || !FALLBACK_CODES.has(error.code)) throw withAttempts(error, attempts);
     }
   }

@@ -7,9 +7,11 @@ import type { CatalogueModel } from './catalogue.ts';
 
 const WEIGHT_OF_NEWEST = 0.2;
 const MEMORY_MS = 60_000;
+/** Calls that the median is made of. */
+const KEPT = 64;
 
 export class LatencyBook implements LatencyReading {
-  private readonly entries = new Map<CatalogueModel, { averageMs: number; atMs: number }>();
+  private readonly entries = new Map<string, { averageMs: number; atMs: number; readonly latest: number[]; count: number }>();
   private readonly now: () => number;
 
   constructor(now: () => number = () => performance.now()) {
@@ -17,17 +19,30 @@ export class LatencyBook implements LatencyReading {
   }
 
   record(model: CatalogueModel, latencyMs: number): void {
-    const entry = this.entries.get(model);
+    const key = keyOf(model);
+    let entry = this.entries.get(key);
+    if (entry === undefined) this.entries.set(key, (entry = { averageMs: latencyMs, atMs: 0, latest: [], count: 0 }));
     const now = this.now();
-    if (entry === undefined || now - entry.atMs > MEMORY_MS) this.entries.set(model, { averageMs: latencyMs, atMs: now });
-    else {
-      entry.averageMs += (latencyMs - entry.averageMs) * WEIGHT_OF_NEWEST;
-      entry.atMs = now;
-    }
+    if (now - entry.atMs > MEMORY_MS) entry.averageMs = latencyMs;
+    else entry.averageMs += (latencyMs - entry.averageMs) * WEIGHT_OF_NEWEST;
+    entry.atMs = now;
+    entry.latest[entry.count % KEPT] = latencyMs;
+    entry.count += 1;
   }
 
   recentMs(model: CatalogueModel): number | null {
-    const entry = this.entries.get(model);
+    const entry = this.entries.get(keyOf(model));
     return entry === undefined || this.now() - entry.atMs > MEMORY_MS ? null : entry.averageMs;
   }
+
+  /** Milliseconds, of the latest calls, however long ago; null before the first. */
+  medianMs(model: CatalogueModel): number | null {
+    const latest = this.entries.get(keyOf(model))?.latest.toSorted((one, other) => one - other);
+    return latest?.[Math.floor(latest.length / 2)] ?? null;
+  }
+}
+
+/** A model stays the same one when the catalogue is loaded again. */
+function keyOf({ backend, modelId }: CatalogueModel): string {
+  return `${backend} ${modelId}`;
 }

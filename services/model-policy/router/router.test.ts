@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { verifies } from '../../../conformance/http/verifies.ts';
 import type { Tenant } from '../../../generated/types/index.ts';
 import { AgentOsError } from '../../platform/errors.ts';
 import type { ProviderPort } from '../ports/provider.ts';
@@ -91,6 +92,17 @@ describe('findCandidates', () => {
     expect(costUsd(catalogue.named('gpt')[0]!, 1_000_000, 500_000)).toBe(6);
     expect(costUsd(catalogue.named('lora')[0]!, 1, 1)).toBeNull();
   });
+
+  it('chooses by quality, cost and latency at once: the tier first, then what the request can pay and wait for', verifies(['PRS-6.3-06'], () => {
+    const book = new LatencyBook(() => 0);
+    for (const model of ['gpt', 'qwen']) book.record(catalogue.named(model)[0]!, model === 'gpt' ? 400 : 900);
+    const ask = (requirements: RouteNeed['requirements'], tier = 'tier:balanced') => ids(need(tier, { requirements, maxOutputTokens: 1000 }), tenant(), book);
+    expect(ask({}), 'quality alone').toEqual(['gpt', 'qwen']);
+    expect(ask({}, 'tier:fast')).toEqual(['gpt-mini']);
+    expect(ask({ max_cost_usd: 0.001 }), 'too dear').toEqual(['qwen']);
+    expect(ask({ max_latency_ms: 500 }), 'too slow').toEqual(['gpt']);
+    expect(ask({ max_cost_usd: 0.001, max_latency_ms: 500 }), 'neither can do both, so the last resort').toEqual(['builtin']);
+  }));
 });
 
 describe('callWithFallback', () => {
@@ -112,11 +124,11 @@ describe('callWithFallback', () => {
     expect(attempts).toHaveLength(1);
   });
 
-  it('goes on after failures of the backend and says so', async () => {
+  it('goes on after failures of the backend and says so', verifies(['PRS-6.3-07'], async () => {
     const served = await callWithFallback(candidates, idle, failing('timeout', 'rate_limited', null), () => undefined);
     expect(served).toMatchObject({ answer: 'vec', fallbackUsed: true });
     expect(served.attempts.map((attempt) => attempt.error)).toEqual(['timeout', 'rate_limited', null]);
-  });
+  }));
 
   it('stops at a refusal of the request, after three attempts, and when the caller has gone', async () => {
     await expect(callWithFallback(candidates, idle, failing('invalid_request', null), () => undefined)).rejects.toMatchObject({ code: 'invalid_request' });

@@ -42,6 +42,8 @@ describe('secrets', () => {
     const path = file('from-the-file\n');
     expect(load({ OPENAI_API_KEY_FILE: path }).values.OPENAI_API_KEY).toBe('from-the-file');
     expect(load({ OPENAI_API_KEY_FILE: path, OPENAI_API_KEY: 'direct' }).values.OPENAI_API_KEY).toBe('direct');
+    expect(load({ OPENAI_API_KEY_FILE: path }).secretFiles).toEqual({ OPENAI_API_KEY: path });
+    expect(load({ OPENAI_API_KEY_FILE: path, OPENAI_API_KEY: 'direct' }).secretFiles).toEqual({});
     expect(() => load({ OPENAI_API_KEY_FILE: '/nowhere/at/all' })).toThrow(/OPENAI_API_KEY_FILE names \/nowhere\/at\/all, which cannot be read/);
   });
 

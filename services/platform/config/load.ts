@@ -24,6 +24,8 @@ export interface LoadOptions {
 export interface Config {
   readonly values: ConfigValues;
   readonly sources: Readonly<Record<VariableName, ConfigSource>>;
+  /** Files that secrets were read from, by variable: for those who read them again when they change. */
+  readonly secretFiles: Readonly<Partial<Record<VariableName, string>>>;
   /** Sentences for the reader: unknown names, unreadable lines. */
   readonly warnings: readonly string[];
 }
@@ -48,14 +50,16 @@ export function loadConfig(options: LoadOptions = {}): Config {
   const file = readFileVariables(options, env, warnings);
   const values: Record<string, unknown> = {};
   const sources: Record<string, ConfigSource> = {};
+  const secretFiles: Partial<Record<VariableName, string>> = {};
   for (const variable of VARIABLES as readonly Variable[]) {
     const found = find(variable, options, env, file);
     values[variable.name] = found.value;
     sources[variable.name] = found.source;
+    if (found.file !== undefined) secretFiles[variable.name as VariableName] = found.file;
   }
   warnUnknown(Object.keys(env), 'the environment', warnings);
   warnUnknown([...file.keys()], 'the environment file', warnings);
-  return { values: values as unknown as ConfigValues, sources: sources as Record<VariableName, ConfigSource>, warnings };
+  return { values: values as unknown as ConfigValues, sources: sources as Record<VariableName, ConfigSource>, secretFiles, warnings };
 }
 
 function readFileVariables(options: LoadOptions, env: NonNullable<LoadOptions['env']>, warnings: string[]): Map<string, string> {
@@ -68,14 +72,16 @@ function readFileVariables(options: LoadOptions, env: NonNullable<LoadOptions['e
   return variables;
 }
 
-function find(variable: Variable, options: LoadOptions, env: NonNullable<LoadOptions['env']>, file: ReadonlyMap<string, string>): { value: unknown; source: ConfigSource } {
+function find(variable: Variable, options: LoadOptions, env: NonNullable<LoadOptions['env']>, file: ReadonlyMap<string, string>): { value: unknown; source: ConfigSource; file?: string } {
   const name = variable.name as VariableName;
   const flag = options.flags?.[name];
   if (flag !== undefined) return { value: convert(variable, String(flag)), source: 'flag' };
   for (const [source, get] of [['environment', (key: string) => env[key]], ['file', (key: string) => file.get(key)]] as const) {
     const text = lookup(variable, get);
     // An empty value is how shells and compose files say "not set".
-    if (text !== undefined && text !== '') return { value: convert(variable, text), source };
+    if (text === undefined || text === '') continue;
+    const path = variable.secret && !get(variable.name) ? get(`${variable.name}_FILE`) : undefined;
+    return { value: convert(variable, text), source, ...(path === undefined ? {} : { file: path }) };
   }
   const fallback = options.defaults?.[name] ?? variable.default;
   if (fallback === undefined) return { value: undefined, source: 'unset' };

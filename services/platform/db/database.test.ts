@@ -58,6 +58,36 @@ describe('the pool', () => {
     expect(await database.knex.raw('SELECT current_user AS role').then((result) => result.rows)).toEqual([{ role: 'agentos_app' }]);
   });
 
+  it('tells the planner to prefer keys where it is asked to, on every connection from its first statement', async () => {
+    const keyed = await createDatabase({ url: scratch.url, applicationName: 'keyed', keyedStatements: true, max: 3 });
+    const settings = (from: Database) => from.pool.query<{ scan: string; plan: string; role: string }>("SELECT current_setting('enable_seqscan') AS scan, current_setting('plan_cache_mode') AS plan, current_user AS role").then((result) => result.rows[0]);
+    try {
+      const seen = await Promise.all([1, 2, 3].map(() => settings(keyed)));
+      expect(seen).toEqual(seen.map(() => ({ scan: 'off', plan: 'force_generic_plan', role: 'agentos_app' })));
+      expect(await settings(database)).toMatchObject({ scan: 'on', plan: 'auto' });
+    } finally {
+      await keyed.close();
+    }
+  });
+
+  it('gathers statements that are sent at once into one write to the socket', async () => {
+    const client = await database.pool.connect();
+    try {
+      const { stream } = (client as unknown as { connection: { stream: import('node:net').Socket } }).connection;
+      await client.query('SELECT 1');
+      const socket = stream as unknown as { _writev: (...data: unknown[]) => unknown; _write: (...data: unknown[]) => unknown };
+      let packets = 0;
+      const { _writev: many, _write: one } = socket;
+      socket._writev = function (...data) { packets += 1; return many.apply(this, data); };
+      socket._write = function (...data) { packets += 1; return one.apply(this, data); };
+      await Promise.all([1, 2, 3, 4, 5].map((value) => client.query('SELECT $1::int', [value])));
+      Object.assign(socket, { _writev: many, _write: one });
+      expect(packets).toBe(1);
+    } finally {
+      client.release();
+    }
+  });
+
   it('outlives the loss of all its connections, those in use included', async () => {
     const inUse = withTenant(database.pool, 'tnt_x', (client) => client.query('SELECT pg_sleep(5)')).catch((error: unknown) => error);
     await sleep(100);

@@ -13,7 +13,7 @@ interface Gate {
 }
 
 /** A writer whose flushes wait until they are let through. */
-function gated(options: { readonly lanes?: number; readonly maxBatch?: number; readonly maxWaiting?: number; readonly key?: (op: number) => string } = {}): Gate {
+function gated(options: { readonly lanes?: number; readonly maxBatch?: number; readonly maxWaiting?: number; readonly key?: (op: number) => string; readonly group?: (op: number) => string } = {}): Gate {
   const flushes: number[][] = [];
   let release: () => void = () => undefined;
   let gate = new Promise<void>((resolve) => (release = resolve));
@@ -113,6 +113,56 @@ describe('keys', () => {
     await Promise.all(all);
     for (const [, order] of applied) expect(order).toEqual([...order].sort((a, b) => a - b));
     expect([...applied.values()].flat()).toHaveLength(400);
+  });
+});
+
+describe('groups', () => {
+  const group = (op: number): string => String(Math.floor(op / 10));
+
+  it('keep out of each other\'s way while lanes are free, and each to one lane', async () => {
+    const { flushes, writer, open } = gated({ lanes: 2, group });
+    const results = [10, 11, 12, 20, 30].map((op) => writer.submit(op));
+    expect(flushes, 'the second of group 1 waits, group 2 does not, group 3 finds no lane').toEqual([[10], [20]]);
+    expect(writer.waiting).toBe(3);
+    open();
+    expect(await Promise.all(results)).toEqual([100, 110, 120, 200, 300]);
+    expect(flushes.flat().filter((op) => group(op) === '1')).toEqual([10, 11, 12]);
+  });
+
+  it('take turns in a flush, however many each has waiting', async () => {
+    const { flushes, writer, open } = gated({ maxBatch: 4, group });
+    const results = [90, 10, 11, 12, 13, 14, 20, 21, 30].map((op) => writer.submit(op));
+    open();
+    await Promise.all(results);
+    expect(flushes).toEqual([[90], [10, 20, 30, 11], [12, 21, 13, 14]]);
+  });
+
+  it('hold order for each and never share two flushes under random load', async () => {
+    const under = new Set<number>();
+    const applied: number[][] = Array.from({ length: 5 }, () => []);
+    const writer = new GroupCommit<{ group: number; n: number }, void>({
+      lanes: 3,
+      maxBatch: 7,
+      group: (op) => String(op.group),
+      flush: async (ops) => {
+        const groups = new Set(ops.map((op) => op.group));
+        for (const one of groups) expect(under.has(one)).toBe(false);
+        for (const one of groups) under.add(one);
+        await sleep(Math.random() * 2);
+        for (const op of ops) applied[op.group]!.push(op.n);
+        for (const one of groups) under.delete(one);
+        return ops.map(() => undefined);
+      },
+    });
+    const all: Promise<void>[] = [];
+    for (let n = 0; n < 400; n += 1) {
+      all.push(writer.submit({ group: n % 5, n }));
+      if (n % 17 === 0) await sleep(1);
+    }
+    await Promise.all(all);
+    await writer.close();
+    for (const order of applied) expect(order).toEqual([...order].sort((a, b) => a - b));
+    expect(applied.flat()).toHaveLength(400);
   });
 });
 

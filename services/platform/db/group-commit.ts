@@ -5,6 +5,10 @@
  * what arrives meanwhile gathers for the next flush. Two writes with the same key never share a flush and are flushed
  * in the order they came, so a flush may assume that its writes do not depend on each other.
  *
+ * Groups. A group (a tenant, say) has writes in one flush at a time, because two flushes would only wait for each other's
+ * locks; with a lane to spare, writes of other groups do not wait for that flush. A flush takes from the groups in turn,
+ * so that who has a thousand writes waiting gets no more of it than who has two.
+ *
  * Verdicts. The flush answers one result or one Error for each write. When it throws, what happened decides: if the
  * error carries `rolledBack`, nothing was applied and every write is tried alone, so that one poisonous write cannot
  * fail its neighbours; otherwise nobody knows, every write of the flush is failed with that error, and the callers
@@ -15,6 +19,8 @@ export interface GroupCommitOptions<Op, Result> {
   readonly flush: (ops: readonly Op[]) => Promise<ReadonlyArray<Result | Error>>;
   /** Ops with equal keys keep their order and never share a flush. No key: no order. */
   readonly key?: (op: Op) => string;
+  /** Ops of one group are in one flush at a time, in the order they came; equal keys are of one group. Absent: no groups. */
+  readonly group?: (op: Op) => string;
   /** Flushes under way at once; 1 when absent. Equal keys are kept apart over all lanes. */
   readonly lanes?: number;
   /** Ops in one flush; 128 when absent. */
@@ -37,6 +43,8 @@ export class FlushRolledBackError extends Error {
 
 interface Waiting<Op, Result> {
   readonly op: Op;
+  /** null: there are no groups. */
+  readonly group: string | null;
   readonly key: string | null;
   readonly resolve: (result: Result) => void;
   readonly reject: (error: unknown) => void;
@@ -47,7 +55,10 @@ export class GroupCommit<Op, Result> {
   readonly #lanes: number;
   readonly #maxBatch: number;
   readonly #maxWaiting: number;
-  #queue: Waiting<Op, Result>[] = [];
+  /** What waits, by group; the group whose turn is next comes first. */
+  readonly #lines = new Map<string | null, Waiting<Op, Result>[]>();
+  #waiting = 0;
+  readonly #busyGroups = new Set<string>();
   readonly #busyKeys = new Set<string>();
   #flushing = 0;
   #closed = false;
@@ -62,17 +73,22 @@ export class GroupCommit<Op, Result> {
 
   /** Ops accepted and not yet handed to a flush. */
   get waiting(): number {
-    return this.#queue.length;
+    return this.#waiting;
   }
 
   /** Resolves with the op's own verdict once it is durable. */
   submit(op: Op): Promise<Result> {
     if (this.#closed) return Promise.reject(new Error('The writer is closed: the service is stopping.'));
-    if (this.#queue.length >= this.#maxWaiting) {
+    if (this.#waiting >= this.#maxWaiting) {
       return Promise.reject(this.#options.overload?.() ?? new Error(`${this.#maxWaiting} writes are waiting already.`));
     }
     return new Promise<Result>((resolve, reject) => {
-      this.#queue.push({ op, key: this.#options.key?.(op) ?? null, resolve, reject });
+      const group = this.#options.group?.(op) ?? null;
+      const item = { op, group, key: this.#options.key?.(op) ?? null, resolve, reject };
+      const line = this.#lines.get(group);
+      if (line === undefined) this.#lines.set(group, [item]);
+      else line.push(item);
+      this.#waiting += 1;
       this.#pump();
     });
   }
@@ -80,47 +96,70 @@ export class GroupCommit<Op, Result> {
   /** Takes no more ops; resolves when all accepted ones have their verdict. */
   async close(): Promise<void> {
     this.#closed = true;
-    if (this.#flushing === 0 && this.#queue.length === 0) return;
+    if (this.#flushing === 0 && this.#waiting === 0) return;
     await new Promise<void>((resolve) => this.#idle.push(resolve));
   }
 
   #pump(): void {
-    while (this.#flushing < this.#lanes) {
+    while (this.#flushing < this.#lanes && this.#waiting > 0) {
       const batch = this.#take();
       if (batch.length === 0) break;
       this.#flushing += 1;
       void this.#run(batch);
     }
-    if (this.#flushing === 0 && this.#queue.length === 0) {
+    if (this.#flushing === 0 && this.#waiting === 0) {
       for (const resolve of this.#idle.splice(0)) resolve();
     }
   }
 
-  /** The longest prefix-preserving choice: an op whose key is busy, or stands behind an equal key, stays in line. */
+  /** One op of each group in turn until the flush is full; groups that are left with some come last next time. */
   #take(): Waiting<Op, Result>[] {
+    const lines = [...this.#lines].filter(([group]) => group === null || !this.#busyGroups.has(group)).map(([group, line]) => ({ group, line, takeable: this.#takeable(line) }));
     const batch: Waiting<Op, Result>[] = [];
-    const left: Waiting<Op, Result>[] = [];
-    const passedOver = new Set<string>();
-    let index = 0;
-    for (; index < this.#queue.length && batch.length < this.#maxBatch; index += 1) {
-      const item = this.#queue[index]!;
-      if (item.key !== null && (this.#busyKeys.has(item.key) || passedOver.has(item.key))) {
-        passedOver.add(item.key);
-        left.push(item);
-        continue;
+    for (let round = 0, more = true; more && batch.length < this.#maxBatch; round += 1) {
+      more = false;
+      for (const { takeable } of lines) {
+        if (round >= takeable.length || batch.length >= this.#maxBatch) continue;
+        batch.push(takeable[round]!);
+        more = true;
       }
-      if (item.key !== null) this.#busyKeys.add(item.key);
-      batch.push(item);
     }
-    this.#queue = index === this.#queue.length ? left : left.concat(this.#queue.slice(index));
+    const taken = new Set(batch);
+    for (const { group, line } of lines) {
+      const left = line.filter((item) => !taken.has(item));
+      if (left.length === line.length) continue;
+      this.#lines.delete(group);
+      if (left.length > 0) this.#lines.set(group, left);
+    }
+    for (const { key, group } of batch) {
+      if (key !== null) this.#busyKeys.add(key);
+      if (group !== null) this.#busyGroups.add(group);
+    }
+    this.#waiting -= batch.length;
     return batch;
+  }
+
+  /** An op whose key is busy, or stands behind an equal key, stays in line. */
+  #takeable(line: readonly Waiting<Op, Result>[]): Waiting<Op, Result>[] {
+    const takeable: Waiting<Op, Result>[] = [];
+    const keys = new Set<string>();
+    for (const item of line) {
+      if (takeable.length === this.#maxBatch) break;
+      if (item.key !== null && (this.#busyKeys.has(item.key) || keys.has(item.key))) continue;
+      if (item.key !== null) keys.add(item.key);
+      takeable.push(item);
+    }
+    return takeable;
   }
 
   async #run(batch: readonly Waiting<Op, Result>[]): Promise<void> {
     try {
       await this.#flush(batch, true);
     } finally {
-      for (const item of batch) if (item.key !== null) this.#busyKeys.delete(item.key);
+      for (const { key, group } of batch) {
+        if (key !== null) this.#busyKeys.delete(key);
+        if (group !== null) this.#busyGroups.delete(group);
+      }
       this.#flushing -= 1;
       this.#pump();
     }
@@ -150,6 +189,6 @@ export class GroupCommit<Op, Result> {
   }
 
   #report(size: number, startedAt: number, failed: boolean): void {
-    this.#options.onFlush?.({ size, durationMs: performance.now() - startedAt, failed, waiting: this.#queue.length });
+    this.#options.onFlush?.({ size, durationMs: performance.now() - startedAt, failed, waiting: this.#waiting });
   }
 }

@@ -5,6 +5,7 @@
  * which owns nothing and cannot bypass row-level security; there is no moment in which a connection has more rights.
  * Connections run in pg's pipeline mode: statements that are issued without awaiting each other share a round trip.
  */
+import type { Duplex } from 'node:stream';
 import knexFactory, { type Knex } from 'knex';
 import pg from 'pg';
 import type { Logger } from 'pino';
@@ -28,6 +29,11 @@ export interface DatabaseOptions {
   readonly idleInTransactionTimeoutMs?: number;
   /** Longest wait for a free connection, or for one to be made; 5,000 when absent. */
   readonly connectTimeoutMs?: number;
+  /**
+   * For services whose statements all find their rows by key. A plan made while the tables were small would read them
+   * whole, and a prepared statement would keep that plan while they grow; so the planner is told to prefer keys.
+   */
+  readonly keyedStatements?: boolean;
   readonly log?: Logger;
 }
 
@@ -42,19 +48,27 @@ export interface Database {
   close(): Promise<void>;
 }
 
+const STATEMENT_TIMEOUT_MS = 15_000;
+/** On top of the server's own limit, for the answer to travel. */
+const ANSWER_GRACE_MS = 2_000;
+
+/** Server settings of `keyedStatements`. */
+const KEYED_SETTINGS = { enable_seqscan: 'off', enable_hashjoin: 'off', enable_mergejoin: 'off', jit: 'off', plan_cache_mode: 'force_generic_plan' };
+
 /** Options of one connection with this module's guards. Exported for `listener.ts` and `migrate.ts`. */
 export function connectionOptions(options: DatabaseOptions): pg.ClientConfig {
   const role = options.role === undefined ? APPLICATION_ROLE : options.role;
   if (role !== null && !/^[a-z_][a-z0-9_]*$/.test(role)) throw new Error(`The database role '${role}' is not a plain lower-case name.`);
+  const settings = Object.entries({ ...(role === null ? {} : { role }), ...(options.keyedStatements ? KEYED_SETTINGS : {}) });
   return {
     connectionString: options.url,
     application_name: options.applicationName,
-    statement_timeout: options.statementTimeoutMs ?? 15_000,
+    statement_timeout: options.statementTimeoutMs ?? STATEMENT_TIMEOUT_MS,
     idle_in_transaction_session_timeout: options.idleInTransactionTimeoutMs ?? 15_000,
     connectionTimeoutMillis: options.connectTimeoutMs ?? 5_000,
     keepAlive: true,
     keepAliveInitialDelayMillis: 10_000,
-    ...(role === null ? {} : { options: `-c role=${role}` }),
+    ...(settings.length === 0 ? {} : { options: settings.map(([name, value]) => `-c ${name}=${value}`).join(' ') }),
   };
 }
 
@@ -68,10 +82,16 @@ export async function createDatabase(options: DatabaseOptions): Promise<Database
     ...connectionOptions(options),
     max: options.max ?? 10,
     idleTimeoutMillis: 30_000,
+    // A server whose other end has vanished answers nothing and closes nothing: after the server's own limit has passed
+    // the connection is given up, and whatever waits on it is told that nobody knows.
+    query_timeout: (options.statementTimeoutMs ?? STATEMENT_TIMEOUT_MS) + ANSWER_GRACE_MS,
     pipeline: true,
   });
   // A connection without an error listener ends the process when the server dies, checked out or idle.
-  pool.on('connect', (client) => client.on('error', (error) => options.log?.warn({ err: error }, 'A database connection broke.')));
+  pool.on('connect', (client) => {
+    client.on('error', (error) => options.log?.warn({ err: error }, 'A database connection broke.'));
+    gatherWrites(client);
+  });
   pool.on('error', (error) => options.log?.warn({ err: error }, 'An idle database connection broke.'));
   const knex = knexFactory({ client: 'pg', connectionPool: pool } as Knex.Config);
   let closing: Promise<void> | null = null;
@@ -98,6 +118,27 @@ export async function createDatabase(options: DatabaseOptions): Promise<Database
     throw explainStartFailure(error, options);
   }
   return database;
+}
+
+/**
+ * Statements that are sent without awaiting each other leave in one packet: the driver writes each to the socket by
+ * itself, and a system call costs more than most statements do.
+ */
+function gatherWrites(client: pg.PoolClient): void {
+  const { stream } = (client as unknown as { connection: { stream: Duplex } }).connection;
+  const write = stream.write.bind(stream) as (...data: unknown[]) => boolean;
+  let gathering = false;
+  stream.write = (...data: unknown[]): boolean => {
+    if (!gathering) {
+      gathering = true;
+      stream.cork();
+      process.nextTick(() => {
+        gathering = false;
+        stream.uncork();
+      });
+    }
+    return write(...data);
+  };
 }
 
 /** A server that forgets what it acknowledged makes every guarantee of runs and idempotency void: refuse to start on it. */

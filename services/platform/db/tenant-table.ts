@@ -37,6 +37,29 @@ export function tenantTable(table: string, options: TenantTableOptions = {}): re
   ];
 }
 
+/**
+ * A function that answers one bigint about the rows of all tenants, for transactions that otherwise see their own.
+ *
+ * A `SET` clause would say the same in a word, but only a superuser may write one for a setting that is not
+ * PostgreSQL's own, and the owner of a managed database is none. So the setting is made and undone in the body; an
+ * error in between undoes it with the transaction.
+ *
+ * @param signature qualified, e.g. `orchestrator.queued_runs(at_most integer)`
+ * @param query a SELECT of one bigint
+ */
+export function seesAllTenants(signature: string, query: string): string {
+  return `CREATE FUNCTION ${signature} RETURNS bigint LANGUAGE plpgsql AS $$
+    DECLARE
+      before text := coalesce(current_setting('app.scheduler', true), '');
+      answer bigint;
+    BEGIN
+      PERFORM set_config('app.scheduler', 'on', true);
+      answer := (${query});
+      PERFORM set_config('app.scheduler', before, true);
+      RETURN answer;
+    END $$`;
+}
+
 /** Rights on a table that belongs to no tenant. */
 export function sharedTable(table: string, options: Pick<TenantTableOptions, 'grants' | 'role'> = {}): readonly string[] {
   return [grant(table, options.role ?? APPLICATION_ROLE, options.grants)];

@@ -26,6 +26,11 @@ export class RolledBackError extends Error {
 export interface TransactionOptions {
   /** Tries at most, on serialization failures and deadlocks; 4 when absent. The body must be repeatable. */
   readonly attempts?: number;
+  /**
+   * COMMIT does not wait for the disk. What is committed so outlives this process and is visible to all; a server that
+   * breaks down may forget what it took in its last second, whole transactions of it.
+   */
+  readonly asynchronous?: boolean;
 }
 
 /**
@@ -59,7 +64,8 @@ export function beginForTenants(tenantIds: readonly string[]): string {
  * Serialization failures and deadlocks run it again. @throws AgentOsError for database errors (see `sqlstate.ts`).
  */
 export function withTenant<T>(pool: pg.Pool, tenantIds: string | readonly string[], body: TransactionBody<T>, options: TransactionOptions = {}): Promise<T> {
-  return transact(pool, beginForTenants(typeof tenantIds === 'string' ? [tenantIds] : tenantIds), body, options);
+  const begin = beginForTenants(typeof tenantIds === 'string' ? [tenantIds] : tenantIds);
+  return transact(pool, options.asynchronous === true ? `${begin}, set_config('synchronous_commit', 'off', true)` : begin, body, options);
 }
 
 /** As `withTenant`, for the work that spans tenants by nature: claiming, lease keeping, reconciling. */

@@ -5,9 +5,19 @@
 import { AgentOsError } from '../errors.ts';
 import { ERROR_CODES, type ErrorCode } from '../../../generated/types/error-codes.ts';
 import { fromDatabaseError } from '../db/sqlstate.ts';
+import { INSUFFICIENT_QUOTA, openAiMembers, shouldRetryHeader } from './openai-error.ts';
+import type { ErrorShape } from './operation-types.ts';
 
 export interface ErrorBody {
-  readonly error: { readonly code: string; readonly message: string; readonly retryable: boolean; readonly details: Readonly<Record<string, unknown>> };
+  readonly error: {
+    readonly code: string;
+    readonly message: string;
+    readonly retryable: boolean;
+    readonly details: Readonly<Record<string, unknown>>;
+    /** With `type`, only in the shape `openai`. */
+    readonly param?: string | null;
+    readonly type?: string;
+  };
   readonly correlation_id: string;
   readonly tenant_id?: string;
   readonly policy_outcome?: unknown;
@@ -30,12 +40,23 @@ const REQUEST_REASON_STATUS: Readonly<Record<string, number>> = {
 
 const INTERNAL_MESSAGE = 'The request could not be completed. Quote the correlation id when you report this.';
 
-/** @param tenantId the tenant the answer belongs to, where one was established. */
-export function toHttpError(thrown: unknown, correlationId: string, tenantId: string | null): HttpError {
+/**
+ * Also for the frame that ends a stream which broke after it had begun.
+ *
+ * @param tenantId the tenant the answer belongs to, where one was established.
+ */
+export function toHttpError(thrown: unknown, correlationId: string, tenantId: string | null, shape: ErrorShape = 'agentos'): HttpError {
   const error = asAgentOsError(thrown);
-  const status = statusOf(error);
+  const openai = shape === 'openai';
+  const budget = isBudgetExceeded(error);
+  const status = openai && budget ? 429 : statusOf(error);
   const headers: Record<string, string> = {};
-  if (status === 429 || status === 503) headers['retry-after'] = String(Math.max(0, Math.ceil(error.retryAfterSeconds ?? 1)));
+  // A budget is no matter of a second: it names a time only where it knows one.
+  const waitSeconds = error.retryAfterSeconds ?? (budget ? undefined : 1);
+  if ((status === 429 || status === 503) && waitSeconds !== undefined) headers['retry-after'] = String(Math.max(0, Math.ceil(waitSeconds)));
+  if (openai) Object.assign(headers, shouldRetryHeader(status, error.retryable));
+  // Those clients read it first; the seconds are rounded up.
+  if (openai && headers['retry-after'] !== undefined && error.retryAfterSeconds !== undefined) headers['retry-after-ms'] = String(Math.max(0, Math.ceil(error.retryAfterSeconds * 1000)));
   if (status === 401) headers['www-authenticate'] = 'Bearer realm="agentos"';
   const allow = error.code === 'method_not_allowed' ? error.details.allow : undefined;
   if (Array.isArray(allow)) headers.allow = allow.join(', ');
@@ -44,7 +65,13 @@ export function toHttpError(thrown: unknown, correlationId: string, tenantId: st
     status,
     headers,
     body: {
-      error: { code: error.code, message: error.message, retryable: error.retryable, details: error.details },
+      error: {
+        code: openai && budget ? INSUFFICIENT_QUOTA : error.code,
+        message: error.message,
+        retryable: error.retryable,
+        details: error.details,
+        ...(openai ? openAiMembers(status, budget, error.details) : {}),
+      },
       correlation_id: correlationId,
       ...(tenantId === null ? {} : { tenant_id: tenantId }),
       ...(outcome === undefined ? {} : { policy_outcome: outcome }),
@@ -57,8 +84,12 @@ export function toHttpError(thrown: unknown, correlationId: string, tenantId: st
 export function statusOf(error: AgentOsError): number {
   const reason = typeof error.details.reason === 'string' ? error.details.reason : '';
   if (error.code === 'invalid_request') return REQUEST_REASON_STATUS[reason] ?? 400;
-  if (error.code === 'quota_exceeded' && reason.endsWith('budget_exceeded')) return 403;
+  if (isBudgetExceeded(error) || (error.code === 'quota_exceeded' && reason === 'memory_bytes_exceeded')) return 403;
   return ERROR_CODES[error.code].status;
+}
+
+function isBudgetExceeded({ code, details }: AgentOsError): boolean {
+  return code === 'quota_exceeded' && typeof details.reason === 'string' && details.reason.endsWith('budget_exceeded');
 }
 
 /** The status of a code when nothing more specific applies. */

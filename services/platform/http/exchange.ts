@@ -6,7 +6,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Logger } from 'pino';
 import { newId } from '../ids.ts';
 import { continueTrace, formatTraceparent, type TraceContext } from '../telemetry/trace-context.ts';
-import type { RequestContext } from './operation-types.ts';
+import type { ErrorShape, RequestContext } from './operation-types.ts';
 
 /** What may be echoed into a header and a log line. */
 const ECHOABLE = /^[\x21-\x7e]{1,256}$/;
@@ -24,6 +24,12 @@ export class Exchange implements RequestContext {
   tenantId: string | null = null;
   idempotencyKey: string | null = null;
   operationId = 'unknown';
+  /** How the operation's errors look. */
+  errorShape: ErrorShape = 'agentos';
+  /** Set when the answer is a stream. */
+  streamed = false;
+  /** Set when that stream ends by itself, soon, so that a stopping server lets it. */
+  endsByItself = false;
   readonly #serviceLog: Logger;
   readonly #onSignal: (exchange: Exchange) => void;
   #log: Logger | null = null;

@@ -1,7 +1,9 @@
 /** Health (the process answers), readiness (what it stands on answers too), and metrics (PRS 4.2, 9.1; C-04, C-33). */
+import type { Logger } from 'pino';
 import type { Identity } from '../auth/identity.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import type { Handler, HandlerRequest, JsonResult, TextResult } from './operation-types.ts';
+import { NotReadyError, readinessReason, type ReadinessReason } from './readiness-reason.ts';
 
 /** Rejects, or takes longer than its time, when the dependency is not there. */
 export type ReadinessCheck = (signal: AbortSignal) => Promise<unknown>;
@@ -11,7 +13,8 @@ export interface CheckResult {
   name: string;
   status: 'ok' | 'unavailable';
   latency_ms?: number;
-  detail?: string;
+  /** A `ReadinessReason`, or `stopping`. Why in full stands in the log. */
+  detail?: ReadinessReason | 'stopping';
 }
 
 export interface HealthOptions<Service extends string> {
@@ -20,6 +23,7 @@ export interface HealthOptions<Service extends string> {
   /** By the dependency's name, e.g. `postgres`. */
   readonly checks: Readonly<Record<string, ReadinessCheck>>;
   readonly metrics: Metrics;
+  readonly log: Logger;
   /** When given, /metrics asks for a credential. */
   readonly metricsIdentity?: Identity | null;
   /** Time for each check; 1,000 when absent. */
@@ -55,9 +59,11 @@ export function createHealth<Service extends string>(options: HealthOptions<Serv
   let stopping = false;
   let cached: { readonly at: number; readonly checks: Promise<CheckResult[]> } | null = null;
 
+  const report = reportChanges(options.log);
+
   const probe = (): Promise<CheckResult[]> => {
     const now = performance.now();
-    if (cached === null || now - cached.at > CACHE_MS) cached = { at: now, checks: runChecks(options.checks, options.timeoutMs ?? 1_000) };
+    if (cached === null || now - cached.at > CACHE_MS) cached = { at: now, checks: runChecks(options.checks, options.timeoutMs ?? 1_000, report) };
     return cached.checks;
   };
 
@@ -80,32 +86,47 @@ export function createHealth<Service extends string>(options: HealthOptions<Serv
   };
 }
 
-function runChecks(checks: HealthOptions<string>['checks'], timeoutMs: number): Promise<CheckResult[]> {
-  return Promise.all(Object.entries(checks).map(([name, check]) => runCheck(name, check, timeoutMs)));
+/** Tells the log why a dependency is not there, and when it is again: once a change, not once a probe. */
+type Report = (name: string, reason: ReadinessReason | null, error: unknown) => void;
+
+function reportChanges(log: Logger): Report {
+  const last = new Map<string, ReadinessReason>();
+  return (name, reason, error) => {
+    if (last.get(name) === (reason ?? undefined)) return;
+    if (reason === null) {
+      last.delete(name);
+      log.info({ dependency: name }, 'A dependency is there again.');
+      return;
+    }
+    last.set(name, reason);
+    log.warn({ dependency: name, reason, err: error }, 'A dependency is not ready.');
+  };
 }
 
-async function runCheck(name: string, check: ReadinessCheck, timeoutMs: number): Promise<CheckResult> {
+function runChecks(checks: HealthOptions<string>['checks'], timeoutMs: number, report: Report): Promise<CheckResult[]> {
+  return Promise.all(Object.entries(checks).map(([name, check]) => runCheck(name, check, timeoutMs, report)));
+}
+
+async function runCheck(name: string, check: ReadinessCheck, timeoutMs: number, report: Report): Promise<CheckResult> {
   const startedAt = performance.now();
   const controller = new AbortController();
   let timer: NodeJS.Timeout | undefined;
   const timeout = new Promise<never>((_, reject) => {
     timer = setTimeout(() => {
+      // First, so that it is heard before what the abortion makes of the check.
+      reject(new NotReadyError('timeout', `no answer within ${timeoutMs} ms`));
       controller.abort();
-      reject(new Error(`no answer within ${timeoutMs} ms`));
     }, timeoutMs);
   });
   try {
     await Promise.race([check(controller.signal), timeout]);
+    report(name, null, null);
     return { name, status: 'ok', latency_ms: Math.round(performance.now() - startedAt) };
   } catch (error) {
-    return { name, status: 'unavailable', detail: describe(error) };
+    const reason = readinessReason(error);
+    report(name, reason, error);
+    return { name, status: 'unavailable', detail: reason };
   } finally {
     clearTimeout(timer);
   }
-}
-
-/** One line, without what a connection string might hold. */
-function describe(error: unknown): string {
-  const message = error instanceof Error ? error.message : String(error);
-  return (message.split('\n')[0] ?? '').replaceAll(/\/\/[^@/\s]*@/g, '//').slice(0, 200) || 'failed';
 }

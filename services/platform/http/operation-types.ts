@@ -26,6 +26,8 @@ export type Idempotency = 'none' | 'natural' | 'key';
 /** The bucket a call draws from; the numbers stand in configuration and the tenant's quotas, not here. */
 export type RateLimitClass = 'none' | 'read' | 'write' | 'run_create' | 'stream' | 'invoke' | 'admin';
 
+export type ErrorShape = 'agentos' | 'openai';
+
 /** One operation as the specs declare it. Generated, never written by hand. */
 export interface OperationRow {
   readonly operationId: string;
@@ -45,8 +47,10 @@ export interface OperationRow {
   readonly planned: boolean;
   /** The body of the request; null where the operation takes none. */
   readonly body: null | { readonly required: boolean; readonly contentTypes: readonly string[] };
-  /** Answers `text/event-stream`. */
+  /** Answers `text/event-stream`: always, or, where `produces` is another type, when the request asks for it. */
   readonly streams: boolean;
+  /** How errors of this operation look; `openai`: as OpenAI's clients read them, with the error model's members beside. */
+  readonly errorShape: ErrorShape;
   /** Content type of the success answer: `application/json`, `text/event-stream`, `text/plain`. */
   readonly produces: string;
   /** Every status the contract declares for this operation. */
@@ -89,7 +93,8 @@ export interface HandlerRequest<Path = unknown, Query = unknown, Body = unknown>
 
 /** One server-sent event; `comment` frames keep a connection alive. */
 export type SseFrame =
-  | { readonly id?: string; readonly event?: string; readonly data: string }
+  /** `wire` is the same frame as `formatFrame` writes it, where a producer shares one frame between streams. */
+  | { readonly id?: string; readonly event?: string; readonly data: string; readonly wire?: string }
   | { readonly comment: string };
 
 /** What a handler returns. It never touches the response object. */
@@ -98,10 +103,16 @@ export interface JsonResult<Status extends number = number, Body = unknown> {
   readonly body: Body;
   readonly headers?: Readonly<Record<string, string>>;
 }
-/** A stream: the pipeline pulls frames, waits for drain, and ends the response when the iterable ends. */
+/**
+ * A stream: the pipeline pulls frames, waits for drain, and ends the response when the iterable ends. What can still be
+ * answered by a status must be thrown before this is returned; afterwards an error can only be a frame. The context's
+ * signal is aborted when nobody reads any more, also when the stream was never begun.
+ */
 export interface StreamResult {
   readonly status: 200;
   readonly stream: AsyncIterable<SseFrame>;
+  /** It cannot be resumed and ends soon: a stopping server lets it end, within its time to drain, instead of cutting it. */
+  readonly endsByItself?: boolean;
   readonly headers?: Readonly<Record<string, string>>;
 }
 /** Plain text, for metrics. */

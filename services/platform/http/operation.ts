@@ -24,7 +24,7 @@ import { rateLimitHeaders, type RateLimiter } from './rate-limiter.ts';
 import type { ExchangeReferee } from './referee.ts';
 import { commonHeaders, logError, writeEmpty, writeError, writeJson, writeText, type Headers } from './reply.ts';
 import { parseQuery, type RouteMatch } from './router.ts';
-import { SSE_HEADERS, writeEventStream } from './sse.ts';
+import { SSE_HEADERS, gatherForThisTick, writeEventStream } from './sse.ts';
 import type { StreamAdmission } from './stream-admission.ts';
 import { validateRequest, type ValidatedRequest } from './validation.ts';
 
@@ -39,6 +39,8 @@ export interface PipelineOptions {
   /** Hold every answer to its declared status and schema. */
   readonly checkAnswers: boolean;
   readonly maxBodyBytes: number;
+  /** Between two looks at whether the caller of an open stream may still read. */
+  readonly rightsCheckMs: number;
 }
 
 export interface Pipeline {
@@ -50,6 +52,7 @@ export function createPipeline(options: PipelineOptions): Pipeline {
   return {
     async serve(match, exchange, referee) {
       exchange.operationId = match.row.operationId;
+      exchange.errorShape = match.row.errorShape;
       const headers: Headers = {};
       let status: number;
       try {
@@ -139,7 +142,8 @@ async function write(
     return result.status;
   }
   if (result.headers !== undefined) for (const [name, value] of Object.entries(result.headers)) headers[name.toLowerCase()] = value;
-  const body = complete(row, exchange, result.body);
+  // 204 is an answer without a body, whatever stands in its place.
+  const body = result.status === 204 ? undefined : complete(row, exchange, result.body);
   if (options.checkAnswers) {
     const fault = findAnswerFault(row, result.status, body);
     if (fault !== null) throw contractViolation(row, fault);
@@ -163,11 +167,14 @@ function complete(row: OperationRow, exchange: Exchange, body: unknown): unknown
 }
 
 async function stream(options: PipelineOptions, exchange: Exchange, auth: AuthContext, row: OperationRow, result: StreamResult, headers: Headers): Promise<number> {
-  const leave = options.streams.enter(auth.tenant_id);
+  const leave = enterStream(options, exchange, auth);
   const { response } = exchange;
+  exchange.streamed = true;
+  exchange.endsByItself = result.endsByItself === true;
   const rights = watchRights(options, row, exchange);
   options.metrics.openStreams.inc();
   try {
+    gatherForThisTick(response);
     response.writeHead(result.status, { ...headers, ...SSE_HEADERS, ...result.headers });
     response.flushHeaders();
     const end = await writeEventStream(response, result.stream, { signal: exchange.signal });
@@ -180,9 +187,17 @@ async function stream(options: PipelineOptions, exchange: Exchange, auth: AuthCo
   }
 }
 
-const RIGHTS_CHECK_MS = 60_000;
+/** A stream that finds no room is never pulled, so whoever works for it hears so by the signal. @throws AgentOsError quota_exceeded. */
+function enterStream(options: PipelineOptions, exchange: Exchange, auth: AuthContext): () => void {
+  try {
+    return options.streams.enter(auth.tenant_id);
+  } catch (error) {
+    exchange.abort('there is no room for another stream');
+    throw error;
+  }
+}
 
-/** A stream outlives the moment its caller was let in, so the question is asked again every minute. */
+/** A stream outlives the moment its caller was let in, so the question is asked again while it is open. */
 function watchRights(options: PipelineOptions, row: OperationRow, exchange: Exchange): NodeJS.Timeout {
   const check = async (): Promise<void> => {
     try {
@@ -193,12 +208,12 @@ function watchRights(options: PipelineOptions, row: OperationRow, exchange: Exch
       if (error instanceof AgentOsError && error.code !== 'dependency_unavailable') exchange.abort('the right to read was withdrawn');
     }
   };
-  return setInterval(() => void check(), RIGHTS_CHECK_MS).unref();
+  return setInterval(() => void check(), options.rightsCheckMs).unref();
 }
 
 /** Answers an error; an error that the contract does not declare for this operation is our fault in its turn. */
 function refuse(options: PipelineOptions, row: OperationRow, exchange: Exchange, referee: ExchangeReferee | null, thrown: unknown, headers: Headers): number {
-  const error = toHttpError(thrown, exchange.correlationId, exchange.tenantId);
+  const error = toHttpError(thrown, exchange.correlationId, exchange.tenantId, row.errorShape);
   if (options.checkAnswers && error.status !== 500 && !exchange.response.headersSent) {
     const fault = findAnswerFault(row, error.status, error.body);
     if (fault !== null) {
@@ -220,6 +235,6 @@ function refuse(options: PipelineOptions, row: OperationRow, exchange: Exchange,
 
 function finish(options: PipelineOptions, row: OperationRow, exchange: Exchange, status: number): void {
   const durationMs = performance.now() - exchange.startedAt;
-  options.metrics.observeHttp({ operation: row.operationId, method: row.method, status, durationSeconds: row.streams && status === 200 ? null : durationMs / 1000 });
+  options.metrics.observeHttp({ operation: row.operationId, method: row.method, status, durationSeconds: exchange.streamed ? null : durationMs / 1000 });
   if (row.tenancy !== 'none' && options.log.isLevelEnabled('debug')) exchange.log.debug({ status, duration_ms: Math.round(durationMs * 100) / 100 }, 'Request served.');
 }

@@ -35,7 +35,7 @@ export function writeEmpty(response: ServerResponse, status: number, headers: He
 
 /** Writes the error model; logs what is our fault. Cuts the connection when the answer had begun already. */
 export function writeError(exchange: Exchange, thrown: unknown, extra: Headers = {}): HttpError {
-  const error = toHttpError(thrown, exchange.correlationId, exchange.tenantId);
+  const error = toHttpError(thrown, exchange.correlationId, exchange.tenantId, exchange.errorShape);
   logError(exchange, error);
   const { response } = exchange;
   if (response.headersSent) {

@@ -128,7 +128,8 @@ function lookup(root: Node, pathname: string): { leaf: Leaf; values: string[] } 
 }
 
 function endInParameter(node: Node, segment: string, values: string[]): { leaf: Leaf; values: string[] } {
-  const colon = segment.lastIndexOf(':');
+  // Where no template ends in a verb, a colon belongs to the identifier, as in a key of memory.
+  const colon = node.verbs.size === 1 && node.verbs.has('') ? -1 : segment.lastIndexOf(':');
   const leaf = node.verbs.get(colon === -1 ? '' : segment.slice(colon + 1));
   if (leaf === undefined || colon === segment.length - 1) throw notFound();
   values.push(identifier(colon === -1 ? segment : segment.slice(0, colon)));

@@ -19,10 +19,10 @@ import { Exchange } from './exchange.ts';
 import { MAX_BODY_BYTES } from './body.ts';
 import type { Health } from './health.ts';
 import { createPipeline } from './operation.ts';
-import type { AnyHandler, OperationRow } from './operation-types.ts';
+import type { AnyHandler, ErrorShape, OperationRow } from './operation-types.ts';
 import type { RateLimiter } from './rate-limiter.ts';
 import { writeError } from './reply.ts';
-import { createRouter, type RouteMatch } from './router.ts';
+import { createRouter, type RouteMatch, type Router } from './router.ts';
 import { createStreamAdmission } from './stream-admission.ts';
 
 export interface ServerLimits {
@@ -34,6 +34,8 @@ export interface ServerLimits {
   readonly keepAliveTimeoutMs: number;
   readonly maxStreams: number;
   readonly maxStreamsPerTenant: number;
+  /** How long a right to read that was withdrawn may still be used by a stream that is open. */
+  readonly rightsCheckMs: number;
   /** Between "not ready" and "not accepting", for load balancers to notice. 0 in tests. */
   readonly stopGraceMs: number;
   /** For requests under way to end, after the grace. */
@@ -49,6 +51,7 @@ export const DEFAULT_LIMITS: ServerLimits = {
   keepAliveTimeoutMs: 65_000,
   maxStreams: 10_000,
   maxStreamsPerTenant: 2_000,
+  rightsCheckMs: 60_000,
   stopGraceMs: 2_000,
   drainMs: 20_000,
 };
@@ -141,6 +144,7 @@ function requestListener(options: ServerOptions, limits: ServerLimits, state: Se
     log: options.log,
     checkAnswers: options.checkAnswers ?? contractCheck,
     maxBodyBytes: limits.maxBodyBytes,
+    rightsCheckMs: limits.rightsCheckMs,
   });
   const router = createRouter(options.operations);
   const app = createExpressApp({ operations: options.operations, pipeline, log: options.log, openapiPath: contractCheck ? requirePath(options) : null });
@@ -156,6 +160,7 @@ function requestListener(options: ServerOptions, limits: ServerLimits, state: Se
       refuseAtTheEdge(request);
       match = router.match(request.method ?? 'GET', request.url ?? '/');
     } catch (error) {
+      exchange.errorShape = shapeAt(router, request);
       const { status } = writeError(exchange, error);
       options.metrics.observeHttp({ operation: 'unmatched', method: request.method ?? '', status, durationSeconds: (performance.now() - exchange.startedAt) / 1000 });
       return;
@@ -165,12 +170,21 @@ function requestListener(options: ServerOptions, limits: ServerLimits, state: Se
   };
 }
 
+/** What was refused before it was matched may still be on a path whose errors have a shape of their own. */
+function shapeAt(router: Router, request: IncomingMessage): ErrorShape {
+  try {
+    return router.match(request.method ?? 'GET', request.url ?? '/').row.errorShape;
+  } catch {
+    return 'agentos';
+  }
+}
+
 /** Grace, no more connections, streams ended, requests under way finished or, after their time, cut off. */
 async function stop(server: Server, limits: ServerLimits, state: ServerState): Promise<void> {
   if (limits.stopGraceMs > 0) await sleep(limits.stopGraceMs);
   state.stopping = true;
   const closed = new Promise<void>((resolve) => server.close(() => resolve()));
-  for (const exchange of state.listeners) if (exchange.response.headersSent) exchange.abort('the server stops');
+  for (const exchange of state.listeners) if (exchange.response.headersSent && !exchange.endsByItself) exchange.abort('the server stops');
   // A connection that falls idle after this moment is closed by its answer's `connection: close`; sweeping catches
   // those whose answer had been begun before.
   server.closeIdleConnections();

@@ -67,11 +67,15 @@ export async function writeEventStream(response: ServerResponse, frames: AsyncIt
   }
 }
 
-/** Frames that are there at once leave in one packet: a system call a frame costs more than the frame. */
-function gatherForThisTick(response: ServerResponse): void {
-  if (response.writableCorked > 0) return;
-  response.cork();
-  process.nextTick(() => response.uncork());
+/**
+ * Frames that are there at once leave in one packet, the headers with them: a system call costs more than a frame. The
+ * socket is held back and not the response, whose own cork sends the length of a chunk in a packet of its own.
+ */
+export function gatherForThisTick(response: ServerResponse): void {
+  const { socket } = response;
+  if (socket === null || socket.writableCorked > 0) return;
+  socket.cork();
+  process.nextTick(() => socket.uncork());
 }
 
 /** True once the socket takes more; false when it closed or stayed full for too long. */
@@ -94,6 +98,7 @@ function drained(response: ServerResponse, stallMs: number): Promise<boolean> {
 /** One frame in wire form. Line breaks in data become several `data:` lines, which readers join again. */
 export function formatFrame(frame: SseFrame): string {
   if ('comment' in frame) return `: ${frame.comment.replaceAll(/[\r\n]+/g, ' ')}\n\n`;
+  if (frame.wire !== undefined) return frame.wire;
   let text = '';
   if (frame.id !== undefined) text += `id: ${singleLine(frame.id)}\n`;
   if (frame.event !== undefined) text += `event: ${singleLine(frame.event)}\n`;

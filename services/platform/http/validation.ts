@@ -38,10 +38,20 @@ export function validateRequest(row: OperationRow, { path, query, headers, body 
 
 /** Which places do not fit and why, without the values, which may be secret. */
 export function faultsOf(validator: Validator): readonly Fault[] {
-  return (validator.errors ?? []).slice(0, MAX_FAULTS).map((error) => ({
-    path: error.keyword === 'required' && typeof error.params.missingProperty === 'string' ? `${error.instancePath}/${error.params.missingProperty}` : error.instancePath,
-    message: error.message ?? `fails ${error.keyword}`,
-  }));
+  const errors = validator.errors ?? [];
+  // That a conditional branch failed says nothing beside what failed in it.
+  const telling = errors.length > 1 ? errors.filter(({ keyword }) => keyword !== 'if') : errors;
+  return telling.slice(0, MAX_FAULTS).map(toFault);
+}
+
+function toFault({ keyword, params, instancePath, message }: NonNullable<Validator['errors']>[number]): Fault {
+  if (keyword === 'required' && typeof params.missingProperty === 'string') return { path: `${instancePath}/${escaped(params.missingProperty)}`, message: message ?? 'is missing' };
+  if (keyword === 'additionalProperties' && typeof params.additionalProperty === 'string') return { path: `${instancePath}/${escaped(params.additionalProperty)}`, message: 'is not a known member' };
+  return { path: instancePath, message: message ?? `fails ${keyword}` };
+}
+
+function escaped(name: string): string {
+  return name.replaceAll('~', '~0').replaceAll('/', '~1');
 }
 
 function misfit(part: 'path' | 'query' | 'headers' | 'body', validator: Validator): AgentOsError {

@@ -7,6 +7,9 @@ export interface QuotaDefaults {
   readonly AGENTOS_QUOTA_RUN_CREATE_BURST?: number | undefined;
   readonly AGENTOS_QUOTA_CONCURRENT_RUNS: number;
   readonly AGENTOS_QUOTA_INVOKE_QPS: number;
+  /** Of the whole node; absent where runs are not queued. */
+  readonly AGENTOS_MAX_QUEUED_RUNS?: number;
+  readonly AGENTOS_MEMORY_BYTES_LIMIT?: number | undefined;
 }
 
 export interface EffectiveQuotas {
@@ -38,6 +41,6 @@ export function effectiveQuotas(tenant: Pick<Tenant, 'quotas'>, defaults: QuotaD
     toolCallsPerMinute: tenant.quotas?.tools?.tool_calls_per_minute ?? null,
     maxTokensPerRequest: models?.max_tokens_per_request ?? null,
     maxModelRequestsPerMinute: models?.max_requests_per_minute ?? null,
-    maxMemoryBytes: tenant.quotas?.storage?.max_memory_bytes ?? null,
+    maxMemoryBytes: tenant.quotas?.storage?.max_memory_bytes ?? defaults.AGENTOS_MEMORY_BYTES_LIMIT ?? null,
   };
 }

@@ -2,12 +2,12 @@
 
 /** Everything a tenant's own users and services may hold. */
 export const TENANT_SCOPES = [
-  'runs:create', 'runs:read', 'runs:cancel', 'runs:forward', 'agents:read', 'agents:write', 'tools:invoke', 'models:invoke', 'models:list',
-  'policy:check', 'memory:read', 'memory:write',
+  'runs:create', 'runs:read', 'runs:cancel', 'runs:forward', 'agents:read', 'agents:write', 'tools:invoke', 'tools:write', 'models:invoke',
+  'models:list', 'policy:check', 'policies:read', 'policies:write', 'usage:read', 'decisions:read', 'memory:read', 'memory:write', 'webhooks:read', 'webhooks:write',
 ] as const;
 
 /** Scopes that reach beyond one tenant; never implied. */
-export const PLATFORM_SCOPES = ['tenants:admin', 'tenants:act-as'] as const;
+export const PLATFORM_SCOPES = ['tenants:admin', 'routing:admin', 'tenants:act-as'] as const;
 
 /** A service that holds it may name the tenant it acts for in `X-Tenant-Id`. */
 export const DELEGATION_SCOPE = 'tenants:act-as';

@@ -6,7 +6,7 @@
  * of the contract, and neither side pays for a second representation.
  */
 import type { Migration } from '../../../platform/db/migrate.ts';
-import { tenantTable } from '../../../platform/db/tenant-table.ts';
+import { seesAllTenants, tenantTable } from '../../../platform/db/tenant-table.ts';
 
 const RUNS = `
 CREATE TABLE orchestrator.runs (
@@ -94,9 +94,7 @@ export const migration: Migration = {
     ...tenantTable('orchestrator.idempotency_keys', { grants: ['SELECT', 'INSERT', 'UPDATE', 'DELETE'] }),
     // A tenant's transaction sees its own rows alone, yet a new rank is measured against the queue of all tenants.
     // This function gives away one number and nothing else.
-    `CREATE FUNCTION orchestrator.smallest_queued_rank() RETURNS bigint
-       LANGUAGE sql STABLE SET app.scheduler = 'on'
-       AS $$ SELECT min(queue_rank) FROM orchestrator.runs WHERE status = 'queued' $$`,
+    seesAllTenants('orchestrator.smallest_queued_rank()', "SELECT min(queue_rank) FROM orchestrator.runs WHERE status = 'queued'"),
     `GRANT EXECUTE ON FUNCTION orchestrator.smallest_queued_rank() TO agentos_app`,
   ],
 };

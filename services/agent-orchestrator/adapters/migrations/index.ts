@@ -2,7 +2,12 @@
 import type { Migration } from '../../../platform/db/migrate.ts';
 import { migration as runs } from './0001-runs.ts';
 import { migration as agentsAndMemory } from './0002-agents-and-memory.ts';
+import { migration as tools } from './0003-tools.ts';
+import { migration as memory } from './0004-memory.ts';
+import { migration as agentsAndRuns } from './0005-agents-and-runs.ts';
+import { migration as webhooks } from './0006-webhooks.ts';
+import { migration as backlog } from './0008-backlog.ts';
 
 export const SCHEMA = 'orchestrator';
 
-export const migrations: readonly Migration[] = [runs, agentsAndMemory];
+export const migrations: readonly Migration[] = [runs, agentsAndMemory, tools, memory, agentsAndRuns, webhooks, backlog];

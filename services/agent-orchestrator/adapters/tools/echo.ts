@@ -11,5 +11,7 @@ export const echoTool: BuiltinTool = {
     required: ['text'],
     additionalProperties: false,
   },
+  outputSchema: { type: 'object', properties: { text: { type: 'string' } }, required: ['text'] },
+  sideEffects: false,
   run: async (_auth, input) => ({ text: (input as { text: string }).text }),
 };

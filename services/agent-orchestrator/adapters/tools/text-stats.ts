@@ -27,6 +27,8 @@ export function textStats(text: string): TextStats {
   };
 }
 
+const FIGURES: readonly (keyof TextStats)[] = ['characters', 'words', 'unique_words', 'lines', 'non_empty_lines', 'sentences', 'average_words_per_sentence'];
+
 export const textStatsTool: BuiltinTool = {
   toolId: 'tool.text.stats',
   name: 'text_stats',
@@ -37,5 +39,11 @@ export const textStatsTool: BuiltinTool = {
     required: ['text'],
     additionalProperties: false,
   },
+  outputSchema: {
+    type: 'object',
+    properties: Object.fromEntries(FIGURES.map((name) => [name, { type: 'number', minimum: 0 }])),
+    required: FIGURES,
+  },
+  sideEffects: false,
   run: async (_auth, input) => textStats((input as { text: string }).text),
 };

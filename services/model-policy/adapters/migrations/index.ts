@@ -1,6 +1,8 @@
 /** Tables of Model Policy, in the schema `model_policy`. */
 import type { Migration } from '../../../platform/db/migrate.ts';
 import { tenantTable } from '../../../platform/db/tenant-table.ts';
+import { usageMigration } from './0002-usage.ts';
+import { decisionsMigration } from './0004-decisions.ts';
 
 export const MODEL_POLICY_SCHEMA = 'model_policy';
 
@@ -18,4 +20,10 @@ export const modelPolicyMigrations: readonly Migration[] = [
       ...tenantTable('model_policy.policy_rules'),
     ],
   },
+  usageMigration,
+  {
+    name: '0003_policy_versions',
+    up: ['ALTER TABLE model_policy.policy_rules ADD COLUMN version integer NOT NULL DEFAULT 1 CHECK (version > 0), ADD COLUMN description text'],
+  },
+  decisionsMigration,
 ];

@@ -1,0 +1,67 @@
+/**
+ * The promises of the run store and of the streams, each with what holds it up switched off. The sources have no
+ * switch: a mutant exists in a test's own build alone. Each names the check of `mutant-checks.ts` that must notice.
+ */
+import type { Replacement } from '../harness/builds.ts';
+import type { CheckName } from './mutant-checks.ts';
+
+export interface Mutant {
+  readonly name: string;
+  readonly caughtBy: CheckName;
+  readonly replacements: readonly Replacement[];
+}
+
+const ADAPTERS = 'services/agent-orchestrator/adapters';
+const FENCE = "AND r.lease_token = t.token AND r.status = 'running' AND r.step = t.step";
+
+export const MUTANTS: readonly Mutant[] = [
+  {
+    name: 'fence',
+    caughtBy: 'who has lost the lease writes nothing',
+    replacements: [{ file: `${ADAPTERS}/run-writes-sql.ts`, find: FENCE, replace: "AND r.status = 'running' AND r.step = t.step" }],
+  },
+  {
+    name: 'step comparison',
+    caughtBy: 'a transition whose commit went unanswered is written once',
+    replacements: [{ file: `${ADAPTERS}/run-writes-sql.ts`, find: FENCE, replace: "AND r.lease_token = t.token AND r.status = 'running'" }],
+  },
+  {
+    name: 'unique key',
+    caughtBy: 'equal keys make one run',
+    replacements: [{ file: `${ADAPTERS}/run-writes-sql.ts`, find: "WHERE i.expires_at > statement_timestamp() OR r.status IN ('queued', 'running')", replace: 'WHERE false' }],
+  },
+  {
+    name: 'lock of the tenant',
+    caughtBy: 'equal keys make one run',
+    replacements: [{ file: `${ADAPTERS}/run-writes-sql.ts`, find: 'WHERE t.tenant_id = ANY ($1::text[]) ORDER BY t.tenant_id FOR UPDATE', replace: 'WHERE t.tenant_id = ANY ($1::text[]) ORDER BY t.tenant_id' }],
+  },
+  {
+    name: 'reclaim order',
+    caughtBy: 'an expired run goes before those that wait',
+    replacements: [{
+      file: `${ADAPTERS}/queue-postgres.ts`,
+      find: 'ORDER BY lease_until LIMIT $1::int FOR UPDATE SKIP LOCKED',
+      replace: "ORDER BY lease_until LIMIT greatest(0, $1::int - (SELECT count(*) FROM orchestrator.runs WHERE status = 'queued')::int) FOR UPDATE SKIP LOCKED",
+    }],
+  },
+  {
+    name: 'fence of the heartbeat',
+    caughtBy: 'who has lost the lease prolongs nothing',
+    replacements: [{ file: `${ADAPTERS}/queue-postgres.ts`, find: "AND r.lease_token = l.token AND r.status = 'running'", replace: "AND r.status = 'running'" }],
+  },
+  {
+    name: 'drain wait',
+    caughtBy: 'a reader that takes nothing costs no more than a page',
+    replacements: [{ file: 'services/platform/http/sse.ts', find: 'if ((await drained(response, stallMs)) || gone()) continue;', replace: 'await drained(response, 0); continue;' }],
+  },
+  {
+    name: 'tenant predicate',
+    caughtBy: 'statements alone hide other tenants',
+    replacements: [{ file: `${ADAPTERS}/events-postgres.ts`, find: 'WHERE r.tenant_id = s.tenant_id AND r.run_id = $2', replace: 'WHERE r.run_id = $2' }],
+  },
+  {
+    name: 'row-level security',
+    caughtBy: 'row-level security alone hides other tenants',
+    replacements: [{ file: 'services/platform/db/tenant-table.ts', find: 'USING (${condition}) WITH CHECK (${condition})', replace: 'USING (true) WITH CHECK (true)' }],
+  },
+];

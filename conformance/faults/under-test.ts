@@ -1,0 +1,34 @@
+/** What the checks of `mutant-checks.ts` look at, as one module, so that a build can carry a mutant of any part of it. */
+import { PostgresEvents } from '../../services/agent-orchestrator/adapters/events-postgres.ts';
+import { migrations, SCHEMA } from '../../services/agent-orchestrator/adapters/migrations/index.ts';
+import { PostgresWake } from '../../services/agent-orchestrator/adapters/postgres-wake.ts';
+import { PostgresQueue } from '../../services/agent-orchestrator/adapters/queue-postgres.ts';
+import { PostgresRunState } from '../../services/agent-orchestrator/adapters/run-state-postgres.ts';
+import { migrate } from '../../services/platform/db/migrate.ts';
+import { createDatabase } from '../../services/platform/db/pool.ts';
+import type { RunStores } from '../ports/contract.ts';
+
+export { writeEventStream } from '../../services/platform/http/sse.ts';
+
+export type StoresUnderTest = RunStores & { close(): Promise<void> };
+
+export async function migrateStores(url: string): Promise<void> {
+  await migrate({ url, schema: SCHEMA, migrations });
+}
+
+/** @param role null connects as the owner, whom row-level security does not hold. */
+export async function openStores(url: string, role?: null): Promise<StoresUnderTest> {
+  const database = await createDatabase({ url, applicationName: 'mutants', max: 4, keyedStatements: true, ...(role === undefined ? {} : { role }) });
+  const wake = new PostgresWake({ pool: database.pool, url, listen: false });
+  const runState = new PostgresRunState(database.pool);
+  return {
+    runState,
+    queue: new PostgresQueue(database.pool, wake),
+    events: new PostgresEvents(database.pool, wake),
+    async close() {
+      await runState.close();
+      await wake.close();
+      await database.close();
+    },
+  };
+}

@@ -1,0 +1,189 @@
+/** Per port: a harmless read, questions that must be refused, and how a stranger asks for what is not theirs. */
+import { newId } from '../../services/platform/ids.ts';
+import type { AuthContext } from '../../services/platform/tenancy/auth-context.ts';
+import type { AgentsHarness, CanaryStateHarness, DecisionsHarness, DirectoryHarness, MemoryHarness, ModelHarness, PolicyRulesHarness, PortHarnesses, PortName, ProviderHarness, RunStoreHarness, ToolHarness, ToolRegistryHarness, UsageHarness, WebhooksHarness } from './contract.ts';
+import { decisionOf } from './decision-fixtures.ts';
+import { agentDefinition, canceled, create, step } from './run-fixtures.ts';
+
+type Ask<H> = (harness: H, auth: AuthContext) => Promise<unknown>;
+
+export interface Probes<H> {
+  /** Touches the store or service behind the adapter, and not a cache. */
+  readonly read: Ask<H>;
+  readonly refused: Readonly<Record<string, Ask<H>>>;
+  readonly foreign: null | {
+    /** Makes an object and answers its id. */
+    make(harness: H, auth: AuthContext): Promise<string>;
+    readonly absent: string;
+    readonly ask: Readonly<Record<string, (harness: H, auth: AuthContext, id: string) => Promise<unknown>>>;
+  };
+}
+
+const TRACEPARENT = '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01';
+const call = () => ({ timeoutMs: 5_000, signal: AbortSignal.timeout(5_000), correlationId: newId('corr'), traceparent: TRACEPARENT });
+const chat = (modelRef: string) => ({ request_id: newId('req'), operation: 'chat' as const, model_ref: modelRef, input: { messages: [{ role: 'user' as const, content: 'x' }] } });
+
+const runStore: Probes<RunStoreHarness>['foreign'] = {
+  make: async (harness, auth) => {
+    const run = await create(harness, auth);
+    // Ended, so that no claim of another test meets it.
+    await harness.runState.cancelRun(auth, run.runId, canceled(run.runId));
+    return run.runId;
+  },
+  absent: 'run_absent',
+  ask: {
+    getRun: (harness, auth, id) => harness.runState.getRun(auth, id),
+    cancelRun: (harness, auth, id) => harness.runState.cancelRun(auth, id, canceled(id)),
+    readEvents: (harness, auth, id) => harness.events.read(auth, id, { after: 0, limit: 10 }),
+    release: (harness, auth, id) => harness.queue.release(auth, { tenantId: auth.tenant_id, runId: id, token: 'lse_forged' }, 0),
+    advance: (harness, auth, id) => harness.runState.advance(auth, { tenantId: auth.tenant_id, runId: id, token: 'lse_forged' }, step(id, 0)).then(({ outcome }) => outcome, () => 'fenced'),
+  },
+};
+
+const runState = {
+  read: (harness: RunStoreHarness, auth: AuthContext) => harness.runState.listRuns(auth, { limit: 1 }),
+  refused: {
+    'a run that there is not': (harness: RunStoreHarness, auth: AuthContext) => harness.runState.getRun(auth, newId('run')),
+    'canceling a run that there is not': (harness: RunStoreHarness, auth: AuthContext) => harness.runState.cancelRun(auth, 'run_absent', canceled('run_absent')),
+  },
+  foreign: runStore,
+  /** Used by the waking part: a run and its id. */
+  queuedRun: async (harness: RunStoreHarness, auth: AuthContext) => ({ run: await runStore.make(harness, auth) }),
+};
+
+const agents: Probes<AgentsHarness> = {
+  read: ({ agents }, auth) => agents.list(auth, { limit: 1 }),
+  refused: { 'an agent that there is not': ({ agents }, auth) => agents.get(auth, 'agt_absent') },
+  foreign: {
+    make: async ({ agents }, auth) => (await agents.put(auth, { ...agentDefinition('agt_owned'), status: 'active' })).agentId,
+    absent: 'agt_nobody',
+    ask: { get: ({ agents }, auth, id) => agents.get(auth, id) },
+  },
+};
+
+const memory: Probes<MemoryHarness> = {
+  read: ({ memory }, auth) => memory.get(auth, 'n', `k${Math.random()}`),
+  refused: {
+    'a key without characters': ({ memory }, auth) => memory.put(auth, { namespace: 'n', key: '', value: 1 }),
+    'a key that is too long': ({ memory }, auth) => memory.put(auth, { namespace: 'n', key: 'k'.repeat(300), value: 1 }),
+  },
+  foreign: {
+    make: async ({ memory }, auth) => (await memory.put(auth, { namespace: 'n', key: 'owned', value: 'theirs' }), 'owned'),
+    absent: 'nobodys',
+    ask: {
+      get: ({ memory }, auth, key) => memory.get(auth, 'n', key),
+      delete: ({ memory }, auth, key) => memory.delete(auth, 'n', key),
+      list: async ({ memory }, auth, key) => memory.list(auth, 'n', { limit: 10, prefix: key }),
+    },
+  },
+};
+
+const tool: Probes<ToolHarness> = {
+  read: ({ tools }, auth) => tools.list(auth),
+  refused: {
+    'a tool that there is not': ({ tools }, auth) => tools.invoke(auth, { toolId: 'tool.absent', input: {}, toolCallId: newId('tcall'), timeoutMs: 1_000, signal: AbortSignal.timeout(1_000), traceparent: TRACEPARENT }),
+  },
+  foreign: null,
+};
+
+const registry: Probes<ToolRegistryHarness> = {
+  read: ({ registry }, auth) => registry.load(auth),
+  refused: {
+    'deleting a tool that there is not': ({ registry }, auth) => registry.deleteTool(auth, 'tool.absent'),
+    'deleting a server that there is not': ({ registry }, auth) => registry.deleteServer(auth, 'absent'),
+  },
+  foreign: {
+    make: async ({ registry }, auth) => (await registry.createServer(auth, { serverId: 'owned', transport: { type: 'streamable_http', url: 'https://mcp.example.com/' }, toolsAllowed: null, timeoutMs: 1_000, enabled: true }, null)).serverId,
+    absent: 'nobodys',
+    ask: {
+      delete: ({ registry }, auth, id) => registry.deleteServer(auth, id),
+      load: ({ registry }, auth) => registry.load(auth),
+    },
+  },
+};
+
+const model: Probes<ModelHarness> = {
+  read: ({ model }, auth) => model.listModels(auth, call()),
+  refused: { 'a model that there is not': ({ model }, auth) => model.chat(auth, chat('absent-model'), call()) },
+  foreign: null,
+};
+
+const provider: Probes<ProviderHarness> = {
+  read: ({ provider }) => provider.health(AbortSignal.timeout(5_000)),
+  refused: {
+    'a model that it does not have': ({ provider }, auth) =>
+      provider.chat(auth, { model: 'absent-model', messages: [{ role: 'user', content: 'x' }], tools: [], toolChoice: 'auto' }, { timeoutMs: 5_000, signal: AbortSignal.timeout(5_000) } as never),
+  },
+  foreign: null,
+};
+
+const policyRules: Probes<PolicyRulesHarness> = {
+  // A tenant of its own each time: answers are remembered for a moment.
+  read: ({ rules }, auth) => rules.get({ ...auth, tenant_id: `tnt_absent_${Math.random().toString(36).slice(2)}` }, null),
+  refused: { 'a rule set that there is not': ({ rules }, auth) => rules.get(auth, 'pol_absent') },
+  foreign: null,
+};
+
+const directory: Probes<DirectoryHarness> = {
+  // Fresh each time: answers are remembered for a moment.
+  read: ({ directory }) => directory.getTenant(null, `tnt_absent_${Math.random().toString(36).slice(2)}`),
+  refused: {
+    'changing a tenant that there is not': ({ directory }, auth) => directory.updateTenant(auth, 'tnt_absent', { name: 'x' }),
+    'deleting a tenant that there is not': ({ directory }, auth) => directory.deleteTenant(auth, 'tnt_absent'),
+  },
+  foreign: null,
+};
+
+const webhooks: Probes<WebhooksHarness> = {
+  read: ({ webhooks }, auth) => webhooks.list(auth, { limit: 1 }),
+  refused: {
+    'a webhook that there is not': ({ webhooks }, auth) => webhooks.get(auth, 'whk_absent'),
+    'the deliveries of a webhook that there is not': ({ webhooks }, auth) => webhooks.listDeliveries(auth, 'whk_absent', { limit: 1 }),
+  },
+  foreign: {
+    make: async ({ webhooks }, auth) => {
+      const definition = { url: 'https://hooks.example.com/', eventTypes: ['*'], agentIds: null, enabled: false, description: null };
+      return (await webhooks.create(auth, { ...definition, webhookId: newId('whk'), secret: 'whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=', limit: 5, idempotency: null })).webhook.webhookId;
+    },
+    absent: 'whk_absent',
+    ask: {
+      get: ({ webhooks }, auth, id) => webhooks.get(auth, id),
+      target: ({ webhooks }, auth, id) => webhooks.target(auth, id),
+      delete: ({ webhooks }, auth, id) => webhooks.delete(auth, id),
+      deliveries: ({ webhooks }, auth, id) => webhooks.listDeliveries(auth, id, { limit: 1 }),
+    },
+  },
+};
+
+const usage: Probes<UsageHarness> = {
+  read: ({ usage }, auth) => usage.entries(auth, { limit: 1 }),
+  refused: {},
+  foreign: null,
+};
+
+const decisions: Probes<DecisionsHarness> = {
+  read: ({ decisions }, auth) => decisions.list(auth, { limit: 1 }),
+  refused: { 'a decision that there is not': ({ decisions }, auth) => decisions.get(auth, 'req_absent') },
+  foreign: {
+    make: async ({ decisions }, auth) => {
+      const decision = decisionOf(auth);
+      await decisions.record(auth, decision);
+      return decision.request_id;
+    },
+    absent: 'req_absent',
+    ask: { get: ({ decisions }, auth, id) => decisions.get(auth, id) },
+  },
+};
+
+const canaryState: Probes<CanaryStateHarness> = {
+  read: ({ canaryState }) => canaryState.rolledBack(),
+  refused: {},
+  foreign: null,
+};
+
+export const probes = {
+  'run-state': runState,
+  queue: { ...runState, read: ({ queue }: RunStoreHarness) => queue.depth({ workerId: 'wrk_probe' }) },
+  events: { ...runState, read: ({ events }: RunStoreHarness, auth: AuthContext) => events.read(auth, 'run_absent', { after: 0, limit: 1 }) },
+  agents, memory, tool, 'tool-registry': registry, model, provider, 'policy-rules': policyRules, directory, webhooks, usage, decisions, 'canary-state': canaryState,
+} satisfies { readonly [Name in PortName]: Probes<PortHarnesses[Name]> };

@@ -1,0 +1,215 @@
+/**
+ * The statements of the hot paths find their rows by key in a store of 100,000 runs: what the adapters really send is
+ * recorded, and the server is asked for the plan that it keeps for such a prepared statement.
+ */
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type pg from 'pg';
+import { storeEndedRuns } from '../../../conformance/load/stored-runs.ts';
+import { testDatabase, type TestDatabase } from '../../../conformance/harness/database.ts';
+import { canceled, claimOptions, completion, newRun, step, WORKER } from '../../../conformance/ports/run-fixtures.ts';
+import { createDatabase, type Database } from '../../platform/db/pool.ts';
+import type { AuthContext } from '../../platform/tenancy/auth-context.ts';
+import { PostgresEvents } from './events-postgres.ts';
+import { SCHEMA, migrations } from './migrations/index.ts';
+import { PostgresWake } from './postgres-wake.ts';
+import { PostgresQueue } from './queue-postgres.ts';
+import { PostgresRunState } from './run-state-postgres.ts';
+
+const TENANTS = ['tnt_plan_a', 'tnt_plan_b', 'tnt_plan_c', 'tnt_plan_d'];
+const RUNS_PER_TENANT = 25_000;
+/** Tables that grow with the runs. */
+const GROWING = new Set(['runs', 'run_events', 'idempotency_keys']);
+
+const AUTH: AuthContext = { tenant_id: TENANTS[0]!, principal: { principal_id: 'usr_bench', principal_type: 'user' }, scopes: [] };
+
+interface Sent {
+  readonly name: string;
+  readonly text: string;
+  readonly values: readonly unknown[];
+}
+
+interface PlanNode {
+  readonly 'Node Type': string;
+  readonly 'Relation Name'?: string;
+  readonly 'Index Name'?: string;
+  readonly 'Index Cond'?: string;
+  readonly Plans?: readonly PlanNode[];
+}
+
+let test: TestDatabase;
+let database: Database;
+let wake: PostgresWake;
+let runState: PostgresRunState;
+let queue: PostgresQueue;
+let events: PostgresEvents;
+let sent: Sent[] = [];
+/** Indexes over the rows that wait or are leased; small however much is stored. */
+let partial = new Set<string>();
+
+beforeAll(async () => {
+  test = await testDatabase({ migrations: [{ schema: SCHEMA, migrations }] });
+  const owner = await createDatabase({ url: test.url, applicationName: 'plans-owner', role: null, max: 1, statementTimeoutMs: 60_000 });
+  const client = await owner.pool.connect();
+  try {
+    for (const [index, tenantId] of TENANTS.entries()) await storeEndedRuns(client as unknown as pg.Client, { tenantId, agentId: `agt_${index}`, count: RUNS_PER_TENANT, eventsPerRun: 2 });
+    const { rows } = await client.query<{ name: string }>(
+      `SELECT c.relname AS name FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid WHERE i.indpred IS NOT NULL AND c.relnamespace = 'orchestrator'::regnamespace`,
+    );
+    partial = new Set(rows.map((row) => row.name));
+  } finally {
+    client.release();
+    await owner.close();
+  }
+  database = await createDatabase({ url: test.url, applicationName: 'plans', keyedStatements: true });
+  record(database.pool);
+  wake = new PostgresWake({ pool: database.pool, url: test.url, listen: false });
+  runState = new PostgresRunState(database.pool);
+  queue = new PostgresQueue(database.pool, wake);
+  events = new PostgresEvents(database.pool, wake);
+}, 60_000);
+
+afterAll(async () => {
+  await runState?.close();
+  await wake?.close();
+  await database?.close();
+  await test?.drop();
+});
+
+/** Remembers every prepared statement that goes over the pool's connections, and its first values. */
+function record(pool: pg.Pool): void {
+  const watched = new WeakSet<pg.PoolClient>();
+  pool.on('acquire', (client) => {
+    if (watched.has(client)) return;
+    watched.add(client);
+    const query = client.query.bind(client) as (...args: unknown[]) => unknown;
+    (client as { query: unknown }).query = (...args: unknown[]): unknown => {
+      const [config] = args as [Partial<Sent> | undefined];
+      if (config?.name !== undefined && !sent.some((each) => each.name === config.name)) sent.push({ name: config.name, text: config.text!, values: config.values ?? [] });
+      return query(...args);
+    };
+  });
+}
+
+/** Runs what an operation does and answers the scans of growing tables in the plans of what it sent. */
+async function scansOf(operation: () => Promise<unknown>): Promise<readonly { readonly statement: string; readonly node: PlanNode }[]> {
+  sent = [];
+  await operation();
+  const recorded = sent;
+  expect(recorded, 'the operation uses prepared statements').not.toEqual([]);
+  const client = await database.pool.connect();
+  const scans: { statement: string; node: PlanNode }[] = [];
+  try {
+    await client.query(`BEGIN; SELECT set_config('app.tenant_ids', '${AUTH.tenant_id}', true), set_config('app.scheduler', 'on', true)`);
+    for (const { name, text, values } of recorded) {
+      await client.query(`PREPARE plan_of_${name} AS ${text}`);
+      const { rows } = await client.query<{ 'QUERY PLAN': [{ Plan: PlanNode }] }>(`EXPLAIN (FORMAT JSON) EXECUTE plan_of_${name}${values.length === 0 ? '' : `(${values.map(literalOf).join(', ')})`}`);
+      await client.query(`DEALLOCATE plan_of_${name}`);
+      for (const node of nodesOf(rows[0]!['QUERY PLAN'][0].Plan)) {
+        if (GROWING.has(node['Relation Name'] ?? '') && /Scan$/.test(node['Node Type'])) scans.push({ statement: name, node });
+      }
+    }
+  } finally {
+    await client.query('ROLLBACK');
+    client.release();
+  }
+  return scans;
+}
+
+function literalOf(value: unknown): string {
+  if (value === null || value === undefined) return 'NULL';
+  if (Array.isArray(value)) return `ARRAY[${value.map(literalOf).join(', ')}]::text[]`;
+  if (typeof value === 'number' || typeof value === 'boolean') return String(value);
+  return `'${String(value).replaceAll("'", "''")}'`;
+}
+
+/** A bitmap scan names its table and its child the index; they are shown as one. */
+function nodesOf(node: PlanNode): PlanNode[] {
+  const children = (node.Plans ?? []).flatMap(nodesOf);
+  if (node['Node Type'] !== 'Bitmap Heap Scan') return [node, ...children];
+  return (node.Plans ?? []).map((child) => ({ ...child, 'Relation Name': node['Relation Name'] ?? '' }));
+}
+
+function expectKeyed(scans: readonly { readonly statement: string; readonly node: PlanNode }[]): void {
+  for (const { statement, node } of scans) {
+    const index = node['Index Name'];
+    expect(index, `${statement} reads ${node['Relation Name']} by ${node['Node Type']}`).toBeDefined();
+    expect(node['Index Cond'] !== undefined || partial.has(index!), `${statement} reads the whole of ${index}`).toBe(true);
+  }
+}
+
+const indexesOf = (scans: readonly { readonly node: PlanNode }[]): string[] => [...new Set(scans.map(({ node }) => node['Index Name'] ?? node['Node Type']))].sort();
+
+describe('query plans with 100,000 runs', () => {
+  const idempotency = { key: 'idem_17', requestHash: 'a'.repeat(64), ttlHours: 1 };
+
+  it('the store is as large as it says', async () => {
+    const { rows } = await database.pool.query<{ runs: number; events: number }>(
+      `SELECT (SELECT reltuples FROM pg_class WHERE oid = 'orchestrator.runs'::regclass)::int AS runs, (SELECT reltuples FROM pg_class WHERE oid = 'orchestrator.run_events'::regclass)::int AS events`,
+    );
+    expect(rows[0]!.runs).toBeGreaterThan(95_000);
+    expect(rows[0]!.events).toBeGreaterThan(190_000);
+  });
+
+  it('would show a statement that reads a table from end to end, or an index', async () => {
+    const byCorrelation = { name: 'plan_bad_scan', text: 'SELECT run_id FROM orchestrator.runs WHERE correlation_id = $1', values: ['corr_5'] };
+    expect(() => expectKeyed([{ statement: 'none', node: { 'Node Type': 'Seq Scan', 'Relation Name': 'runs' } }])).toThrow('by Seq Scan');
+    const scans = await scansOf(() => database.pool.connect().then(async (client) => client.query(byCorrelation).finally(() => client.release())));
+    expect(() => expectKeyed(scans)).toThrow();
+  });
+
+  it('functions that look at all tenants', async () => {
+    const { rows } = await database.pool.query<{ name: string; source: string }>(
+      "SELECT p.proname AS name, p.prosrc AS source FROM pg_proc p WHERE p.pronamespace = 'orchestrator'::regnamespace AND p.prosrc LIKE '%app.scheduler%'",
+    );
+    const queries = rows.map(({ name, source }) => ({ name, text: /answer := \((.*)\);/.exec(source)![1]!.replace('at_most', '100'), values: [] }));
+    expect(queries.map(({ name }) => name).sort()).toEqual(['queued_runs', 'smallest_queued_rank']);
+    expectKeyed(await scansOf(async () => sent.push(...queries)));
+  });
+
+  it('create', async () => {
+    const scans = await scansOf(() => runState.createRun(AUTH, newRun({ agent: { ...newRun().agent, agentId: 'agt_0' }, idempotency })));
+    expectKeyed(scans);
+    expect(indexesOf(scans)).toContain('idempotency_keys_pkey');
+  });
+
+  it('claim, heartbeat, write a step, write the end', async () => {
+    await runState.createRun(AUTH, newRun());
+    expectKeyed(await scansOf(async () => {
+      const [claimed] = await queue.claim(WORKER, claimOptions());
+      expect(claimed).toBeDefined();
+      await queue.heartbeat(WORKER, [claimed!.lease], 30_000);
+      const auth = { ...AUTH, tenant_id: claimed!.lease.tenantId };
+      expect((await runState.advance(auth, claimed!.lease, step(claimed!.run.runId, 0))).outcome).toBe('applied');
+      expect((await runState.advance(auth, claimed!.lease, completion(claimed!.run.runId, 1))).outcome).toBe('applied');
+      // Refused, so what is stored is read back.
+      expect((await runState.advance(auth, claimed!.lease, completion(claimed!.run.runId, 1))).outcome).toBe('already_applied');
+    }));
+  });
+
+  it('cancel', async () => {
+    const run = newRun();
+    await runState.createRun(AUTH, run);
+    expectKeyed(await scansOf(() => runState.cancelRun(AUTH, run.runId, canceled(run.runId))));
+  });
+
+  it('read a run and its events', async () => {
+    const runId = `run_01AAAAAA${'77'.padStart(18, '0')}`;
+    const scans = await scansOf(async () => {
+      expect((await runState.getRun(AUTH, runId)).status).toBe('completed');
+      expect((await events.read(AUTH, runId, { after: 0, limit: 100 })).events).toHaveLength(2);
+    });
+    expectKeyed(scans);
+    expect(indexesOf(scans)).toEqual(['run_events_pkey', 'runs_pkey']);
+  });
+
+  it('list runs, by whatever filter, in the order of an index', async () => {
+    const queries = [
+      { limit: 20 },
+      { limit: 20, after: 'run_01AAAAAB' },
+      { limit: 20, agentId: 'agt_0' },
+      { limit: 20, status: 'failed' as const },
+      { limit: 20, agentId: 'agt_0', status: 'completed' as const, after: 'run_01AAAAAB' },
+    ];
+    for (const query of queries) expectKeyed(await scansOf(() => runState.listRuns(AUTH, query)));
+  });
+});

@@ -1,0 +1,81 @@
+/**
+ * A backend's key, read from where configuration says it is. A file is looked at again at most once a second and read
+ * when it has changed, so that a rotated key is used without a restart.
+ */
+import { readFileSync, statSync } from 'node:fs';
+
+export type KeyOrigin =
+  | { readonly kind: 'none' }
+  | { readonly kind: 'value'; readonly value: string }
+  /** A variable of the process's environment. */
+  | { readonly kind: 'variable'; readonly name: string }
+  | { readonly kind: 'file'; readonly path: string };
+
+const LOOK_AGAIN_MS = 1_000;
+
+export class ApiKey {
+  private readonly origin: KeyOrigin;
+  private key: string | null = null;
+  private lookAtMs = 0;
+  private version = '';
+
+  /** @throws Error when the file or the variable is not there; neither message holds the key. */
+  constructor(origin: KeyOrigin) {
+    this.origin = origin;
+    if (origin.kind === 'value') this.key = checked(origin.value);
+    if (origin.kind === 'variable') {
+      const value = process.env[origin.name];
+      if (value === undefined || value.trim() === '') throw new Error(`the variable ${origin.name}, which is to hold the key, is not set`);
+      this.key = checked(value);
+    }
+    if (origin.kind === 'file') {
+      this.version = versionOf(origin.path);
+      this.key = checked(readFileSync(origin.path, 'utf8'));
+      this.lookAtMs = performance.now() + LOOK_AGAIN_MS;
+    }
+  }
+
+  /** null: the backend wants none. A file that is gone for a moment, as while it is replaced, leaves the key as it was. */
+  current(): string | null {
+    if (this.origin.kind !== 'file') return this.key;
+    const now = performance.now();
+    if (now < this.lookAtMs) return this.key;
+    this.lookAtMs = now + LOOK_AGAIN_MS;
+    try {
+      const version = versionOf(this.origin.path);
+      if (version !== this.version) {
+        this.key = checked(readFileSync(this.origin.path, 'utf8'));
+        this.version = version;
+      }
+    } catch {
+      return this.key;
+    }
+    return this.key;
+  }
+
+  /** The backend refused the key: the next call looks at the file at once. */
+  refused(): void {
+    this.lookAtMs = 0;
+  }
+
+  toJSON(): string {
+    return '[key]';
+  }
+
+  [Symbol.for('nodejs.util.inspect.custom')](): string {
+    return 'ApiKey { [key] }';
+  }
+}
+
+function versionOf(path: string): string {
+  const { mtimeMs, size, ino } = statSync(path);
+  return `${mtimeMs} ${size} ${ino}`;
+}
+
+/** A line break in a header would be refused by the client with a message that repeats it. */
+function checked(text: string): string {
+  const key = text.trim();
+  if (key === '') throw new Error('the key is empty');
+  if (!/^[\x21-\x7e]+$/.test(key)) throw new Error('the key holds characters that no key has, such as spaces or line breaks');
+  return key;
+}

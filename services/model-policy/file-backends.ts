@@ -1,0 +1,186 @@
+/**
+ * Backends, models and routing of the file that AGENTOS_MODELS_FILE names, as it is now: it is read again when it
+ * changes, on SIGHUP and when an administrator asks. A file that cannot be used changes nothing.
+ */
+import { createHash } from 'node:crypto';
+import { watch, type FSWatcher } from 'node:fs';
+import { readFile } from 'node:fs/promises';
+import { dirname, resolve } from 'node:path';
+import type { Logger } from 'pino';
+import type { ModelsConfig, ModelsConfigBackend, ModelsConfigModel } from '../../generated/types/index.ts';
+import { ConfigError } from '../platform/config/load.ts';
+import type { ConfigValues } from '../platform/config/variables.ts';
+import { openProvider, type ProviderSettings } from './adapters/open-provider.ts';
+import type { KeyOrigin } from './adapters/wire/api-key.ts';
+import { BackendSet, publicUrlOf, type BackendFacts, type Backends } from './backend-set.ts';
+import { catalogueOf, toModel, type BackendAttributes, type CatalogueModel } from './router/catalogue.ts';
+import { ModelsConfigError, parseModelsConfig, routingRulesOf } from './router/models-config.ts';
+
+type FileConfig = Pick<ConfigValues, 'AGENTOS_MODEL_TIMEOUT_MS' | 'AGENTOS_STACK_ID' | 'AWS_REGION'>;
+
+/** Editors write in several steps, and mounted files are swapped as whole folders. */
+const SETTLE_MS = 150;
+/** Not every file system tells of changes. */
+const LOOK_MS = 5_000;
+
+/** @throws ConfigError for a file that cannot be used. */
+export async function openFileBackends(path: string, config: FileConfig, log: Logger): Promise<Backends> {
+  const file = new ModelsFile(path, config, log);
+  try {
+    await file.load();
+  } catch (error) {
+    throw new ConfigError('AGENTOS_MODELS_FILE', `AGENTOS_MODELS_FILE names ${path}, which cannot be used: ${(error as Error).message}.`);
+  }
+  return file.follow();
+}
+
+class ModelsFile {
+  readonly #path: string;
+  readonly #config: FileConfig;
+  readonly #log: Logger;
+  readonly #set: BackendSet;
+  /** By backend: what it was opened with. */
+  readonly #openedWith = new Map<string, string>();
+  #text = '';
+  #loading: Promise<void> = Promise.resolve();
+
+  constructor(path: string, config: FileConfig, log: Logger) {
+    this.#path = path;
+    this.#config = config;
+    this.#log = log;
+    this.#set = new BackendSet(log);
+  }
+
+  /** @throws ModelsConfigError, or an error of the file system. */
+  async load(): Promise<void> {
+    const text = await readFile(this.#path, 'utf8');
+    const parsed = parseModelsConfig(text);
+    this.#apply(parsed);
+    this.#text = text;
+  }
+
+  follow(): Backends {
+    const onSignal = (): void => void this.#reload().catch(() => undefined);
+    let timer: NodeJS.Timeout | null = null;
+    const look = setInterval(() => void this.#lookAgain(), LOOK_MS).unref();
+    let watcher: FSWatcher | null = null;
+    try {
+      watcher = watch(dirname(this.#path), { persistent: false }, () => {
+        if (timer !== null) clearTimeout(timer);
+        timer = setTimeout(() => void this.#lookAgain(), SETTLE_MS).unref();
+      });
+      watcher.on('error', (error) => this.#log.warn({ err: error, path: this.#path }, `The folder of the models file cannot be watched; the file is looked at every ${LOOK_MS / 1000} s.`));
+    } catch (error) {
+      this.#log.warn({ err: error, path: this.#path }, `The folder of the models file cannot be watched; the file is looked at every ${LOOK_MS / 1000} s.`);
+    }
+    process.on('SIGHUP', onSignal);
+    return this.#set.asBackends({
+      kind: 'file', path: this.#path,
+      reload: () => this.#reload(),
+      close: () => {
+        process.off('SIGHUP', onSignal);
+        clearInterval(look);
+        if (timer !== null) clearTimeout(timer);
+        watcher?.close();
+      },
+    });
+  }
+
+  /** One at a time, in the order asked for. @throws AgentOsError conflict (bad_configuration). */
+  #reload(): Promise<void> {
+    this.#loading = this.#loading.catch(() => undefined).then(async () => {
+      try {
+        await this.load();
+        this.#log.info({ path: this.#path, backends: this.#set.names }, 'The models file was loaded.');
+      } catch (error) {
+        throw this.#set.refuse(error, this.#path);
+      }
+    });
+    return this.#loading;
+  }
+
+  async #lookAgain(): Promise<void> {
+    const text = await readFile(this.#path, 'utf8').catch(() => null);
+    // A file that is gone for a moment is being replaced; one that stays away is told of by the next look.
+    if (text === this.#text) return this.#set.accept();
+    await this.#reload().catch(() => undefined);
+  }
+
+  #apply(parsed: ModelsConfig): void {
+    const opened = new Map<string, { readonly facts: BackendFacts; readonly inner: ReturnType<typeof openProvider>; readonly fingerprint: string }>();
+    try {
+      for (const [name, backend] of Object.entries(parsed.backends)) {
+        const fingerprint = fingerprintOf(backend, parsed.models.filter((model) => model.backend === name));
+        if (this.#openedWith.get(name) !== fingerprint) opened.set(name, { ...this.#openOne(name, backend, parsed.models), fingerprint });
+      }
+    } catch (error) {
+      for (const { inner } of opened.values()) void inner.close();
+      throw error;
+    }
+    // From here on nothing can fail.
+    for (const name of this.#set.names) {
+      if (name in parsed.backends) continue;
+      this.#set.retire(name);
+      this.#openedWith.delete(name);
+    }
+    for (const [name, { facts, inner, fingerprint }] of opened) {
+      this.#set.open(facts, inner);
+      this.#openedWith.set(name, fingerprint);
+    }
+    this.#set.use(catalogueOf(parsed.models.map((model) => this.#toModel(parsed.backends[model.backend]!, model)), routingRulesOf(parsed)));
+  }
+
+  /** @throws ModelsConfigError for an address, key or region that cannot be used. */
+  #openOne(name: string, backend: ModelsConfigBackend, models: readonly ModelsConfigModel[]) {
+    const apiKey: KeyOrigin = backend.api_key_file !== undefined ? { kind: 'file', path: resolve(dirname(this.#path), backend.api_key_file) }
+      : backend.api_key_env !== undefined ? { kind: 'variable', name: backend.api_key_env } : { kind: 'none' };
+    const region = backend.region ?? (backend.kind === 'aws_bedrock' ? this.#config.AWS_REGION : undefined);
+    const settings: ProviderSettings = {
+      name, apiKey, timeoutMs: backend.timeout_ms ?? this.#config.AGENTOS_MODEL_TIMEOUT_MS, node: this.#config.AGENTOS_STACK_ID,
+      ...(backend.base_url === undefined ? {} : { baseUrl: backend.base_url }),
+      ...(region === undefined ? {} : { region }),
+      models: models.filter((model) => model.backend === name).map((model) => ({
+        modelId: model.backend_model ?? model.id, capabilities: (model.capabilities ?? ['chat']).filter((each) => each === 'chat' || each === 'embed'),
+      })),
+    };
+    const facts: BackendFacts = {
+      name, kind: backend.kind, baseUrl: publicUrlOf(backend.base_url), hasApiKey: apiKey.kind !== 'none', region: region ?? null,
+      attributes: attributesOf(backend), timeoutMs: settings.timeoutMs, maxConcurrency: backend.max_concurrency ?? null,
+      health: {
+        ...(backend.health?.probe_interval_ms === undefined ? {} : { probeIntervalMs: backend.health.probe_interval_ms }),
+        ...(backend.health?.failure_threshold === undefined ? {} : { failureThreshold: backend.health.failure_threshold }),
+        ...(backend.health?.open_ms === undefined ? {} : { openMs: backend.health.open_ms }),
+      },
+    };
+    try {
+      return { facts, inner: openProvider(backend.kind, settings) };
+    } catch (error) {
+      throw new ModelsConfigError([{ path: `/backends/${name}`, message: `cannot be opened: ${(error as Error).message}` }]);
+    }
+  }
+
+  #toModel(backend: ModelsConfigBackend, model: ModelsConfigModel): CatalogueModel {
+    return toModel({ provider: this.#set.find(model.backend)!, lastResort: false, attributes: attributesOf(backend) }, {
+      modelId: model.id,
+      capabilities: model.capabilities ?? ['chat'],
+      isListed: model.capabilities !== undefined,
+      tiers: model.tiers ?? [],
+      price: model.price == null ? null : { inputUsdPerMillion: model.price.input_usd_per_mtok, outputUsdPerMillion: model.price.output_usd_per_mtok },
+      aliases: model.aliases ?? [],
+      ...(model.backend_model === undefined ? {} : { backendModel: model.backend_model }),
+      ...(model.quality === undefined ? {} : { quality: model.quality }),
+      ...(model.context_tokens === undefined ? {} : { contextWindowTokens: model.context_tokens }),
+      ...(model.max_output_tokens === undefined ? {} : { maxOutputTokens: model.max_output_tokens }),
+    });
+  }
+}
+
+function attributesOf({ attributes }: ModelsConfigBackend): BackendAttributes {
+  return { region: attributes?.region ?? null, dataClassification: attributes?.data_classification ?? [] };
+}
+
+/** A backend is opened anew when this changes; Bedrock is told its models as well. */
+function fingerprintOf(backend: ModelsConfigBackend, models: readonly ModelsConfigModel[]): string {
+  const told = backend.kind === 'aws_bedrock' ? models.map((model) => [model.backend_model ?? model.id, model.capabilities]) : [];
+  return createHash('sha256').update(JSON.stringify([backend, told])).digest('hex');
+}

@@ -1,0 +1,26 @@
+import { describe, expect, it } from 'vitest';
+import { validators as config } from '../../../generated/validators/config.js';
+import { validators } from '../../../generated/validators/schemas.js';
+import type { Validator } from './operation-types.ts';
+import { faultsOf } from './validation.ts';
+
+function places(validator: Validator, value: unknown): readonly string[] {
+  expect(validator(value)).toBe(false);
+  return faultsOf(validator).map(({ path, message }) => `${path} ${message}`);
+}
+
+describe('what does not fit', () => {
+  const rule = { id: 'cards', kind: 'pii', types: 'all', action: 'redact' };
+  it.each([
+    ['a member that is missing', { rules: [{ kind: 'pii' }] }, "/rules/0/id must have required property 'id'"],
+    ['a member that the kind does not know, and not its branch', { rules: [rule, { ...rule, typse: [] }] }, '/rules/1/typse is not a known member'],
+    ['a member whose name needs escapes', { rules: [], 'a/b~c': 1 }, '/a~1b~0c is not a known member'],
+  ])('is named with its place: %s', (_name, value, place) => {
+    expect(places(validators.PolicyWrite, value)).toEqual([place]);
+  });
+
+  it('is named deep within a file of configuration', () => {
+    const file = { backends: { local: { kind: 'ollama', health: { open: 1 } } }, models: [{ id: 'a', backend: 'local' }] };
+    expect(places(config.ModelsConfig, file)).toEqual(['/backends/local/health/open is not a known member']);
+  });
+});
