@@ -46,7 +46,7 @@ describe('the openai package', () => {
     for await (const chunk of await client.chat.completions.create({ model: 'tier:balanced', messages: HELLO, stream: true, stream_options: { include_usage: true } })) chunks.push(chunk);
     expect(chunks.map((chunk) => chunk.choices[0]?.delta.content ?? '').join('')).toBe('Hello there.');
     expect(chunks[0]!.choices[0]!.delta.role).toBe('assistant');
-    expect(new Set(chunks.map((chunk) => chunk.id)).size).toBe(1);
+    expect([new Set(chunks.map((chunk) => chunk.id)).size, new Set(chunks.map((chunk) => chunk.model))]).toEqual([1, new Set([CHAT_MODEL])]);
     expect(chunks.at(-2)!.choices[0]!.finish_reason).toBe('stop');
     expect(chunks.at(-1)).toMatchObject({ choices: [], usage: { prompt_tokens: 19, completion_tokens: 10 }, route: { backend: 'openai' }, policy_outcome: { decision: 'allowed' } });
     expect(chunks.slice(0, -1).every((chunk) => chunk.usage === null)).toBe(true);

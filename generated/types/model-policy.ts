@@ -2434,24 +2434,6 @@ export interface components {
                 "application/json": components["schemas"]["OpenaiError"];
             };
         };
-        /** @description The contract specifies this operation; this release does not have it yet. */
-        OpenAiNotImplemented: {
-            headers: {
-                traceparent: components["headers"]["traceparent"];
-                "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
-                "X-Request-Id": components["headers"]["X-Request-Id"];
-                /**
-                 * @description `false` when a repeat cannot succeed; those clients would retry this status otherwise.
-                 * @example false
-                 */
-                "x-should-retry"?: "true" | "false";
-                "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
-                [name: string]: unknown;
-            };
-            content: {
-                "application/json": components["schemas"]["OpenaiError"];
-            };
-        };
         /** @description The time allowed was used up before there was an answer. */
         OpenAiTimeout: {
             headers: {

@@ -57,48 +57,52 @@ export function policyRulesSuite(create: () => Promise<PolicyRulesHarness>): voi
         expect(await rules.get(owner, 'pol_own')).toBe(read);
       }
     });
+  });
 
-    it('replaces only the version that is named', async () => {
-      const { rules } = harness!;
-      const owner = await harness!.newTenant();
-      expect((await rejection(rules.put(owner, { policyId: 'pol_v', rules: [], version: 1 }))).details).toMatchObject({ reason: 'version_conflict', version: null });
-      await rules.put(owner, { policyId: 'pol_v', rules: words('one') });
-      expect((await rules.put(owner, { policyId: 'pol_v', rules: words('two'), version: 1 })).policy.version).toBe(2);
-      expect(await rejection(rules.put(owner, { policyId: 'pol_v', rules: [], version: 1 }))).toMatchObject({ code: 'conflict', details: { reason: 'version_conflict', version: 2 } });
-      expect((await rules.get(owner, 'pol_v')).rules).toEqual(words('two'));
-    });
+  describe('changes to rule sets', () => changesSuite(() => harness!));
+}
 
-    it('lists in order of the id, page by page', async () => {
-      const { rules } = harness!;
-      const owner = await harness!.newTenant();
-      for (const policyId of ['pol_z', 'pol_B', 'pol_a']) await rules.put(owner, { policyId, rules: [] });
-      const first = await rules.list(owner, { limit: 2 });
-      expect([first.policies.map((each) => each.policyId), first.hasMore]).toEqual([['pol_B', 'pol_a'], true]);
-      const rest = await rules.list(owner, { limit: 2, after: 'pol_a' });
-      expect([rest.policies.map((each) => each.policyId), rest.hasMore]).toEqual([['pol_default', 'pol_z'], false]);
-    });
+function changesSuite(harness: () => PolicyRulesHarness): void {
+  it('replaces only the version that is named', async () => {
+    const { rules } = harness();
+    const owner = await harness().newTenant();
+    expect((await rejection(rules.put(owner, { policyId: 'pol_v', rules: [], version: 1 }))).details).toMatchObject({ reason: 'version_conflict', version: null });
+    await rules.put(owner, { policyId: 'pol_v', rules: words('one') });
+    expect((await rules.put(owner, { policyId: 'pol_v', rules: words('two'), version: 1 })).policy.version).toBe(2);
+    expect(await rejection(rules.put(owner, { policyId: 'pol_v', rules: [], version: 1 }))).toMatchObject({ code: 'conflict', details: { reason: 'version_conflict', version: 2 } });
+    expect((await rules.get(owner, 'pol_v')).rules).toEqual(words('two'));
+  });
 
-    it('lets a tenant override the default, and have it back', async () => {
-      const { rules } = harness!;
-      const owner = await harness!.newTenant();
-      await rules.put(owner, { policyId: 'pol_default', rules: [] });
-      expect(await rules.get(owner, null)).toMatchObject({ source: 'tenant', rules: [] });
-      expect((await rules.list(owner, { limit: 10 })).policies.map((each) => each.source)).toEqual(['tenant']);
-      expect((await rules.get(await harness!.newTenant(), null)).source).toBe('node');
-      await rules.delete(owner, 'pol_default');
-      expect((await rules.get(owner, null)).source).toBe('node');
-      expect((await rejection(rules.delete(owner, 'pol_default'))).code).toBe('not_found');
-    });
+  it('lists in order of the id, page by page', async () => {
+    const { rules } = harness();
+    const owner = await harness().newTenant();
+    for (const policyId of ['pol_z', 'pol_B', 'pol_a']) await rules.put(owner, { policyId, rules: [] });
+    const first = await rules.list(owner, { limit: 2 });
+    expect([first.policies.map((each) => each.policyId), first.hasMore]).toEqual([['pol_B', 'pol_a'], true]);
+    const rest = await rules.list(owner, { limit: 2, after: 'pol_a' });
+    expect([rest.policies.map((each) => each.policyId), rest.hasMore]).toEqual([['pol_default', 'pol_z'], false]);
+  });
 
-    it('forgets one that is deleted', async () => {
-      const { rules } = harness!;
-      const owner = await harness!.newTenant();
-      await rules.put(owner, { policyId: 'pol_gone', rules: words('old') });
-      await rules.get(owner, 'pol_gone');
-      await rules.delete(owner, 'pol_gone');
-      expect((await rejection(rules.get(owner, 'pol_gone'))).code).toBe('not_found');
-      await rules.put(owner, { policyId: 'pol_gone', rules: words('new') });
-      expect((await rules.get(owner, 'pol_gone')).rules).toEqual(words('new'));
-    });
+  it('lets a tenant override the default, and have it back', async () => {
+    const { rules } = harness();
+    const owner = await harness().newTenant();
+    await rules.put(owner, { policyId: 'pol_default', rules: [] });
+    expect(await rules.get(owner, null)).toMatchObject({ source: 'tenant', rules: [] });
+    expect((await rules.list(owner, { limit: 10 })).policies.map((each) => each.source)).toEqual(['tenant']);
+    expect((await rules.get(await harness().newTenant(), null)).source).toBe('node');
+    await rules.delete(owner, 'pol_default');
+    expect((await rules.get(owner, null)).source).toBe('node');
+    expect((await rejection(rules.delete(owner, 'pol_default'))).code).toBe('not_found');
+  });
+
+  it('forgets one that is deleted', async () => {
+    const { rules } = harness();
+    const owner = await harness().newTenant();
+    await rules.put(owner, { policyId: 'pol_gone', rules: words('old') });
+    await rules.get(owner, 'pol_gone');
+    await rules.delete(owner, 'pol_gone');
+    expect((await rejection(rules.get(owner, 'pol_gone'))).code).toBe('not_found');
+    await rules.put(owner, { policyId: 'pol_gone', rules: words('new') });
+    expect((await rules.get(owner, 'pol_gone')).rules).toEqual(words('new'));
   });
 }

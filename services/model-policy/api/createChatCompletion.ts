@@ -11,6 +11,6 @@ export function createChatCompletion(engine: Engine): ModelPolicyHandlers['creat
     const answer = { requestId: context.requestId, correlation_id: context.correlationId, traceparent: context.traceparent, tenant_id: auth.tenant_id };
     if (body.stream !== true) return { status: 200, body: toChatResponse(await engine.invoke(auth, request, options), answer) };
     const stream = await engine.stream(auth, request, options);
-    return { status: 200, stream: chatFrames(stream, body.model, body.stream_options?.include_usage === true, answer), endsByItself: true };
+    return { status: 200, stream: chatFrames(stream, body.stream_options?.include_usage === true, answer), endsByItself: true };
   };
 }

@@ -51,7 +51,7 @@ function toRequest(body: ModelInvokeFlat, requestId: string): ModelRequest {
 }
 
 function whole(response: ModelResponse): AnswerStream {
-  return { events: (async function* completed() { yield { type: 'completed' as const, response }; })(), response: Promise.resolve(response), charged: () => response.usage };
+  return { model: response.route.model, events: (async function* completed() { yield { type: 'completed' as const, response }; })(), response: Promise.resolve(response), charged: () => response.usage };
 }
 
 /** `output` and `usage` as readers of the flat form know them. */

@@ -158,7 +158,7 @@ describe('Model Policy over HTTP', () => {
     const refused = await service.call('POST', '/v1/policy/check', { body: { policy_check: { content: { text: 'a@b.example' } } }, tenant: 'tnt_strict' });
     expect(refused).toMatchObject({ status: 200, body: { policy_result: { decision: 'blocked', reasons: ['pii.email.blocked', 'rule:no-mail'] } } });
     const flat = await service.call('POST', '/v1/policy:check', { body: { action: 'models:invoke', resource: { note: 'Project Falcon' } }, tenant: 'tnt_strict' });
-    expect(flat).toMatchObject({ status: 200, body: { decision: 'deny', reasons: ['denied_term'], policy_result: { decision: 'blocked' } } });
+    expect(flat).toMatchObject({ status: 200, body: { decision: 'deny', reasons: ['denied_term', 'rule:names'], policy_result: { decision: 'blocked' } } });
     const missing = await service.call('POST', '/v1/policy:check', { body: { policy_check: { content: { text: 'x' }, ruleset: 'pol_strict' } } });
     expect(missing.status).toBe(404);
   });

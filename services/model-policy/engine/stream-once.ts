@@ -20,7 +20,7 @@ export function streamOnce(repeats: Repeats, request: Repeatable, open: (charged
 }
 
 function told(response: ModelResponse): AnswerStream {
-  return { events: piecesOf(response), response: Promise.resolve(response), charged: () => null };
+  return { model: response.route.model, events: piecesOf(response), response: Promise.resolve(response), charged: () => null };
 }
 
 async function* piecesOf(response: ModelResponse): AsyncGenerator<AnswerEvent, void, void> {

@@ -22,6 +22,8 @@ import { chatRequestOf } from './work.ts';
 export type AnswerEvent = AnswerPiece | { readonly type: 'completed'; readonly response: ModelResponse };
 
 export interface AnswerStream {
+  /** That serves, as `route.model` names it. */
+  readonly model: string;
   /** To be read once: pieces, then exactly one `completed`; or a throw. Leaving the loop early ends the call. */
   readonly events: AsyncIterable<AnswerEvent>;
   /** What became of it: rejects when it was not completed. */
@@ -54,6 +56,7 @@ export async function openAnswerStream(call: GovernedCall, charged: () => Promis
 }
 
 class StreamedCall implements AnswerStream {
+  readonly model: string;
   readonly events: AsyncIterable<AnswerEvent>;
   readonly response: Promise<ModelResponse>;
   readonly #call: GovernedCall;
@@ -76,6 +79,7 @@ class StreamedCall implements AnswerStream {
   constructor(call: GovernedCall, model: CatalogueModel, fallbackUsed: boolean, hold: OpenHold, begun: Begun, charged: () => Promise<void>) {
     this.#call = call;
     this.#model = model;
+    this.model = model.backendModel;
     this.#fallbackUsed = fallbackUsed;
     this.#hold = hold;
     this.#begun = begun;

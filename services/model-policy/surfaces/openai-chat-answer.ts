@@ -34,10 +34,10 @@ export function toChatResponse(response: ModelResponse, { requestId, ...context 
 }
 
 /** Chunks, the last with the account; then the end mark, or in its place the error that broke the stream. */
-export async function* chatFrames(stream: AnswerStream, modelRef: string, includeUsage: boolean, { requestId, ...context }: AnswerContext): AsyncGenerator<SseFrame, void, void> {
-  const common = { id: completionId(requestId), object: 'chat.completion.chunk' as const, created: seconds() };
-  const chunk = (delta: Delta, finish: string | null = null, model = modelRef): OpenaiChatChunk => ({
-    ...common, model, choices: [{ index: 0, delta, logprobs: null, finish_reason: finish }], ...(includeUsage ? { usage: null } : {}),
+export async function* chatFrames(stream: AnswerStream, includeUsage: boolean, { requestId, ...context }: AnswerContext): AsyncGenerator<SseFrame, void, void> {
+  const common = { id: completionId(requestId), object: 'chat.completion.chunk' as const, created: seconds(), model: stream.model };
+  const chunk = (delta: Delta, finish: string | null = null): OpenaiChatChunk => ({
+    ...common, choices: [{ index: 0, delta, logprobs: null, finish_reason: finish }], ...(includeUsage ? { usage: null } : {}),
   });
   try {
     // The backend has begun; its first words may have to wait for policy.
@@ -46,10 +46,9 @@ export async function* chatFrames(stream: AnswerStream, modelRef: string, includ
       if (event.type !== 'completed') yield frame(chunk(toDelta(event)));
       else {
         const { response } = event;
-        const { model } = response.route;
         const last = { ...account(response), ...context };
-        yield frame({ ...chunk({}, finishReason(response), model), ...(includeUsage ? {} : last) });
-        if (includeUsage) yield frame({ ...common, model, choices: [], usage: chatUsage(response), ...last });
+        yield frame({ ...chunk({}, finishReason(response)), ...(includeUsage ? {} : last) });
+        if (includeUsage) yield frame({ ...common, choices: [], usage: chatUsage(response), ...last });
         yield { data: '[DONE]' };
       }
     }
