@@ -11,7 +11,8 @@ async function gate(seed: number): Promise<ChaosReport> {
   const report = await runChaos({
     seed,
     durationMs: isLongForm ? 60_000 : 22_000,
-    runsPerSecond: 38,
+    atMostMs: isLongForm ? 90_000 : 60_000,
+    runsPerSecond: 44,
     leaseMs: 1_000,
     lostCommitShare: 0.03,
     postgresKills: isLongForm ? 3 : 1,

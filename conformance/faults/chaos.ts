@@ -16,8 +16,10 @@ import { chance, type Chance } from './seeded.ts';
 
 export interface ChaosOptions {
   readonly seed?: number;
-  /** How long faults are done. */
+  /** How long faults are done, */
   readonly durationMs: number;
+  /** and how long at most: while too few writes were fenced and too few commits lost, they go on; as long as `durationMs` when absent. */
+  readonly atMostMs?: number;
   readonly runsPerSecond: number;
   readonly leaseMs: number;
   /** Share of COMMITs whose answer is lost. */
@@ -97,7 +99,9 @@ class Chaos {
       await sleep(1_000);
       for (const { postgres } of fleet.members) postgres.loseCommits(() => this.#draw.between(1, 10_000) <= lostCommitShare * 10_000);
       const startedAt = performance.now();
-      await this.#hurtUntil(startedAt + durationMs);
+      await this.#hurtUntil(startedAt + durationMs, this.#options.postgresKills);
+      const deadlineMs = startedAt + (this.#options.atMostMs ?? durationMs);
+      while (performance.now() < deadlineMs && !(await this.#bit())) await this.#hurtUntil(Math.min(deadlineMs, performance.now() + 4_000), 0);
       while (this.#healing.size > 0) await Promise.all([...this.#healing]);
       const seconds = (performance.now() - startedAt) / 1000;
       const acknowledged = load.acknowledged.filter(({ atMs }) => atMs >= startedAt).length;
@@ -114,7 +118,7 @@ class Chaos {
         hitShare: this.#faults.filter(({ inFlight }) => inFlight > 0).length / Math.max(1, this.#faults.length),
         acknowledgedPerSecond: acknowledged / seconds,
         fencedWrites,
-        lostCommits: fleet.members.reduce((sum, { postgres }) => sum + postgres.lostCommits, 0),
+        lostCommits: this.#lostCommits,
         unexpectedExits: fleet.unexpectedExits,
       };
     } finally {
@@ -122,14 +126,22 @@ class Chaos {
     }
   }
 
-  async #hurtUntil(deadlineMs: number): Promise<void> {
+  get #lostCommits(): number {
+    return this.#fleet.members.reduce((sum, { postgres }) => sum + postgres.lostCommits, 0);
+  }
+
+  async #bit(): Promise<boolean> {
+    return this.#lostCommits >= TEETH.lostCommits && this.#fencedBefore + (await this.#fencedNow()) >= TEETH.fencedWrites;
+  }
+
+  async #hurtUntil(deadlineMs: number, kills: number): Promise<void> {
     const startedAt = performance.now();
-    const killEvery = (deadlineMs - startedAt) / (this.#options.postgresKills + 1);
+    const killEvery = (deadlineMs - startedAt) / (kills + 1);
     let postgresKills = 0;
     let deck: FaultKind[] = [];
     while (performance.now() < deadlineMs) {
       await sleep(this.#draw.between(350, 900));
-      if (postgresKills < this.#options.postgresKills && performance.now() > startedAt + (postgresKills + 1) * killEvery) {
+      if (postgresKills < kills && performance.now() > startedAt + (postgresKills + 1) * killEvery) {
         postgresKills += 1;
         await this.#killPostgres();
         continue;
@@ -221,13 +233,15 @@ async function fencedWritesOf(member: Member): Promise<number> {
   return Number(/^agentos_run_count\{.*end="fenced".*\} (\d+)/m.exec(text)?.[1] ?? 0);
 }
 
+const TEETH = { hitShare: 0.8, reclaims: 20, fencedWrites: 5, lostCommits: 20 } as const;
+
 /** Why this chaos run proves nothing; empty when it bit. */
 export function toothless(report: ChaosReport, runsPerSecond: number): string[] {
   const teeth: readonly (readonly [string, number, number])[] = [
-    ['share of faults that hit work in flight', report.hitShare, 0.8],
-    ['runs taken over', report.reclaims, 20],
-    ['writes refused by the fence', report.fencedWrites, 5],
-    ['commits without an answer', report.lostCommits, 20],
+    ['share of faults that hit work in flight', report.hitShare, TEETH.hitShare],
+    ['runs taken over', report.reclaims, TEETH.reclaims],
+    ['writes refused by the fence', report.fencedWrites, TEETH.fencedWrites],
+    ['commits without an answer', report.lostCommits, TEETH.lostCommits],
     ['acknowledged runs a second', report.acknowledgedPerSecond, runsPerSecond],
   ];
   return teeth.filter(([, found, wanted]) => found < wanted).map(([what, found, wanted]) => `${what}: ${found.toFixed(2)}, at least ${wanted} are needed`);

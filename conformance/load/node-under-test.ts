@@ -27,7 +27,7 @@ export function seedDatabase(databaseUrl: string): void {
   execFileSync(process.execPath, [builtEntry('agent-orchestrator', 'seed-main.js')], { env: environment, stdio: ['ignore', 'ignore', 'inherit'] });
 }
 
-function builtEntry(service: string, file: string, root: string = ROOT): string {
+export function builtEntry(service: string, file: string, root: string = ROOT): string {
   const entry = path.join(root, 'dist/services', service, file);
   if (!existsSync(entry)) throw new Error(`${entry} is missing. Build first: npm run build`);
   return entry;
@@ -87,7 +87,12 @@ export async function startNode(databaseUrl: string, options: NodeOptions = {}):
   return { orchestratorUrl, modelPolicyUrl, modelPolicyPid: processes[0]!.pid!, orchestratorPid: processes[1]!.pid!, stop };
 }
 
-async function untilReady(url: string, child: ChildProcess): Promise<void> {
+/** As untilReady, for a server whose every answer means that it serves. */
+export function untilAnswers(url: string, child: ChildProcess): Promise<void> {
+  return untilReady(url, child, () => true);
+}
+
+export async function untilReady(url: string, child: ChildProcess, isReady: (status: number) => boolean = (status) => status === 200): Promise<void> {
   const deadline = Date.now() + START_LIMIT_MS;
   let last = 'no answer';
   while (Date.now() < deadline) {
@@ -95,7 +100,7 @@ async function untilReady(url: string, child: ChildProcess): Promise<void> {
     try {
       const answer = await request(url);
       const body = await answer.body.text();
-      if (answer.statusCode === 200) return;
+      if (isReady(answer.statusCode)) return;
       last = `${answer.statusCode} ${body}`;
     } catch (error) {
       last = String(error);
@@ -105,7 +110,7 @@ async function untilReady(url: string, child: ChildProcess): Promise<void> {
   throw new Error(`${url} was not ready within ${START_LIMIT_MS} ms: ${last}`);
 }
 
-async function stopProcess(child: ChildProcess): Promise<void> {
+export async function stopProcess(child: ChildProcess): Promise<void> {
   if (child.exitCode !== null || child.signalCode !== null) return;
   const ended = new Promise((resolve) => child.once('exit', resolve));
   child.kill('SIGTERM');
@@ -114,7 +119,7 @@ async function stopProcess(child: ChildProcess): Promise<void> {
   clearTimeout(timer);
 }
 
-async function freePort(): Promise<number> {
+export async function freePort(): Promise<number> {
   const server = createServer();
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   const { port } = server.address() as AddressInfo;
