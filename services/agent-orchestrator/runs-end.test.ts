@@ -92,6 +92,20 @@ describe('metrics of runs', () => {
   }));
 });
 
+describe('metrics of steps', () => {
+  it('tell how long steps and tools took, and how many tools failed', verifies(['PRS-9.2-03'], async () => {
+    const counts = async (): Promise<number[]> => {
+      const text = await (await fetch(`${url}/metrics`)).text();
+      const patterns = ['agentos_step_latency_ms_count\\{[^}]*step_kind="model"[^}]*\\}', 'agentos_step_latency_ms_count\\{[^}]*step_kind="tool"[^}]*\\}', 'agentos_tool_latency_ms_count(?:\\{[^}]*\\})?', 'agentos_tool_errors_total(?:\\{[^}]*\\})?'];
+      return patterns.map((pattern) => Number(new RegExp(`^${pattern} (\\d+)$`, 'm').exec(text)?.[1] ?? 0));
+    };
+    const before = await counts();
+    await post('/v1/agents/agt_sample_echo_v1/runs', { input: 'tool' });
+    await post('/v1/agents/agt_sample_echo_v1/runs', { input: 'tool', tooling: { tool_denymap: ['tool.echo'] } });
+    await expect.poll(async () => (await counts()).map((count, index) => count - before[index]!), { timeout: 5_000 }).toEqual([4, 2, 2, 1]);
+  }));
+});
+
 describe('a tool that takes longer than it may', () => {
   it.each([
     ['tell_model', 1, 'completed'],

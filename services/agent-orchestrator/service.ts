@@ -30,7 +30,7 @@ import { createAgents } from './runtime/agents.ts';
 import { createRuns } from './runtime/runs.ts';
 import { Worker, type WorkerOptions } from './runtime/worker.ts';
 import type { Stores } from './stores.ts';
-import { logEndedRuns, observeQueue, retentionMetrics, webhookMetrics, workerMetrics } from './telemetry.ts';
+import { logEndedRuns, observeQueue, retentionMetrics, stepMetrics, webhookMetrics, workerMetrics } from './telemetry.ts';
 import { toolEntitlement } from './tenancy/quotas.ts';
 import { deliverThrough } from './webhooks/attempt.ts';
 import { DEFAULT_DISPATCHER_OPTIONS, WebhookDispatcher, type DispatcherOptions } from './webhooks/dispatcher.ts';
@@ -154,6 +154,7 @@ function createWorker({ stores, model, tools, log, metrics, worker }: Orchestrat
     clock: systemClock,
     log,
     onEnded: logEndedRuns(log),
+    onStep: stepMetrics(metrics),
   };
   const created = new Worker(queue, executor, worker, workerMetrics(metrics));
   return created;

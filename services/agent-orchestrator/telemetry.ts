@@ -4,7 +4,7 @@ import { Counter, Gauge, Histogram } from 'prom-client';
 import type { Metrics } from '../platform/telemetry/metrics.ts';
 import type { CircuitState } from './adapters/circuit-breaker.ts';
 import type { QueueDepth, QueuePort, WorkerIdentity } from './ports/queue.ts';
-import type { EndedRunObserver } from './runtime/executor.ts';
+import type { EndedRunObserver, EndedStepObserver } from './runtime/executor.ts';
 import type { DeliveryOutcome } from './ports/webhooks.ts';
 import type { WorkerMetrics } from './runtime/worker.ts';
 
@@ -59,6 +59,21 @@ export function workerMetrics({ registry }: Metrics): WorkerMetrics {
       (end === 'completed' ? succeeded : failed).inc();
       latency.observe(durationMs);
     },
+  };
+}
+
+const STEP_BUCKETS_MS = [1, 5, 10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 30_000, 60_000];
+
+/** Steps by kind and how they ended. A tool's name is no label: tenants make tools, and so would make time series. */
+export function stepMetrics({ registry }: Metrics): EndedStepObserver {
+  const steps = new Histogram({ name: 'agentos_step_latency_ms', help: 'Milliseconds of a step.', labelNames: ['step_kind'] as const, buckets: STEP_BUCKETS_MS, registers: [registry] });
+  const tools = new Histogram({ name: 'agentos_tool_latency_ms', help: 'Milliseconds of a tool call, its retries included.', buckets: STEP_BUCKETS_MS, registers: [registry] });
+  const failures = new Counter({ name: 'agentos_tool_errors_total', help: 'Tool calls that ended in an error; by agentos_tool_latency_ms_count it is the error rate.', registers: [registry] });
+  return ({ step_kind: kind, status, duration_ms: durationMs }) => {
+    steps.observe({ step_kind: kind }, durationMs);
+    if (kind !== 'tool') return;
+    tools.observe(durationMs);
+    if (status === 'error') failures.inc();
   };
 }
 

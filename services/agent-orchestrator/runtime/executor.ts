@@ -64,7 +64,11 @@ export interface ExecutorDependencies {
   readonly cancelChildren?: (work: RunWork) => Promise<void>;
   /** Told once a run's end is stored. */
   readonly onEnded?: EndedRunObserver;
+  /** Told once a step's end is stored. */
+  readonly onStep?: EndedStepObserver;
 }
+
+export type EndedStepObserver = (step: { readonly step_kind: string; readonly status: string; readonly duration_ms: number }) => void;
 
 /** `run` is as it was when this execution began, but for a canceled run; `steps` counts model calls and tool calls. */
 export type EndedRunObserver = (run: RunRecord, status: 'completed' | 'failed' | 'canceled', steps: number) => void;
@@ -268,6 +272,8 @@ class Execution {
     this.#expectedStep += 1;
     this.#lastSequence = result.lastSequence;
     this.#dependencies.events.announce(this.#work.auth, this.#work.runId, this.#lastSequence);
+    const { onStep } = this.#dependencies;
+    if (onStep !== undefined) for (const event of events) if (event.type === 'agentos.run.step.completed') onStep(event.payload as Parameters<EndedStepObserver>[0]);
     if (end !== null) this.#ended(end.status);
   }
 

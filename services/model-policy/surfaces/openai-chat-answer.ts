@@ -39,11 +39,14 @@ export async function* chatFrames(stream: AnswerStream, includeUsage: boolean, {
   const chunk = (delta: Delta, finish: string | null = null): OpenaiChatChunk => ({
     ...common, choices: [{ index: 0, delta, logprobs: null, finish_reason: finish }], ...(includeUsage ? { usage: null } : {}),
   });
+  // Chunks of text differ in their text alone, so what stands around it is written once. Inside a string its quotes would be escaped.
+  const [before, behind] = JSON.stringify(chunk({ content: '' })).split('"content":""');
   try {
     // The backend has begun; its first words may have to wait for policy.
     yield frame(chunk({ role: 'assistant', content: '' }));
     for await (const event of stream.events) {
-      if (event.type !== 'completed') yield frame(chunk(toDelta(event)));
+      if (event.type === 'content') yield { data: `${before}"content":${JSON.stringify(event.text)}${behind}` };
+      else if (event.type !== 'completed') yield frame(chunk(toDelta(event)));
       else {
         const { response } = event;
         const last = { ...account(response), ...context };
@@ -59,8 +62,7 @@ export async function* chatFrames(stream: AnswerStream, includeUsage: boolean, {
 
 type Delta = OpenaiChatChunk['choices'][number]['delta'];
 
-function toDelta(event: Exclude<AnswerEvent, { readonly type: 'completed' }>): Delta {
-  if (event.type === 'content') return { content: event.text };
+function toDelta(event: Extract<AnswerEvent, { readonly type: 'tool_call' }>): Delta {
   const { index, id, name, argumentsDelta } = event;
   const isFirst = id !== undefined || name !== undefined;
   return { tool_calls: [{ index, ...(isFirst ? { id: id ?? `call_${index}`, type: 'function' } : {}), function: { ...(name === undefined ? {} : { name }), arguments: argumentsDelta } }] };
