@@ -8,7 +8,7 @@
  *
  * All of them run at once and take turns at 1, 16 and 64 connections; gateways are pinned to one core, what stands around
  * them to the others. `--requests N` a cell (4,000), `--rounds N` (4), `--connections 1,16`, `--only on,bare`,
- * `--without-portkey`, which installs nothing. BENCH_PORTKEY_DIR says where Portkey is installed, BENCH_ROOT names the
+ * `--answers whole`, `--without-portkey`, which installs nothing. BENCH_PORTKEY_DIR says where Portkey is installed, BENCH_ROOT names the
  * folder of another build of the platform, BENCH_PROFILE_DIR writes CPU profiles. Tables go to stdout, everything to `reports/bench-gateway.json`.
  */
 import { mkdirSync, writeFileSync } from 'node:fs';
@@ -32,16 +32,18 @@ interface Options extends CellPlan {
 function readOptions(): Options {
   const { values } = parseArgs({
     strict: true,
-    options: { requests: { type: 'string', default: '4000' }, rounds: { type: 'string', default: '4' }, connections: { type: 'string', default: '1,16,64' }, only: { type: 'string' }, 'without-portkey': { type: 'boolean', default: false } },
+    options: { requests: { type: 'string', default: '4000' }, rounds: { type: 'string', default: '4' }, connections: { type: 'string', default: '1,16,64' }, only: { type: 'string' }, answers: { type: 'string', default: 'whole,stream' }, 'without-portkey': { type: 'boolean', default: false } },
   });
   const wanted = values.only?.split(',') ?? CONTENDERS.filter((name) => name !== 'portkey' || !values['without-portkey']);
   const unknown = wanted.filter((name) => !CONTENDERS.includes(name as ContenderName));
   if (unknown.length > 0) throw new Error(`There is no contender ${unknown.join(', ')}; they are ${CONTENDERS.join(', ')}.`);
+  const forms = values.answers.split(',');
+  if (forms.some((form) => form !== 'whole' && form !== 'stream')) throw new Error(`${values.answers} are no forms of answers; they are whole and stream.`);
   const [requests, rounds, ...connections] = [values.requests, values.rounds, ...values.connections.split(',')].map((text) => {
     if (!/^[1-9]\d*$/.test(text)) throw new Error(`${text} is no number of requests, rounds or connections.`);
     return Number(text);
   });
-  return { requests: requests!, rounds: rounds!, connections, names: CONTENDERS.filter((name) => wanted.includes(name)), portkeyFolder: path.resolve(process.env['BENCH_PORTKEY_DIR'] ?? '.agentos/bench/portkey') };
+  return { requests: requests!, rounds: rounds!, connections, streamed: forms.map((form) => form === 'stream'), names: CONTENDERS.filter((name) => wanted.includes(name)), portkeyFolder: path.resolve(process.env['BENCH_PORTKEY_DIR'] ?? '.agentos/bench/portkey') };
 }
 
 async function measure(options: Options, postgres: TestPostgres | null): Promise<readonly Cell[]> {

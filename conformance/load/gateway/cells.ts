@@ -12,6 +12,8 @@ export interface CellPlan {
   readonly requests: number;
   readonly connections: readonly number[];
   readonly rounds: number;
+  /** Which forms of answers: streamed, whole. */
+  readonly streamed: readonly boolean[];
 }
 
 export interface Round {
@@ -35,11 +37,10 @@ const STREAMS_PER_CONNECTION = 40;
 export async function measureCells(clients: ChildProcess, contenders: readonly Contender[], plan: CellPlan): Promise<readonly Cell[]> {
   for (const contender of contenders) {
     process.stderr.write(`warming ${contender.name} …\n`);
-    await oneRound(clients, contender, { streamed: false, connections: WARM_UP_CONNECTIONS, requests: Math.ceil(plan.requests / 4) });
-    await oneRound(clients, contender, { streamed: true, connections: WARM_UP_CONNECTIONS, requests: 2 * WARM_UP_CONNECTIONS });
+    for (const streamed of plan.streamed) await oneRound(clients, contender, { streamed, connections: WARM_UP_CONNECTIONS, requests: streamed ? 2 * WARM_UP_CONNECTIONS : Math.ceil(plan.requests / 2) });
   }
   const cells: Cell[] = [];
-  for (const streamed of [false, true]) {
+  for (const streamed of plan.streamed) {
     for (const connections of plan.connections) cells.push(...(await place(clients, contenders, plan, streamed, connections)));
   }
   return cells;

@@ -17,8 +17,6 @@ export function createMetricsObserver(registry: Registry, log: Logger): EngineOb
   const attempts = new Counter({ name: 'agentos_route_distribution', help: 'Attempts at backends; outcome is ok or the error code.', labelNames: ['backend', 'model', 'outcome'] as const, registers });
   const blocks = new Counter({ name: 'agentos_policy_block_count', help: 'Calls and checks that policy refused, by reason.', labelNames: ['reason'] as const, registers });
   const redactions = new Counter({ name: 'agentos_redaction_count', help: 'Pieces of text that policy took out, by kind.', labelNames: ['kind'] as const, registers });
-  // A line a call, of members that are named below: searching each for names of secrets costs more than the rest of it.
-  const lines = log.child({}, { redact: [] });
   // Looking a labelled child up costs a sort and a join each time; the handful that exist are kept.
   const attemptOf = remembered((backend, model, outcome) => attempts.labels({ backend, model, outcome }));
   const callOf = remembered((operation, backend, model, outcome) => ({
@@ -39,7 +37,7 @@ export function createMetricsObserver(registry: Registry, log: Logger): EngineOb
       if (inputTokens > 0) counters.input.inc(inputTokens);
       if (outputTokens > 0) counters.output.inc(outputTokens);
       if (call.costUsd !== null && call.costUsd > 0) cost.inc({ backend, model }, call.costUsd);
-      writeLine(lines, call);
+      writeLine(log, call);
     },
     judged(verdict) {
       if (verdict.decision === 'allowed') return;

@@ -1,5 +1,5 @@
 /** JSON logs on stdout, one object a line: `time`, `level`, `service`, `version`, `msg`, and what the line is about. */
-import { pino, type DestinationStream, type Logger } from 'pino';
+import { pino, type Bindings, type ChildLoggerOptions, type DestinationStream, type Logger } from 'pino';
 
 export type LogLevel = 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'fatal' | 'silent';
 
@@ -14,28 +14,52 @@ export interface LoggerOptions {
 }
 
 /** Members that must never reach a log, wherever callers put an object that has them. */
-const SECRET_MEMBERS = [
+const SECRET_MEMBERS: ReadonlySet<string> = new Set([
   'authorization', 'Authorization', 'cookie', 'x-api-key', 'X-API-Key', 'api_key', 'apiKey', 'password', 'secret',
   'secret_hash', 'secretHash', 'token', 'access_token', 'connectionString', 'DATABASE_URL', 'OPENAI_API_KEY',
-];
-const REDACTED = SECRET_MEMBERS.flatMap((name) => {
-  const member = name.includes('-') ? `["${name}"]` : `.${name}`;
-  return [member.replace(/^\./, ''), `*${member}`, `*.*${member}`];
-});
+]);
+/** A line's own members and two levels below. */
+const DEPTH = 3;
+
+/**
+ * The object itself where it holds no secret, else a copy without. pino's own `redact` looks for every path in every
+ * line, which costs a line some 200 µs at this many; one walk over what is there costs a hundredth.
+ */
+function withoutSecrets<Line extends object>(line: Line, depth = DEPTH): Line {
+  let copy: Record<string, unknown> | null = null;
+  for (const [name, member] of Object.entries(line)) {
+    const shown: unknown = SECRET_MEMBERS.has(name) ? '[redacted]' : depth > 1 && isWalkable(member) ? withoutSecrets(member, depth - 1) : member;
+    if (shown === member || member === undefined) continue;
+    copy ??= (Array.isArray(line) ? [...line] : { ...line }) as Record<string, unknown>;
+    copy[name] = shown;
+  }
+  return (copy as Line | null) ?? line;
+}
+
+/** What has a form of its own in JSON (dates, buffers, URLs) is a value; errors are put into words by their serializer. */
+function isWalkable(member: unknown): member is object {
+  return typeof member === 'object' && member !== null && !(member instanceof Error) && typeof (member as { toJSON?: unknown }).toJSON !== 'function';
+}
 
 /**
  * The logger of a service. Bind what a line belongs to with `log.child({ tenant_id, run_id, correlation_id, trace_id })`
  * so that every line about a run can be found by any of them.
  */
 export function createLogger(options: LoggerOptions): Logger {
-  return pino(
+  const logger = pino(
     {
       level: options.level ?? 'info',
       base: { service: options.service, ...(options.version === undefined ? {} : { version: options.version }) },
       timestamp: () => `,"time":"${new Date().toISOString()}"`,
-      formatters: { level: (label) => ({ level: label }) },
-      redact: { paths: REDACTED, censor: '[redacted]' },
+      formatters: { level: (label) => ({ level: label }), log: (line) => withoutSecrets(line) },
+      serializers: { err: (error: Error) => withoutSecrets(pino.stdSerializers.err(error)) },
     },
     options.destination ?? pino.destination({ dest: 1, sync: true }),
   );
+  // What a child is bound to passes no formatter. Children inherit this member, and so do theirs.
+  const child = logger.child as (this: unknown, bindings: Bindings, more?: ChildLoggerOptions) => unknown;
+  logger.child = function (this: unknown, bindings: Bindings, more?: ChildLoggerOptions) {
+    return child.call(this, withoutSecrets(bindings), more);
+  } as typeof logger.child;
+  return logger;
 }

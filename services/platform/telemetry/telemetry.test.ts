@@ -58,9 +58,13 @@ describe('the logger', () => {
       log.info({ headers: { authorization: secret, 'x-api-key': secret, cookie: secret } }, 'one deep');
       log.info({ request: { headers: { Authorization: secret }, body: { api_key: secret } } }, 'two deep');
       log.info({ config: { OPENAI_API_KEY: secret, DATABASE_URL: secret } }, 'configuration');
+      log.info({ backends: [{ api_key: secret }] }, 'in a list');
+      log.child({ run_id: 'run_1' }).child({ credentials: { token: secret } }).info('bound');
+      log.warn({ err: Object.assign(new Error('refused'), { config: { headers: { authorization: secret } } }) }, 'on an error');
     });
     expect(JSON.stringify(out)).not.toContain(secret);
-    expect(out).toHaveLength(4);
+    expect(out).toHaveLength(7);
+    expect(out[5]).toMatchObject({ run_id: 'run_1', credentials: { token: '[redacted]' } });
   });
 });
 
