@@ -187,6 +187,19 @@ function poison(under: Under): void {
     expect(await under().runState.getRun(tenant, run.runId)).toMatchObject({ status: 'queued' });
   });
 
+  it('does not hold it against a run that its workers died, as long as each got it further', async () => {
+    const tenant = await under().newTenant();
+    const run = await create(under(), tenant);
+    const options = claimOptions({ leaseMs: 60, maxAttempts: 2 });
+    for (let done = 0; done < 4; done += 1) {
+      const [claimed] = await under().queue.claim(WORKER, options);
+      expect(claimed?.run).toMatchObject({ runId: run.runId, attempts: done + 1 });
+      expect((await under().runState.advance(tenant, claimed!.lease, step(run.runId, done))).outcome).toBe('applied');
+      await pause(160);
+    }
+    expect(await under().runState.getRun(tenant, run.runId)).toMatchObject({ status: 'running', step: 4 });
+  });
+
   it('fails a run that was claimed too often, and frees its slot', verifies(['PRS-4.2-12'], async () => {
     const tenant = await under().newTenant();
     const run = await create(under(), tenant);

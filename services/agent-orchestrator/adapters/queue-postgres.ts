@@ -15,7 +15,7 @@ import type { RunWake } from './run-wake.ts';
 import { parkRun, unparkRun } from './run-parking-postgres.ts';
 import { RUN_COLUMNS, isoTime, recordOf, storableJson, type RunRow, type StoredWork } from './run-rows.ts';
 
-/** $1 limit, $2 worker, $3 lease in milliseconds, $4 attempts at most. */
+/** $1 limit, $2 worker, $3 lease in milliseconds, $4 fruitless claims at most. */
 const CLAIM_RUNS = {
   name: 'ao_claim_runs',
   text: `WITH expired AS (
@@ -30,17 +30,18 @@ const CLAIM_RUNS = {
     ), clock AS (SELECT clock_timestamp() AS now
     )
     UPDATE orchestrator.runs r SET
-      status = CASE WHEN r.attempts >= $4::int THEN 'failed' ELSE 'running' END,
-      attempts = CASE WHEN r.attempts >= $4::int THEN r.attempts ELSE r.attempts + 1 END,
-      last_seq = r.last_seq + CASE WHEN r.attempts = 0 OR r.attempts >= $4::int THEN 1 ELSE 0 END,
+      status = CASE WHEN r.fruitless_claims >= $4::int THEN 'failed' ELSE 'running' END,
+      attempts = CASE WHEN r.fruitless_claims >= $4::int THEN r.attempts ELSE r.attempts + 1 END,
+      fruitless_claims = CASE WHEN r.fruitless_claims >= $4::int THEN r.fruitless_claims ELSE r.fruitless_claims + 1 END,
+      last_seq = r.last_seq + CASE WHEN r.attempts = 0 OR r.fruitless_claims >= $4::int THEN 1 ELSE 0 END,
       started_at = coalesce(r.started_at, clock.now),
-      completed_at = CASE WHEN r.attempts >= $4::int THEN clock.now END,
-      lease_token = CASE WHEN r.attempts >= $4::int THEN NULL ELSE gen_random_uuid()::text END,
-      lease_owner = CASE WHEN r.attempts >= $4::int THEN NULL ELSE $2::text END,
-      lease_until = CASE WHEN r.attempts >= $4::int THEN NULL ELSE clock.now + $3::float8 * interval '1 millisecond' END
+      completed_at = CASE WHEN r.fruitless_claims >= $4::int THEN clock.now END,
+      lease_token = CASE WHEN r.fruitless_claims >= $4::int THEN NULL ELSE gen_random_uuid()::text END,
+      lease_owner = CASE WHEN r.fruitless_claims >= $4::int THEN NULL ELSE $2::text END,
+      lease_until = CASE WHEN r.fruitless_claims >= $4::int THEN NULL ELSE clock.now + $3::float8 * interval '1 millisecond' END
     FROM picked p, clock
     WHERE r.tenant_id = p.tenant_id AND r.run_id = p.run_id
-    RETURNING ${RUN_COLUMNS}, r.work, r.lease_token, (extract(epoch FROM clock.now) * 1000)::float8 AS now_ms`,
+    RETURNING ${RUN_COLUMNS}, r.work, r.lease_token, r.fruitless_claims, (extract(epoch FROM clock.now) * 1000)::float8 AS now_ms`,
 };
 
 const NOTE_CLAIMS = {
@@ -72,7 +73,8 @@ const RELEASE = {
   name: 'ao_release',
   text: `UPDATE orchestrator.runs r SET status = 'queued', lease_token = NULL, lease_owner = NULL, lease_until = NULL,
       available_at = clock_timestamp() + $4::float8 * interval '1 millisecond',
-      attempts = CASE WHEN $4::float8 = 0 THEN greatest(1, r.attempts - 1) ELSE r.attempts END
+      attempts = CASE WHEN $4::float8 = 0 THEN greatest(1, r.attempts - 1) ELSE r.attempts END,
+      fruitless_claims = CASE WHEN $4::float8 = 0 THEN greatest(0, r.fruitless_claims - 1) ELSE r.fruitless_claims END
     WHERE r.tenant_id = $1 AND r.run_id = $2 AND r.lease_token = $3 AND r.status = 'running'`,
 };
 
@@ -110,7 +112,7 @@ export function reconcileCounters(pool: pg.Pool): Promise<readonly string[]> {
   });
 }
 
-type ClaimRow = RunRow & { readonly work: StoredWork; readonly lease_token: string | null; readonly now_ms: number };
+type ClaimRow = RunRow & { readonly work: StoredWork; readonly lease_token: string | null; readonly fruitless_claims: number; readonly now_ms: number };
 
 export class PostgresQueue implements QueuePort {
   readonly #pool: pg.Pool;
@@ -186,7 +188,7 @@ export class PostgresQueue implements QueuePort {
 /** The first claim of a run is told once; a run that was given up is told its end. */
 function draftOf(row: ClaimRow, options: ClaimOptions): EventDraft | null {
   const run = { tenantId: row.tenant_id, runId: row.run_id };
-  if (row.lease_token === null) return options.poisoned({ ...run, attempts: row.attempts });
+  if (row.lease_token === null) return options.poisoned({ ...run, attempts: row.fruitless_claims });
   return row.attempts > 1 ? null : options.started(run);
 }
 

@@ -9,10 +9,10 @@ import type { RunLease } from '../ports/run-state.ts';
 
 const NOBODY = 'parked';
 
-/** A run that got as far as waiting is not one that breaks its workers, so its attempts begin anew. */
+/** A run that got as far as waiting is not one that breaks its workers. */
 const PARK = {
   name: 'ao_park',
-  text: `UPDATE orchestrator.runs r SET lease_token = gen_random_uuid()::text, lease_owner = '${NOBODY}', attempts = least(r.attempts, 1),
+  text: `UPDATE orchestrator.runs r SET lease_token = gen_random_uuid()::text, lease_owner = '${NOBODY}', fruitless_claims = 0,
       lease_until = clock_timestamp() + $4::float8 * interval '1 millisecond'
     WHERE r.tenant_id = $1 AND r.run_id = $2 AND r.lease_token = $3 AND r.status = 'running'`,
 };

@@ -24,6 +24,8 @@ interface StoredRun {
   /** `parked`: nobody holds it; the time is when it may be claimed again at the latest. */
   lease: { readonly token: string; untilMs: number; readonly parked?: true } | null;
   availableAtMs: number;
+  /** Since the run last got a step further. */
+  fruitlessClaims: number;
 }
 
 interface StoredKey {
@@ -77,6 +79,7 @@ export class MemoryRunStore {
       events: [],
       lease: null,
       availableAtMs: nowMs,
+      fruitlessClaims: 0,
     };
     this.#tenants.set(auth.tenant_id, admission.state);
     const runs = this.#runs.get(auth.tenant_id) ?? new Map<string, StoredRun>();
@@ -92,6 +95,7 @@ export class MemoryRunStore {
     if (handover === null) return null;
     const handedOver = handedOverRun(auth, run, created, newId('lse'));
     stored.lease = { token: handedOver.lease.token, untilMs: this.#now() + handover.leaseMs };
+    stored.fruitlessClaims = 1;
     this.#append(stored, [handover.started, ...handover.opening]);
     stored.work = structuredClone(handedOver.run);
     return handedOver;
@@ -141,6 +145,7 @@ export class MemoryRunStore {
     }
     const { summaryDelta, end } = transition;
     this.#append(stored, transition.events);
+    stored.fruitlessClaims = 0;
     stored.work = {
       ...stored.work,
       step: work.step + 1,
@@ -159,14 +164,15 @@ export class MemoryRunStore {
     const claimed: ClaimedRun[] = [];
     for (const stored of this.#claimable(nowMs).slice(0, options.limit)) {
       const { tenantId, runId, attempts } = stored.work;
-      if (attempts >= options.maxAttempts) {
-        const draft = options.poisoned({ tenantId, runId, attempts });
+      if (stored.fruitlessClaims >= options.maxAttempts) {
+        const draft = options.poisoned({ tenantId, runId, attempts: stored.fruitlessClaims });
         this.#append(stored, [draft]);
         this.#end(stored, { status: 'failed', error: draft.payload['error'] as RunFailure });
         continue;
       }
       const token = newId('lse');
       stored.lease = { token, untilMs: nowMs + options.leaseMs };
+      stored.fruitlessClaims += 1;
       stored.work = { ...stored.work, status: 'running', attempts: attempts + 1, startedAt: stored.work.startedAt ?? new Date(nowMs).toISOString() };
       if (attempts === 0) this.#append(stored, [options.started({ tenantId, runId })]);
       claimed.push({ lease: { tenantId, runId, token }, run: structuredClone(stored.work) });
@@ -190,6 +196,7 @@ export class MemoryRunStore {
     stored.availableAtMs = this.#now() + delayMs;
     const { attempts } = stored.work;
     stored.work = { ...stored.work, status: 'queued', attempts: delayMs === 0 ? Math.max(1, attempts - 1) : attempts };
+    if (delayMs === 0) stored.fruitlessClaims = Math.max(0, stored.fruitlessClaims - 1);
     return true;
   }
 
@@ -198,7 +205,7 @@ export class MemoryRunStore {
     const stored = this.#held(lease);
     if (stored === null) return false;
     stored.lease = { token: newId('lse'), untilMs: this.#now() + maxWaitMs, parked: true };
-    stored.work = { ...stored.work, attempts: 1 };
+    stored.fruitlessClaims = 0;
     return true;
   }
 

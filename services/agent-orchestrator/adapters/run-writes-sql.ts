@@ -64,10 +64,10 @@ export const CREATE_RUNS = {
     ), r AS (
       INSERT INTO orchestrator.runs (tenant_id, run_id, agent_id, agent_version, created_at, correlation_id, traceparent,
         principal_id, idempotency_key, request, work, priority, queue_rank, available_at, last_seq, step,
-        status, attempts, started_at, lease_token, lease_owner, lease_until)
+        status, attempts, fruitless_claims, started_at, lease_token, lease_owner, lease_until)
       SELECT tenant_id, run_id, agent_id, agent_version, now, correlation_id, traceparent,
         principal_id, idempotency_key, request, work, priority, queue_rank, now, last_seq, step,
-        CASE WHEN token IS NULL THEN 'queued' ELSE 'running' END, CASE WHEN token IS NULL THEN 0 ELSE 1 END,
+        CASE WHEN token IS NULL THEN 'queued' ELSE 'running' END, CASE WHEN token IS NULL THEN 0 ELSE 1 END, CASE WHEN token IS NULL THEN 0 ELSE 1 END,
         CASE WHEN token IS NULL THEN NULL ELSE now END, token, worker, clock_timestamp() + lease_ms * interval '1 millisecond'
       FROM n, clock
     ), e AS (
@@ -98,6 +98,7 @@ export const ADVANCE_RUNS = {
     ), u AS (
       UPDATE orchestrator.runs r SET
         step = r.step + 1,
+        fruitless_claims = 0,
         last_seq = r.last_seq + t.events,
         steps_total = r.steps_total + t.steps,
         tool_calls_total = r.tool_calls_total + t.tool_calls,

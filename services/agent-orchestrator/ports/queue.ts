@@ -24,7 +24,10 @@ export interface ClaimOptions {
   /** At most so many runs. */
   readonly limit: number;
   readonly leaseMs: number;
-  /** A run claimed more often than this is failed with `internal_error`, reason `poisoned`, in place of being handed out. */
+  /**
+   * A run claimed more often than this without a transition of its own in between is failed with `internal_error`,
+   * reason `poisoned`, in place of being handed out. A long run whose workers die now and then is none of these.
+   */
   readonly maxAttempts: number;
   /** Makes the `agentos.run.started` draft, stored with the first claim of a run and not again. */
   readonly started: (run: { readonly tenantId: string; readonly runId: string }) => EventDraft;
@@ -56,7 +59,7 @@ export interface QueuePort {
   release(auth: AuthContext, lease: RunLease, delayMs: number): Promise<void>;
   /**
    * Sets a run aside that waits for something: the lease is given up, no slot is held, and the run stays `running`. It
-   * can be claimed again after `wake` or after `maxWaitMs`, whatever comes first, and its attempts begin anew. False
+   * can be claimed again after `wake` or after `maxWaitMs`, whatever comes first, and counts as having got further. False
    * when the lease is no longer held.
    */
   park(auth: AuthContext, lease: RunLease, maxWaitMs: number): Promise<boolean>;

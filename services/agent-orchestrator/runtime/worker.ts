@@ -159,7 +159,7 @@ export class Worker {
         givenUp.set(keyOf(run.tenantId, run.runId), run);
         return runFailed(run.runId, {
           code: 'internal_error',
-          message: `The run was given up after ${run.attempts} workers lost it or broke on it.`,
+          message: `The run was given up: ${run.attempts} workers in a row lost it or broke on it, and none got it a step further.`,
           retryable: false,
           details: { reason: 'poisoned', attempts: run.attempts },
         });
