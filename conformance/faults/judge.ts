@@ -126,11 +126,12 @@ export async function unfinishedRuns(url: string): Promise<number> {
   return asJudge(url, async (client) => (await client.query<{ open: number }>("SELECT count(*)::int AS open FROM orchestrator.runs WHERE status IN ('queued', 'running')")).rows[0]!.open);
 }
 
-export async function untilAllEnded(url: string, limitMs: number): Promise<void> {
-  const deadline = performance.now() + limitMs;
-  for (let open = await unfinishedRuns(url); open > 0; open = await unfinishedRuns(url)) {
-    // The judge says which did not end, and what else is wrong.
-    if (performance.now() > deadline) return;
+/** Waits while runs end, however slow the machine is; gives up when none has for `stalledMs`. The judge says what did not end. */
+export async function untilAllEnded(url: string, stalledMs: number): Promise<void> {
+  let fewest = Number.POSITIVE_INFINITY;
+  let deadline = performance.now() + stalledMs;
+  for (let open = await unfinishedRuns(url); open > 0 && performance.now() < deadline; open = await unfinishedRuns(url)) {
+    if (open < fewest) [fewest, deadline] = [open, performance.now() + stalledMs];
     await new Promise((resolve) => setTimeout(resolve, 100));
   }
 }
