@@ -179,6 +179,10 @@ export class PostgresQueue implements QueuePort {
     if (await unparkRun(this.#pool, auth, runId)) this.#wake.announceWork();
   }
 
+  onWrittenElsewhere(listener: (tenantId: string, runId: string, lastSequence: number) => void): () => void {
+    return this.#wake.onWrittenElsewhere(listener);
+  }
+
   async depth(_worker: WorkerIdentity): Promise<QueueDepth> {
     const [row] = await withScheduler(this.#pool, async (client) => (await client.query<{ queued: number; running: number; drift: number }>(DEPTH)).rows);
     return row!;

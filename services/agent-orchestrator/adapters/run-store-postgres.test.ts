@@ -208,12 +208,14 @@ describe('a server that goes away', () => {
     const other = new PostgresWake({ pool: database.pool, url: test.url, coalesceMs: 5 });
     const runId = await retry(() => create(auth));
     const waiting = events.wait(auth, runId, { after: 1, maxWaitMs: 10_000, signal: new AbortController().signal });
+    const heard = new Promise((resolve) => void queue.onWrittenElsewhere((...what) => resolve(what)));
     // Announced by another process until the listener, which was severed, hears it.
     const announce = setInterval(() => other.announceRun(auth.tenant_id, runId, 2), 50);
     const startedAt = performance.now();
     await waiting;
     clearInterval(announce);
     expect(performance.now() - startedAt).toBeLessThan(5_000);
+    await expect(heard, 'a worker hears of writes by others').resolves.toEqual([auth.tenant_id, runId, 2]);
     await other.close();
     await cancelAll(auth);
   });

@@ -64,6 +64,7 @@ export class RunWake {
   #sentMs = Number.NEGATIVE_INFINITY;
   #othersUntil = 0;
   readonly #presence: NodeJS.Timeout | null;
+  readonly #elsewhere = new Set<(tenantId: string, runId: string, lastSequence: number) => void>();
 
   constructor(options: RunWakeOptions) {
     this.#options = options;
@@ -93,6 +94,12 @@ export class RunWake {
     if (this.#alone()) return;
     this.#runs.set(key, [tenantId, runId, lastSequence]);
     this.#schedule();
+  }
+
+  /** Tells of runs that other processes announce, until the returned function is called. */
+  onWrittenElsewhere(listener: (tenantId: string, runId: string, lastSequence: number) => void): () => void {
+    this.#elsewhere.add(listener);
+    return () => this.#elsewhere.delete(listener);
   }
 
   workSeen(): void {
@@ -191,6 +198,9 @@ export class RunWake {
     this.#othersUntil = performance.now() + ALONE_AFTER_MS;
     if (message.hello) this.#say({ from: this.#from });
     if (message.work) this.#hub.signalWork();
-    for (const [tenantId, runId, lastSequence] of message.runs ?? []) this.#hub.signalRun(runKey(tenantId, runId), lastSequence);
+    for (const [tenantId, runId, lastSequence] of message.runs ?? []) {
+      this.#hub.signalRun(runKey(tenantId, runId), lastSequence);
+      for (const tell of this.#elsewhere) tell(tenantId, runId, lastSequence);
+    }
   }
 }

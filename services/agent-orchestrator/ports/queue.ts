@@ -65,5 +65,11 @@ export interface QueuePort {
   park(auth: AuthContext, lease: RunLease, maxWaitMs: number): Promise<boolean>;
   /** Lets a parked run be claimed now; nothing happens to any other run. */
   wake(auth: AuthContext, runId: string): Promise<void>;
+  /**
+   * Calls `listener` for each run that another process has written to, with its newest sequence, until the returned function is called. For a run
+   * that a worker holds it means that the run was canceled or taken over. A hint: what is missed, the next heartbeat
+   * finds. Absent where nobody else can write.
+   */
+  onWrittenElsewhere?(listener: (tenantId: string, runId: string, lastSequence: number) => void): () => void;
   depth(worker: WorkerIdentity): Promise<QueueDepth>;
 }

@@ -121,6 +121,22 @@ describe('a worker', () => {
     expect(await status(harness, runId)).toBe('canceled');
   });
 
+  it('abandons a run at once when it hears that another process canceled it, long before its next heartbeat', async () => {
+    const harness = runtime(new ScriptedModel(() => new Promise<never>(() => undefined)));
+    const runId = await harness.create();
+    let tell: (tenantId: string, runId: string, lastSequence: number) => void = () => undefined;
+    const queue: QueuePort = Object.assign(harness.queue, { onWrittenElsewhere: (listener: typeof tell) => ((tell = listener), () => (tell = () => undefined)) });
+    const worker = workerOf(harness, { heartbeatMs: 60_000, leaseMs: 600_000 }, queue);
+    worker.start();
+    await until(() => worker.active === 1, 'the run is claimed');
+    tell(AUTH.tenant_id, runId, 1);
+    const canceled = await harness.runState.cancelRun(AUTH, runId, runCanceled(runId, 'usr_test'));
+    expect(worker.active, 'news of what it knows changes nothing').toBe(1);
+    tell(AUTH.tenant_id, runId, canceled.lastSequence);
+    await until(() => worker.active === 0, 'the run is abandoned');
+    await worker.stop();
+  });
+
   it('goes on claiming after the store was away', async () => {
     const harness = runtime(new ScriptedModel(says('Hi.')));
     let away = 3;

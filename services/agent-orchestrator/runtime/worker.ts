@@ -3,8 +3,9 @@
  *
  * Three loops. Claiming asks the queue whenever a slot is free and work may be there (a wake-up, or the poll at
  * least every second). Keeping extends all leases in one statement every `heartbeatMs`; what is no longer held, and
- * everything when no heartbeat has succeeded for a whole lease, is abandoned. Stopping claims no more, lets what is
- * nearly done finish, abandons the rest and gives the leases back, so that another worker need not wait them out.
+ * everything when no heartbeat has succeeded for a whole lease, is abandoned; a run that another process wrote to is
+ * looked at right away. Stopping claims no more, lets what is nearly done finish, abandons the rest and gives the
+ * leases back, so that another worker need not wait them out.
  *
  * A worker decides nothing about policy: which runs may exist, which tools may run and which model answers is decided
  * elsewhere (PRS 4, HLD 10.2).
@@ -67,6 +68,7 @@ export class Worker {
   readonly #ended = new AbortController();
   #slotFreed: (() => void) | null = null;
   #loops: Promise<unknown> = Promise.resolve();
+  #deafen: () => void = () => undefined;
 
   constructor(queue: QueuePort, executor: Omit<ExecutorDependencies, 'queue'>, options: Partial<WorkerOptions> = {}, metrics: WorkerMetrics = {}) {
     this.identity = { workerId: newId('wrk') };
@@ -83,6 +85,7 @@ export class Worker {
   }
 
   start(): void {
+    this.#deafen = this.#queue.onWrittenElsewhere?.((tenantId, runId, lastSequence) => void this.#check(tenantId, runId, lastSequence)) ?? this.#deafen;
     this.#loops = Promise.all([this.#claimLoop(), this.#heartbeatLoop()]);
   }
 
@@ -122,6 +125,7 @@ export class Worker {
     for (const run of this.#active.values()) run.abort.abort();
     await Promise.all([...this.#active.values()].map((run) => run.done));
     this.#ended.abort();
+    this.#deafen();
     await this.#loops;
   }
 
@@ -230,6 +234,16 @@ export class Worker {
         if (this.#executor.clock.now() - lastSuccessMs > this.#options.leaseMs) for (const run of runs) run.abort.abort();
       }
     }
+  }
+
+  /** Another process wrote to a run that is executed here: it was canceled, or is no longer held. */
+  async #check(tenantId: string, runId: string, lastSequence: number): Promise<void> {
+    const run = this.#active.get(keyOf(tenantId, runId));
+    // The news of a run's creation can come after its claim.
+    if (run === undefined || lastSequence <= run.claimed.run.lastSequence) return;
+    // What cannot be asked now is asked by the next heartbeat.
+    const lost = await this.#queue.heartbeat(this.identity, [run.claimed.lease], this.#options.leaseMs).catch(() => []);
+    if (lost.length > 0) run.abort.abort();
   }
 
   #waitForSlot(signal: AbortSignal): Promise<void> {
