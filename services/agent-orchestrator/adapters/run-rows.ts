@@ -1,7 +1,9 @@
 /** Rows of `orchestrator.runs` ↔ the port's records. */
 import type { AuthContext } from '../../platform/tenancy/auth-context.ts';
 import type { AgentDefinition } from '../ports/agents.ts';
-import type { NewRun, RunFailure, RunLease, RunLineage, RunOptions, RunOutput, RunPriority, RunRecord, RunStatus, RunTooling, RunWork } from '../ports/run-state.ts';
+import type { RunFailure, RunLineage, RunOptions, RunOutput, RunPriority, RunRecord, RunStatus, RunTooling, RunWork } from '../ports/run-state.ts';
+
+export { storableJson, storableText } from '../../platform/db/storable.ts';
 
 /** Columns of a record; times travel as milliseconds, which is what JavaScript makes dates from. */
 export const RUN_COLUMNS = `r.tenant_id, r.run_id, r.agent_id, r.agent_version, r.status,
@@ -74,65 +76,5 @@ export function recordOf(row: RunRow): RunRecord {
   };
 }
 
-/** The record of a run as it is at creation; both adapter families store exactly this. */
-export function newRecord(auth: AuthContext, run: NewRun, createdAt: string): RunRecord {
-  return {
-    tenantId: auth.tenant_id,
-    runId: run.runId,
-    agentId: run.agent.agentId,
-    agentVersion: run.agent.version,
-    status: 'queued',
-    createdAt,
-    startedAt: null,
-    completedAt: null,
-    options: run.options,
-    tooling: run.tooling,
-    labels: run.labels,
-    summary: { stepsTotal: 0, toolCallsTotal: 0, modelCallsTotal: 0 },
-    output: null,
-    error: null,
-    correlationId: run.correlationId,
-    traceparent: run.traceparent,
-    idempotencyKey: run.idempotency?.key ?? null,
-    principalId: auth.principal.principal_id,
-    lastSequence: 1,
-    step: 0,
-    attempts: 0,
-    ...(run.lineage === undefined ? {} : { lineage: run.lineage }),
-  };
-}
-
-/** The run as the worker that it was handed over to holds it; `run` is its record at creation. */
-export function handedOverRun(auth: AuthContext, run: NewRun, record: RunRecord, token: string): { readonly lease: RunLease; readonly run: RunWork } {
-  const { opening } = run.handover!;
-  return {
-    lease: { tenantId: record.tenantId, runId: record.runId, token },
-    run: {
-      ...record,
-      status: 'running',
-      startedAt: record.createdAt,
-      lastSequence: 2 + opening.length,
-      step: opening.length === 0 ? 0 : 1,
-      attempts: 1,
-      auth,
-      input: run.input,
-      context: run.context,
-      agent: run.agent,
-    },
-  };
-}
-
 /** Higher goes first among the tenant's own queued runs. */
 export const PRIORITY_LEVEL: Readonly<Record<RunPriority, 0 | 1 | 2>> = { low: 0, normal: 1, high: 2 };
-
-/**
- * JSON that Postgres takes: NUL and lone surrogates, which a tool or a model may produce, have no place in a text of
- * the database and are replaced by U+FFFD. JSON.stringify writes both as escapes, so looking for those is enough.
- */
-export const storableJson = (value: unknown): string => storableText(JSON.stringify(value));
-
-/** The same, for JSON that has been made already. */
-export function storableText(json: string): string {
-  if (!json.includes('\\u0000') && !/\\ud[89a-f]/.test(json)) return json;
-  return json.replace(/\\\\|\\u0000|\\ud[89a-f][0-9a-f]{2}/g, (match) => (match === '\\\\' ? match : '\\ufffd'));
-}

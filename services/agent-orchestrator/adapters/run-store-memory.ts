@@ -13,7 +13,8 @@ import type { AdvanceResult, CreateRunResult, EventDraft, NewRun, RetentionQuery
 import { traceparentAt } from '../runtime/ids.ts';
 import { admit, type TenantRunsState } from '../tenancy/admission.ts';
 import { QueuePlaces, type GivenRanks, type WaitingRanks } from '../tenancy/fairness.ts';
-import { PRIORITY_LEVEL, handedOverRun, newRecord } from './run-rows.ts';
+import { handedOverRun, newRecord } from '../ports/new-run.ts';
+import { PRIORITY_LEVEL } from './run-rows.ts';
 import { WakeHub } from './wake-hub.ts';
 
 interface StoredRun {

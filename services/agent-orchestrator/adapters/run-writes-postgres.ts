@@ -18,7 +18,8 @@ import { AdmissionNotes, type SeenTenant } from '../tenancy/admission-notes.ts';
 import type { Backlog } from '../tenancy/backlog.ts';
 import type { Refusal } from '../tenancy/refusals.ts';
 import { QueuePlaces, type GivenRanks, type WaitingRanks } from '../tenancy/fairness.ts';
-import { PRIORITY_LEVEL, handedOverRun, isoTime, newRecord, recordOf, storableJson, storableText, type RunRow, type StoredWork } from './run-rows.ts';
+import { handedOverRun, newRecord } from '../ports/new-run.ts';
+import { PRIORITY_LEVEL, isoTime, recordOf, storableJson, storableText, type RunRow, type StoredWork } from './run-rows.ts';
 import { ADD_FACETS, facetRows, type FacetRow } from './run-facets.ts';
 import { ADD_TENANTS, ADVANCE_RUNS, CANCEL_RUNS, CREATE_RUNS, LOCK_QUEUE, LOCK_TENANTS, READ_BACK, READ_KEYS, READ_QUEUE } from './run-writes-sql.ts';
 

@@ -13,6 +13,7 @@
  */
 import type { AuthContext } from '../../platform/tenancy/auth-context.ts';
 import type { ClaimedRun, QueuePort } from '../ports/queue.ts';
+import { newRecord } from '../ports/new-run.ts';
 import type { CreateRunResult, EventDraft, NewRun, RunStatePort, RunWork } from '../ports/run-state.ts';
 import { runStarted } from '../events/drafts.ts';
 import { decide } from './decide.ts';
@@ -65,7 +66,8 @@ export async function createAndStart({ runState, queue, seats }: HandoverDepende
 function openingOf(auth: AuthContext, run: NewRun): readonly EventDraft[] {
   if (run.agent.tools.length > 0) return [];
   const nowMs = Date.now();
-  const work = { ...run, auth, tenantId: auth.tenant_id, startedAt: null, createdAt: new Date(nowMs).toISOString() } as unknown as RunWork;
+  const { input, context, agent } = run;
+  const work: RunWork = { ...newRecord(auth, run, new Date(nowMs).toISOString()), auth, input, context, agent };
   const progress = startProgress(work);
   const action = decide(work, progress, nowMs);
   return action.kind === 'call_model' ? modelStepOpening(work, progress, action.step, [], action.toolChoice) : [];

@@ -122,7 +122,7 @@ describe('a worker', () => {
   });
 
   it('abandons a run at once when it hears that another process canceled it, long before its next heartbeat', async () => {
-    const harness = runtime(new ScriptedModel(() => new Promise<never>(() => undefined)));
+    const harness = runtime(new ScriptedModel((_request, { signal }) => new Promise((_, reject) => signal.addEventListener('abort', () => reject(new Error('aborted'))))));
     const runId = await harness.create();
     let tell: (tenantId: string, runId: string, lastSequence: number) => void = () => undefined;
     const queue: QueuePort = Object.assign(harness.queue, { onWrittenElsewhere: (listener: typeof tell) => ((tell = listener), () => (tell = () => undefined)) });
