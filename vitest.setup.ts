@@ -4,7 +4,7 @@
  * A test describes its own configuration: what the developer's shell happens to export (`AGENTOS_*`, `DATABASE_URL`,
  * model keys) must not change an outcome. The variables that steer the tests themselves stay.
  */
-const KEPT = /^AGENTOS_(TEST|CHAOS)_/;
+const KEPT = /^AGENTOS_(TEST|CHAOS|FUZZ)_/;
 const FOREIGN = /^(AGENTOS_|DATABASE_URL$|OPENAI_|ANTHROPIC_|OLLAMA_|NATS_URL$|SMTP_|OTEL_)/;
 
 for (const name of Object.keys(process.env)) {

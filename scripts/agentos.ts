@@ -13,6 +13,8 @@ import { parseDurationMs } from './lib/duration.ts';
 import { CliError, EXIT, type ExitCode } from './lib/errors.ts';
 import { createOutput, wantsColor, type Output } from './lib/output.ts';
 import { asCliError } from './lib/phases.ts';
+import { readSecretReferences } from './lib/secret-references.ts';
+import { placesOf } from './lib/settings.ts';
 
 const here = fileURLToPath(import.meta.url);
 const ENDING = path.extname(here);
@@ -96,6 +98,7 @@ function register(program: Program, command: Command, argv: readonly string[], f
     const onSignal = (): void => interrupt.abort();
     process.on('SIGINT', onSignal).on('SIGTERM', onSignal);
     try {
+      if (command.name !== 'version') await readSecretReferences(placesOf().envFile);
       finish(await command.run({ output, global: globalsOf(options), signal: interrupt.signal }, args, options));
     } catch (cause) {
       const error = interrupt.signal.aborted && !(cause instanceof CliError) ? new CliError('interrupted', { exitCode: EXIT.interrupted, cause }) : asCliError(cause);

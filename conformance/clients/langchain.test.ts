@@ -1,6 +1,6 @@
 /** LangChain's ChatOpenAI and OpenAIEmbeddings, unchanged but for the base URL. */
 import { AIMessage, type AIMessageChunk, HumanMessage, SystemMessage, ToolMessage } from '@langchain/core/messages';
-import { ChatOpenAI, OpenAIEmbeddings } from '@langchain/openai';
+import { ChatOpenAI, ChatOpenAICompletions, OpenAIEmbeddings } from '@langchain/openai';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { verifies } from '../http/verifies.ts';
 import { CHAT_MODEL, EMBED_MODEL, startGateway, type Gateway } from './gateway.ts';
@@ -41,6 +41,20 @@ describe("LangChain's ChatOpenAI", () => {
       tokens += chunk.usage_metadata?.total_tokens ?? 0;
     }
     expect([whole, tokens]).toEqual(['Hello there.', 29]);
+  });
+
+  it('invokes with streaming on, where its token counting is kept from the network', async () => {
+    // With `streaming: true` an invocation counts tokens by a table that LangChain fetches from tiktoken.pages.dev, trying
+    // again for a minute where that host cannot be reached. Counting them oneself, here by length, keeps it from asking.
+    class CountsByLength extends ChatOpenAICompletions {
+      override async getNumTokens(content: unknown): Promise<number> {
+        return Math.ceil(JSON.stringify(content).length / 4);
+      }
+    }
+    const completions = new CountsByLength({ model: CHAT_MODEL, apiKey, configuration: { baseURL: gateway.baseURL }, streaming: true });
+    const answer = await model(apiKey, { streaming: true, completions }).invoke('hello');
+    expect(answer.content).toBe('Hello there.');
+    expect(gateway.asked().at(-1)!.body.stream).toBe(true);
   });
 
   it.each([false, true])('calls tools and goes on with their answers, streamed: %s', async (streamed) => {

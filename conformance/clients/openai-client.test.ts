@@ -106,6 +106,12 @@ describe('the openai package', () => {
     await expect(client.embeddings.create({ model: EMBED_MODEL, input: [1, 2] })).rejects.toMatchObject({ status: 400, param: 'input[0]' });
   }));
 
+  it('retrieves a model, by its id and by its backend and id', async () => {
+    expect(await client.models.retrieve(CHAT_MODEL)).toMatchObject({ id: CHAT_MODEL, object: 'model', owned_by: 'openai' });
+    expect(await client.models.retrieve(`openai/${EMBED_MODEL}`)).toMatchObject({ id: EMBED_MODEL, model: { capabilities: ['embed'] } });
+    await expect(client.models.retrieve('gpt-none')).rejects.toMatchObject({ status: 404, code: 'not_found', type: 'invalid_request_error' });
+  });
+
   it('lists models', verifies(['PRS-6.1-04'], async () => {
     const models = [];
     for await (const model of client.models.list()) models.push(model);

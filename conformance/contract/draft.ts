@@ -11,6 +11,7 @@ export interface Draft {
   openapi: Record<ServiceName, Loose>;
   schemas: Record<string, Loose>;
   errorCodes: Record<string, Loose>;
+  access: Loose;
   eventTypes: Loose[];
 }
 

@@ -8,10 +8,11 @@ import type { AuthContext } from '../../services/platform/tenancy/auth-context.t
 import { startPostgresProxy } from '../harness/postgres-proxy.ts';
 import { freshTenant, pause } from '../ports/fixtures.ts';
 import { allEvents, claimOptions, completion, create, createAndClaim, createMany, newRun, step, WORKER } from '../ports/run-fixtures.ts';
+import { IDENTITY_CHECKS } from './identity-checks.ts';
 import type * as UnderTest from './under-test.ts';
 
 export type BuildUnderTest = typeof UnderTest;
-type Check = (build: BuildUnderTest, databaseUrl: string) => Promise<void>;
+export type Check = (build: BuildUnderTest, databaseUrl: string) => Promise<void>;
 
 const OTHER = { workerId: 'wrk_other' };
 
@@ -25,6 +26,8 @@ async function withStores(build: BuildUnderTest, url: string, work: (stores: Und
 }
 
 export const CHECKS = {
+  ...IDENTITY_CHECKS,
+
   'who has lost the lease writes nothing': (build, url) =>
     withStores(build, url, async (stores) => {
       const tenant = freshTenant();

@@ -14,7 +14,64 @@ export interface Mutant {
 const ADAPTERS = 'services/agent-orchestrator/adapters';
 const FENCE = "AND r.lease_token = t.token AND r.status = 'running' AND r.step = t.step";
 
+const PLATFORM = 'services/platform';
+
+/** Who is let in, and by which door. */
+const OF_IDENTITY: readonly Mutant[] = [
+  {
+    name: 'audience of service tokens',
+    caughtBy: 'a token for one service opens no other',
+    replacements: [{ file: `${PLATFORM}/auth/service-token.ts`, find: "algorithms: ['HS256'], audience, typ: TOKEN_TYPE", replace: "algorithms: ['HS256'], typ: TOKEN_TYPE" }],
+  },
+  {
+    name: "audience of issuers' tokens",
+    caughtBy: "a token for somebody else's audience opens nothing",
+    replacements: [{ file: `${PLATFORM}/auth/jwt-verifier.ts`, find: "audience: typeof issuer.audience === 'string' ? issuer.audience : [...issuer.audience], ", replace: '' }],
+  },
+  {
+    name: 'comparison of tenants',
+    caughtBy: 'a header may not name another tenant than the credential',
+    replacements: [{ file: `${PLATFORM}/auth/identity.ts`, find: 'if (named === null || named === auth.tenant_id) return auth;', replace: 'if (named !== null) return { ...auth, tenant_id: named };' }],
+  },
+  {
+    name: 'scopes',
+    caughtBy: 'a scope that a credential lacks is missed',
+    replacements: [{ file: `${PLATFORM}/http/operation.ts`, find: 'if (row.scopes.every((scope) => auth.scopes.includes(scope))) return;', replace: 'if (row.scopes !== null) return;' }],
+  },
+  {
+    name: 'suspension',
+    caughtBy: 'a suspended tenant is not served',
+    replacements: [{ file: `${PLATFORM}/tenancy/tenant-gate.ts`, find: "if (tenant.status !== 'active') {", replace: "if (tenant.status === 'nothing at all') {" }],
+  },
+  {
+    name: 'expiry of keys',
+    caughtBy: 'a spent key opens nothing',
+    replacements: [{ file: `${PLATFORM}/auth/api-key.ts`, find: 'return same && !expired && record.revokedAt === null;', replace: 'return same && record.revokedAt === null;' }],
+  },
+  {
+    name: 'revocation of keys',
+    caughtBy: 'a spent key opens nothing',
+    replacements: [{ file: `${PLATFORM}/auth/api-key.ts`, find: 'return same && !expired && record.revokedAt === null;', replace: 'return same && !expired;' }],
+  },
+  {
+    name: 'reading of forwarded addresses from the right',
+    caughtBy: 'what a client writes of its own address counts for nothing',
+    replacements: [{ file: `${PLATFORM}/http/edge/trusted-proxy.ts`, find: 'if (!trusts(client)) break;', replace: '' }],
+  },
+  {
+    name: 'count of refusals',
+    caughtBy: 'guessing at credentials is brought to a stop',
+    replacements: [{ file: `${PLATFORM}/http/edge/limits.ts`, find: 'if (addressKey !== null) refusals?.take(addressKey, now());', replace: '' }],
+  },
+  {
+    name: 'door of administration',
+    caughtBy: 'administration is not where everybody is',
+    replacements: [{ file: `${PLATFORM}/http/server.ts`, find: 'options.separateAdmin !== true || !ofAdministration(row)', replace: 'options.separateAdmin !== true || row !== null' }],
+  },
+];
+
 export const MUTANTS: readonly Mutant[] = [
+  ...OF_IDENTITY,
   {
     name: 'fence',
     caughtBy: 'who has lost the lease writes nothing',

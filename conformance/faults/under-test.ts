@@ -4,15 +4,25 @@ import { migrations, SCHEMA } from '../../services/agent-orchestrator/adapters/m
 import { PostgresWake } from '../../services/agent-orchestrator/adapters/postgres-wake.ts';
 import { PostgresQueue } from '../../services/agent-orchestrator/adapters/queue-postgres.ts';
 import { PostgresRunState } from '../../services/agent-orchestrator/adapters/run-state-postgres.ts';
+import { auditMigrations, AUDIT_SCHEMA } from '../../services/platform/audit/audit-migrations.ts';
 import { migrate } from '../../services/platform/db/migrate.ts';
 import { createDatabase } from '../../services/platform/db/pool.ts';
 import type { RunStores } from '../ports/contract.ts';
 
+export { createIdentity } from '../../services/platform/auth/identity.ts';
+export { createApiKey } from '../../services/platform/auth/api-key.ts';
+export { createJwtVerifier } from '../../services/platform/auth/jwt-verifier.ts';
+export { createServiceTokenVerifier, issueServiceToken } from '../../services/platform/auth/service-token.ts';
+export { OPEN_EDGE } from '../../services/platform/http/edge/edge.ts';
+export { createEdgeLimits } from '../../services/platform/http/edge/limits.ts';
+export { parseTrustedProxies } from '../../services/platform/http/edge/trusted-proxy.ts';
+export { startItemService } from '../../services/platform/http/fixture/item-service.ts';
 export { writeEventStream } from '../../services/platform/http/sse.ts';
 
 export type StoresUnderTest = RunStores & { close(): Promise<void> };
 
 export async function migrateStores(url: string): Promise<void> {
+  await migrate({ url, schema: AUDIT_SCHEMA, migrations: auditMigrations });
   await migrate({ url, schema: SCHEMA, migrations });
 }
 

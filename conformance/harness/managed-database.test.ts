@@ -1,9 +1,12 @@
 /** A managed PostgreSQL gives no superuser: its owner may make roles and own a database, and that must be enough. */
 import { randomBytes } from 'node:crypto';
 import { expect, inject, it } from 'vitest';
+import type pg from 'pg';
 import { migrate } from '../../services/platform/db/migrate.ts';
 import { createDatabase } from '../../services/platform/db/pool.ts';
 import { withTenant } from '../../services/platform/db/transaction.ts';
+import { PostgresDirectory } from '../../services/platform/tenancy/directory-postgres.ts';
+import { PostgresTenantPurge } from '../../services/platform/tenancy/tenant-purge-postgres.ts';
 import { addressOf, databaseName, dropDatabase, onServer } from './database-server.ts';
 import { nodeMigrations } from './migrations.ts';
 
@@ -30,6 +33,7 @@ it('migrates and serves as an owner that is no superuser', async () => {
       expect(Number(answer.queued)).toBe(0);
       expect(answer.rank).toBeNull();
       expect(answer.scheduler ?? '').toBe('');
+      await purges(url, database.pool);
     } finally {
       await database.close();
     }
@@ -38,3 +42,14 @@ it('migrates and serves as an owner that is no superuser', async () => {
     await onServer(server, (client) => client.query(`DROP ROLE "${owner.name}"`));
   }
 });
+
+/** What services may not delete, the owner can, though the tables force row-level security upon the owner too. */
+async function purges(url: string, pool: pg.Pool): Promise<void> {
+  const auth = { tenant_id: 'tnt_managed', principal: { principal_id: 'usr_admin', principal_type: 'user' as const }, scopes: ['tenants:admin'] };
+  const directory = new PostgresDirectory(pool);
+  await directory.createTenant(auth, { tenant_id: 'tnt_managed' });
+  await withTenant(pool, 'tnt_managed', (client) => client.query("INSERT INTO orchestrator.memory_items (tenant_id, namespace, key, value, metadata, words, updated_at) VALUES ('tnt_managed', 'notes', 'one', '{}', '{}', 'one', now())"));
+  await directory.requestTenantDeletion(auth, 'tnt_managed', 0);
+  const [purged] = await new PostgresTenantPurge({ url, pool }).run(new AbortController().signal);
+  expect(purged).toMatchObject({ tenantId: 'tnt_managed', rows: { 'orchestrator.memory_items': 1 } });
+}

@@ -11,6 +11,7 @@ import { call } from './client.ts';
 import { testDatabase, type TestDatabase } from './database.ts';
 import { planNode, type NodePlan, type PlanOptions } from './environment.ts';
 import { freePorts } from './free-port.ts';
+import { storeKeys } from './keys.ts';
 import { nodeMigrations } from './migrations.ts';
 import type { ServiceName } from './prism.ts';
 import { putAgent, seedDatabase } from './seed.ts';
@@ -18,6 +19,8 @@ import type { AgentDefinition } from '../../services/agent-orchestrator/ports/ag
 
 export interface TestNode {
   readonly urls: Readonly<Record<ServiceName, string>>;
+  /** Where each service serves /v1/admin/: in prod a listener of its own, else its own address. */
+  readonly adminUrls: Readonly<Record<ServiceName, string>>;
   readonly database: TestDatabase;
   /** Lines that the services logged as warnings or worse. */
   readonly logLines: readonly string[];
@@ -37,7 +40,7 @@ export interface NodeOptions {
   readonly database?: TestDatabase;
 }
 
-type Compose = (config: ReturnType<typeof loadConfig>, log: Logger) => Promise<RunningService>;
+type Compose = (config: ReturnType<typeof loadConfig>, log: Logger) => Promise<RunningService & { readonly url: string; readonly adminUrl?: string }>;
 
 /** In the order of starting; stopping goes the other way round. */
 const ORDER: readonly ServiceName[] = ['model-policy', 'agent-orchestrator', 'federation'];
@@ -50,19 +53,24 @@ export async function startNode(options: NodeOptions = {}): Promise<TestNode> {
   const database = options.database ?? (await testDatabase({ migrations: nodeMigrations }));
   const running: RunningService[] = [];
   const logLines: string[] = [];
+  const adminUrls: Record<ServiceName, string> = { 'agent-orchestrator': '', 'model-policy': '', federation: '' };
   const close = async (): Promise<void> => {
     for (const service of running.splice(0).reverse()) await service.close();
     if (options.database === undefined) await database.drop();
   };
   try {
     if (options.database === undefined) await seedDatabase(database.url);
+    // Without an issuer, prod starts only where somebody holds a key already.
+    if (options.database === undefined && options.mode === 'prod') await storeKeys(database.url, [{ principalId: 'svc_operator', scopes: ['tenants:admin'] }]);
     const plan = planNode({ databaseUrl: database.url, ports: await freePorts(3), ...(options.mode === undefined ? {} : { mode: options.mode }), ...(options.env === undefined ? {} : { env: options.env }) });
     const config = loadConfig({ env: plan.env, envFile: null });
     for (const service of ORDER.filter((name) => options.services?.includes(name) ?? true)) {
       const log = pino({ level: plan.env['AGENTOS_LOG_LEVEL'] ?? 'warn', base: { service } }, { write: (line: string) => void logLines.push(line) });
-      running.push(await (await composeOf(service))(config, log));
+      const started = await (await composeOf(service))(config, log);
+      running.push(started);
+      adminUrls[service] = started.adminUrl ?? started.url;
     }
-    return { urls: plan.urls, database, logLines, tenant: (create) => makeTenant(plan, create), agent: (tenantId, definition) => putAgent(database.url, tenantId, definition), close };
+    return { urls: plan.urls, adminUrls, database, logLines, tenant: (create) => makeTenant(plan, create), agent: (tenantId, definition) => putAgent(database.url, tenantId, definition), close };
   } catch (error) {
     await close().catch(() => {});
     throw new Error(`The test node did not start: ${(error as Error).message}${logLines.length === 0 ? '' : `\n${logLines.slice(-5).join('')}`}`, { cause: error });

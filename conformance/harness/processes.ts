@@ -70,7 +70,7 @@ function launch(service: ServiceName, env: Readonly<Record<string, string>>): St
   const lines: string[] = [];
   const keep = (chunk: Buffer): void => {
     lines.push(chunk.toString('utf8'));
-    if (lines.length > 200) lines.shift();
+    if (lines.length > 2_000) lines.shift();
   };
   child.stdout!.on('data', keep);
   child.stderr!.on('data', keep);

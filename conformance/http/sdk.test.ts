@@ -45,7 +45,11 @@ describe('golden payloads through the SDK', () => {
     const tenant = await admin.tenants.create({ ...golden, tenant_id: `tnt_s${ulid().toLowerCase()}` });
     expect(tenant).toMatchObject({ name: golden.name, status: 'active', quotas: golden.quotas });
     expect((await admin.tenants.update(tenant.tenant_id, { name: 'Other' })).name).toBe('Other');
-    expect(await admin.tenants.delete(tenant.tenant_id)).toBe(tenant.tenant_id);
+    expect((await admin.tenants.suspend(tenant.tenant_id, 'invoice overdue')).status).toBe('suspended');
+    expect((await admin.tenants.resume(tenant.tenant_id)).status).toBe('active');
+    expect((await clientFor(tenant.tenant_id, {}).tenants.own()).tenant_id).toBe(tenant.tenant_id);
+    expect(await admin.tenants.delete(tenant.tenant_id, { confirm: tenant.tenant_id })).toMatchObject({ deleted: tenant.tenant_id });
+    expect((await admin.tenants.restore(tenant.tenant_id)).status).toBe('active');
   }));
 
   it('F.1 and F.2 describe the node', verifies(['PRS-7.2-01', 'PRS-7.2-02'], async () => {

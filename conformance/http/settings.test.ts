@@ -24,7 +24,7 @@ afterAll(() => nobody.close());
 const ISSUER = 'https://issuer.test';
 const services = { 'agent-orchestrator': agentOrchestrator, 'model-policy': modelPolicy, federation };
 const wrong: ReadonlyArray<readonly [string, Record<string, string>, string]> = [
-  ['an issuer without a key', { AGENTOS_JWT_ISSUER: ISSUER }, 'AGENTOS_JWT_JWKS_URI'],
+  ['an issuer without a key', { AGENTOS_JWT_ISSUER: 'acme' }, 'AGENTOS_JWT_JWKS_URI'],
   ['an issuer with two keys', { AGENTOS_JWT_ISSUER: ISSUER, AGENTOS_JWT_JWKS_URI: 'https://issuer.test/keys', AGENTOS_JWT_PUBLIC_KEY: 'x' }, 'AGENTOS_JWT_JWKS_URI'],
   ['a key without an issuer', { AGENTOS_JWT_JWKS_URI: 'https://issuer.test/keys' }, 'AGENTOS_JWT_ISSUER'],
 ];

@@ -15,6 +15,8 @@ import type { PolicyRulesPort } from '../../services/model-policy/ports/policy-r
 import type { CanaryStatePort } from '../../services/model-policy/ports/canary-state.ts';
 import type { DecisionsPort } from '../../services/model-policy/ports/decisions.ts';
 import type { UsagePort } from '../../services/model-policy/ports/usage.ts';
+import type { AuditPort } from '../../services/platform/audit/audit.ts';
+import type { SecretsPort } from '../../services/platform/secrets/secrets.ts';
 import type { DirectoryPort } from '../../services/platform/tenancy/directory.ts';
 import type { AuthContext } from '../../services/platform/tenancy/auth-context.ts';
 import type { PortCapabilities } from '../../services/platform/port.ts';
@@ -136,6 +138,22 @@ export interface DirectoryHarness extends Harness {
   readonly staleMs: number;
 }
 
+export interface AuditHarness extends Harness {
+  readonly audit: AuditPort;
+}
+
+/** How the keeper of the secrets is to behave for the next reads; `silent` takes the question and never answers. */
+export type KeeperMode = 'answers' | 'forbids' | 'away' | 'rate-limited' | 'babbles' | 'silent';
+
+export interface SecretsHarness extends Harness {
+  readonly secrets: SecretsPort;
+  /** Stores a secret, or a new version of it, and answers the name that the port finds it by. */
+  put(id: string, value: string): Promise<string>;
+  remove(id: string): Promise<void>;
+  /** Absent where the keeper is this process or its disk. */
+  setKeeper?(mode: KeeperMode): Promise<void>;
+}
+
 /** One row a port. Adding a port without a row (and a suite) does not pass `adapters.test.ts`. */
 export interface PortHarnesses {
   'run-state': RunStoreHarness;
@@ -152,7 +170,9 @@ export interface PortHarnesses {
   decisions: DecisionsHarness;
   'canary-state': CanaryStateHarness;
   directory: DirectoryHarness;
+  audit: AuditHarness;
   webhooks: WebhooksHarness;
+  secrets: SecretsHarness;
 }
 
 export type PortName = keyof PortHarnesses;
@@ -182,10 +202,12 @@ export const KNOWN_FEATURES: Readonly<Record<PortName, readonly string[]>> = {
   provider: ['chat', 'stream', 'embed', 'tools', 'stop', 'seed', 'json_schema', 'dimensions', 'deterministic'],
   'policy-rules': ['put'],
   directory: [],
+  audit: [],
   usage: [],
   decisions: [],
   'canary-state': [],
   webhooks: [],
+  secrets: ['fields'],
 };
 
 /** What stands in a harness: the instance first, then what else the port's suite needs. */
@@ -201,10 +223,12 @@ export const HARNESS_MEMBERS: Readonly<Record<PortName, readonly [instance: stri
   provider: ['provider'],
   'policy-rules': ['rules', 'put', 'staleMs'],
   directory: ['directory', 'staleMs'],
+  audit: ['audit'],
   usage: ['usage'],
   decisions: ['decisions'],
   'canary-state': ['canaryState'],
   webhooks: ['webhooks', 'runState', 'queue', 'events'],
+  secrets: ['secrets', 'put', 'remove'],
 };
 
 /** The instance of a harness that belongs to its port. */

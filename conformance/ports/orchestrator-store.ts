@@ -5,12 +5,13 @@ import { PostgresQueue } from '../../services/agent-orchestrator/adapters/queue-
 import { PostgresRunState } from '../../services/agent-orchestrator/adapters/run-state-postgres.ts';
 import { PostgresWake } from '../../services/agent-orchestrator/adapters/postgres-wake.ts';
 import { migrations, SCHEMA } from '../../services/agent-orchestrator/adapters/migrations/index.ts';
+import { AUDIT_SET } from '../harness/migrations.ts';
 import { testDatabase, type MigrationSet, type TestDatabase } from '../harness/database.ts';
 import type { RunStoreHarness, RunStores, StoreOutage } from './contract.ts';
 import { freshTenant } from './fixtures.ts';
 import { outageOf, startStoreGate } from './store-gate.ts';
 
-export const orchestratorMigrations: readonly MigrationSet[] = [{ schema: SCHEMA, migrations }];
+export const orchestratorMigrations: readonly MigrationSet[] = [AUDIT_SET, { schema: SCHEMA, migrations }];
 
 export interface OrchestratorDatabase {
   readonly database: Database;

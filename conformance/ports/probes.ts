@@ -1,7 +1,8 @@
 /** Per port: a harmless read, questions that must be refused, and how a stranger asks for what is not theirs. */
+import { auditRow } from '../../services/platform/audit/audit-row.ts';
 import { newId } from '../../services/platform/ids.ts';
 import type { AuthContext } from '../../services/platform/tenancy/auth-context.ts';
-import type { AgentsHarness, CanaryStateHarness, DecisionsHarness, DirectoryHarness, MemoryHarness, ModelHarness, PolicyRulesHarness, PortHarnesses, PortName, ProviderHarness, RunStoreHarness, ToolHarness, ToolRegistryHarness, UsageHarness, WebhooksHarness } from './contract.ts';
+import type { AgentsHarness, AuditHarness, CanaryStateHarness, DecisionsHarness, DirectoryHarness, MemoryHarness, ModelHarness, PolicyRulesHarness, PortHarnesses, PortName, ProviderHarness, RunStoreHarness, SecretsHarness, ToolHarness, ToolRegistryHarness, UsageHarness, WebhooksHarness } from './contract.ts';
 import { decisionOf } from './decision-fixtures.ts';
 import { agentDefinition, canceled, create, step } from './run-fixtures.ts';
 
@@ -134,6 +135,20 @@ const directory: Probes<DirectoryHarness> = {
   foreign: null,
 };
 
+const audit: Probes<AuditHarness> = {
+  read: ({ audit }, auth) => audit.list(auth, { limit: 1 }),
+  refused: {},
+  foreign: {
+    make: async ({ audit }, auth) => {
+      const row = auditRow('suite', auth, { action: 'suite.owned', resource: { type: 'thing', id: newId('req') } });
+      await audit.append(auth, [row]);
+      return row.entry.resource!.id;
+    },
+    absent: 'req_absent',
+    ask: { list: ({ audit }, auth, resourceId) => audit.list(auth, { limit: 10, resourceId }) },
+  },
+};
+
 const webhooks: Probes<WebhooksHarness> = {
   read: ({ webhooks }, auth) => webhooks.list(auth, { limit: 1 }),
   refused: {
@@ -181,9 +196,25 @@ const canaryState: Probes<CanaryStateHarness> = {
   foreign: null,
 };
 
+const secrets: Probes<SecretsHarness> = {
+  read: async ({ secrets, put }) => (await secrets.get(null, await put('probe', 'x'))).value,
+  refused: {
+    'a secret that there is not': async ({ secrets, put, remove }) => {
+      const name = await put('gone', 'x');
+      await remove('gone');
+      return secrets.get(null, name);
+    },
+  },
+  foreign: {
+    make: ({ put }, auth) => put(`of-${auth.tenant_id}`, 'x'),
+    absent: 'absent/secret#value',
+    ask: { get: ({ secrets }, auth, id) => secrets.get(auth, id) },
+  },
+};
+
 export const probes = {
   'run-state': runState,
   queue: { ...runState, read: ({ queue }: RunStoreHarness) => queue.depth({ workerId: 'wrk_probe' }) },
   events: { ...runState, read: ({ events }: RunStoreHarness, auth: AuthContext) => events.read(auth, 'run_absent', { after: 0, limit: 1 }) },
-  agents, memory, tool, 'tool-registry': registry, model, provider, 'policy-rules': policyRules, directory, webhooks, usage, decisions, 'canary-state': canaryState,
+  agents, memory, tool, 'tool-registry': registry, model, provider, 'policy-rules': policyRules, directory, audit, webhooks, usage, decisions, 'canary-state': canaryState, secrets,
 } satisfies { readonly [Name in PortName]: Probes<PortHarnesses[Name]> };

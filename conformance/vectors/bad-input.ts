@@ -20,6 +20,21 @@ export interface BadInput {
   readonly header?: readonly [string, RegExp];
   /** The server must close the connection after its answer. */
   readonly closes?: boolean;
+  /** Whose credential goes with it outside demo mode; `tenant` when absent. In demo mode the headers of the request are it. */
+  readonly as?: 'tenant' | 'platform' | 'nobody';
+  /** Where a mode that asks for credentials answers otherwise. */
+  readonly withCredentials?: { readonly status: number; readonly code: string };
+  /** In these modes alone; in all when absent. */
+  readonly modes?: readonly ('demo' | 'dev' | 'prod')[];
+}
+
+/** A fault of a body, whatever the operation. */
+export interface BodyFault {
+  readonly name: string;
+  readonly body: (valid: Readonly<Record<string, unknown>>) => string | Buffer;
+  readonly status: number;
+  readonly code: string;
+  readonly headers?: ReadonlyArray<readonly [string, string]>;
 }
 
 export interface Target {
@@ -40,18 +55,10 @@ export const bodyTargets: readonly Target[] = [
   { service: 'model-policy', operation: 'policyCheck', path: '/v1/policy:check', valid: { policy_check: { content: { type: 'text', text: 'hello' } } } },
 ];
 
-interface BodyFault {
-  readonly name: string;
-  readonly body: (valid: Readonly<Record<string, unknown>>) => string | Buffer;
-  readonly status: number;
-  readonly code: string;
-  readonly headers?: ReadonlyArray<readonly [string, string]>;
-}
-
 const nested = (depth: number, open: string, close: string): string => `{"input":"x","deep":${open.repeat(depth)}1${close.repeat(depth)}}`;
 const withMember = (valid: object, member: string): string => `${JSON.stringify(valid).slice(0, -1)},${member}}`;
 
-const BODY_FAULTS: readonly BodyFault[] = [
+export const BODY_FAULTS: readonly BodyFault[] = [
   { name: 'truncated JSON', body: (valid) => JSON.stringify(valid).slice(0, -3), status: 400, code: 'invalid_json' },
   { name: 'nothing', body: () => '', status: 400, code: 'invalid_request' },
   { name: 'white space', body: () => '  \n ', status: 400, code: 'invalid_json' },
@@ -81,7 +88,7 @@ interface TypeFault {
   readonly headers: ReadonlyArray<readonly [string, string]>;
 }
 
-const TYPE_FAULTS: readonly TypeFault[] = [
+export const TYPE_FAULTS: readonly TypeFault[] = [
   { name: 'no content type', headers: [] },
   { name: 'text/plain', headers: [['Content-Type', 'text/plain']] },
   { name: 'a form content type', headers: [['Content-Type', 'application/x-www-form-urlencoded']] },
@@ -139,7 +146,7 @@ function ofRunFields(): BadInput[] {
 function ofOtherFields(): BadInput[] {
   const invoke = (name: string, request: Record<string, unknown>): BadInput => post('model-policy', 'invokeModel', '/v1/models:invoke', name, { request });
   const chat = { request_id: 'req_1', operation: 'chat', model_ref: 'tier:balanced', input: { messages: [{ role: 'user', content: 'hello' }] } };
-  const tenant = (name: string, body: Record<string, unknown>): BadInput => post('agent-orchestrator', 'createTenant', '/v1/admin/tenants', name, body, 400, 'invalid_request', [['X-Scopes', 'tenants:admin']]);
+  const tenant = (name: string, body: Record<string, unknown>): BadInput => ({ ...post('agent-orchestrator', 'createTenant', '/v1/admin/tenants', name, body, 400, 'invalid_request', [['X-Scopes', 'tenants:admin']]), as: 'platform' });
   return [
     invoke('an unknown operation', { ...chat, operation: 'sing' }),
     invoke('no messages', { ...chat, input: { messages: [] } }),
@@ -203,6 +210,9 @@ function ofQueries(): BadInput[] {
     get('listRuns', '/v1/runs?status=sleeping', 'query: an unknown status', 400, 'invalid_request'),
     get('listAgents', '/v1/agents?limit=abc', 'query: limit=abc', 400, 'invalid_request'),
     get('listRuns', '/v1/runs?after=%zz', 'query: a bad percent escape', 400, 'invalid_request'),
+    get('listRuns', `/v1/runs?after=${'x'.repeat(4_000)}`, 'query: a cursor of 4,000 characters', 400, 'invalid_request'),
+    get('listRuns', '/v1/runs?after=%00', 'query: a cursor that is NUL', 400, 'invalid_request'),
+    get('listRuns', '/v1/runs?after=1&after=2', 'query: two cursors', 400, 'invalid_request'),
   ];
 }
 
@@ -237,7 +247,15 @@ function ofHeaders(): BadInput[] {
     runs('Authorization twice', [TENANT, ['Authorization', 'Bearer a'], ['Authorization', 'Bearer b']], 401, 'unauthorized'),
     runs('a tenant that is no identifier', [['X-Tenant-Id', "tnt'; DROP TABLE--"]], 400, 'invalid_request'),
     runs('a tenant of 300 characters', [['X-Tenant-Id', 't'.repeat(300)]], 400, 'invalid_request'),
-    runs('a tenant that there is not', [['X-Tenant-Id', 'tnt_absent']], 403, 'tenant_unknown'),
+    { ...runs('a tenant that there is not', [['X-Tenant-Id', 'tnt_absent']], 403, 'tenant_unknown'), withCredentials: { status: 400, code: 'tenant_mismatch' } },
+    { ...runs("another tenant than the credential's", [['X-Tenant-Id', 'tnt_other']], 400, 'tenant_mismatch'), modes: ['dev', 'prod'] },
+    { ...runs('tenant, principal and scopes in headers, and no credential', [TENANT, ['X-Principal-Id', 'usr_platform_admin'], ['X-Scopes', 'runs:create tenants:admin']], 401, 'unauthorized'), as: 'nobody', modes: ['dev', 'prod'] },
+    { ...runs('no credential at all', [], 401, 'unauthorized'), as: 'nobody', modes: ['dev', 'prod'] },
+    { ...runs('two kinds of credential', [['Authorization', 'Bearer x.y.z']], 401, 'unauthorized'), modes: ['dev', 'prod'] },
+    { ...runs('another scheme', [['Authorization', 'Basic dXNlcjpwYXNz']], 401, 'unauthorized'), as: 'nobody', modes: ['dev', 'prod'] },
+    { ...runs('a credential in the query', [], 401, 'unauthorized'), as: 'nobody', modes: ['dev', 'prod'], request: { method: 'GET', path: '/v1/runs?access_token=x&api_key=y', headers: [] }, operation: 'listRuns' },
+    runs('a content type twice', [TENANT, JSON_TYPE], 400, 'invalid_request'),
+    runs('chunked twice over', [TENANT, ['Transfer-Encoding', 'chunked'], ['Transfer-Encoding', 'identity']], 400, 'invalid_request', true),
     runs('17 KB of headers', [TENANT, ['X-Padding', 'x'.repeat(17_000)]], 431, 'invalid_request', true),
     runs('content length and transfer encoding', [TENANT, ['Content-Length', '17'], ['Transfer-Encoding', 'chunked']], 400, 'invalid_request', true),
     runs('two content lengths', [TENANT, ['Content-Length', '17'], ['Content-Length', '18']], 400, 'invalid_request', true),

@@ -27,7 +27,7 @@ export const operations: readonly OperationRow[] = [
     streams: false,
     errorShape: 'agentos',
     produces: 'application/json',
-    statuses: [200, 400, 500, 503],
+    statuses: [200, 400, 401, 403, 429, 500, 503],
     ...validators.getHealthUnversioned,
   },
   {
@@ -45,7 +45,7 @@ export const operations: readonly OperationRow[] = [
     streams: false,
     errorShape: 'agentos',
     produces: 'application/json',
-    statuses: [200, 400, 500, 503],
+    statuses: [200, 400, 401, 403, 429, 500, 503],
     ...validators.getHealthz,
   },
   {
@@ -63,7 +63,7 @@ export const operations: readonly OperationRow[] = [
     streams: false,
     errorShape: 'agentos',
     produces: 'text/plain',
-    statuses: [200, 400, 401, 403, 500, 503],
+    statuses: [200, 400, 401, 403, 429, 500, 503],
     ...validators.getMetrics,
   },
   {
@@ -81,7 +81,7 @@ export const operations: readonly OperationRow[] = [
     streams: false,
     errorShape: 'agentos',
     produces: 'application/json',
-    statuses: [200, 400, 500, 503],
+    statuses: [200, 400, 401, 403, 429, 500, 503],
     ...validators.getReadiness,
   },
   {
@@ -117,7 +117,7 @@ export const operations: readonly OperationRow[] = [
     streams: false,
     errorShape: 'agentos',
     produces: 'application/json',
-    statuses: [200, 400, 500, 503],
+    statuses: [200, 400, 401, 403, 429, 500, 503],
     ...validators.federationHealth,
   },
   {
@@ -225,7 +225,7 @@ export const operations: readonly OperationRow[] = [
     streams: false,
     errorShape: 'agentos',
     produces: 'application/json',
-    statuses: [200, 400, 500, 503],
+    statuses: [200, 400, 401, 403, 429, 500, 503],
     ...validators.getHealthVersioned,
   },
   {
@@ -279,7 +279,7 @@ export const operations: readonly OperationRow[] = [
     streams: false,
     errorShape: 'agentos',
     produces: 'application/json',
-    statuses: [200, 400, 500, 503],
+    statuses: [200, 400, 401, 403, 429, 500, 503],
     ...validators.getReadinessVersioned,
   },
 ];

@@ -36,7 +36,7 @@ export const operations: readonly OperationRow[] = [
     streams: false,
     errorShape: 'agentos',
     produces: 'application/json',
-    statuses: [200, 400, 500, 503],
+    statuses: [200, 400, 401, 403, 429, 500, 503],
     ...validators.getHealthUnversioned,
   },
   {
@@ -54,7 +54,7 @@ export const operations: readonly OperationRow[] = [
     streams: false,
     errorShape: 'agentos',
     produces: 'application/json',
-    statuses: [200, 400, 500, 503],
+    statuses: [200, 400, 401, 403, 429, 500, 503],
     ...validators.getHealthz,
   },
   {
@@ -72,7 +72,7 @@ export const operations: readonly OperationRow[] = [
     streams: false,
     errorShape: 'agentos',
     produces: 'text/plain',
-    statuses: [200, 400, 401, 403, 500, 503],
+    statuses: [200, 400, 401, 403, 429, 500, 503],
     ...validators.getMetrics,
   },
   {
@@ -90,7 +90,7 @@ export const operations: readonly OperationRow[] = [
     streams: false,
     errorShape: 'agentos',
     produces: 'application/json',
-    statuses: [200, 400, 500, 503],
+    statuses: [200, 400, 401, 403, 429, 500, 503],
     ...validators.getReadiness,
   },
   {
@@ -108,7 +108,7 @@ export const operations: readonly OperationRow[] = [
     streams: false,
     errorShape: 'agentos',
     produces: 'application/json',
-    statuses: [200, 400, 401, 403, 429, 500, 503],
+    statuses: [200, 400, 401, 403, 404, 429, 500, 503],
     ...validators.listCanaries,
   },
   {
@@ -162,7 +162,7 @@ export const operations: readonly OperationRow[] = [
     streams: false,
     errorShape: 'agentos',
     produces: 'application/json',
-    statuses: [200, 400, 401, 403, 429, 500, 503],
+    statuses: [200, 400, 401, 403, 404, 429, 500, 503],
     ...validators.getRouting,
   },
   {
@@ -180,7 +180,7 @@ export const operations: readonly OperationRow[] = [
     streams: false,
     errorShape: 'agentos',
     produces: 'application/json',
-    statuses: [200, 400, 401, 403, 409, 429, 500, 503],
+    statuses: [200, 400, 401, 403, 404, 409, 429, 500, 503],
     ...validators.reloadRoutingByPath,
   },
   {
@@ -198,7 +198,7 @@ export const operations: readonly OperationRow[] = [
     streams: false,
     errorShape: 'agentos',
     produces: 'application/json',
-    statuses: [200, 400, 401, 403, 409, 429, 500, 503],
+    statuses: [200, 400, 401, 403, 404, 409, 429, 500, 503],
     ...validators.reloadRouting,
   },
   {
@@ -288,7 +288,7 @@ export const operations: readonly OperationRow[] = [
     streams: false,
     errorShape: 'agentos',
     produces: 'application/json',
-    statuses: [200, 400, 500, 503],
+    statuses: [200, 400, 401, 403, 429, 500, 503],
     ...validators.modelPolicyHealth,
   },
   {
@@ -308,6 +308,25 @@ export const operations: readonly OperationRow[] = [
     produces: 'application/json',
     statuses: [200, 400, 401, 403, 429, 500, 503],
     ...validators.listModels,
+  },
+  {
+    operationId: 'getModel',
+    handledBy: 'getModel',
+    method: 'GET',
+    path: '/v1/models/{model_id}',
+    scopes: ['models:list'],
+    tenancy: 'tenant',
+    idempotency: 'none',
+    rateLimit: 'read',
+    hot: false,
+    planned: false,
+    body: null,
+    slashed: true,
+    streams: false,
+    errorShape: 'openai',
+    produces: 'application/json',
+    statuses: [200, 400, 401, 403, 404, 429, 500, 503],
+    ...validators.getModel,
   },
   {
     operationId: 'invokeModel',
@@ -450,7 +469,7 @@ export const operations: readonly OperationRow[] = [
     streams: false,
     errorShape: 'agentos',
     produces: 'application/json',
-    statuses: [200, 400, 500, 503],
+    statuses: [200, 400, 401, 403, 429, 500, 503],
     ...validators.getReadinessVersioned,
   },
   {
@@ -503,6 +522,8 @@ export interface ModelPolicyHandlers {
   getDecision: Handler<HandlerRequest<Path<'getDecision'>, None, undefined>, Answer<'getDecision', 200>>;
   /** GET /metrics: Prometheus metrics. */
   getMetrics: Handler<HandlerRequest<None, None, undefined>, TextResult>;
+  /** GET /v1/models/{model_id}: Read a model. */
+  getModel: Handler<HandlerRequest<Path<'getModel'>, None, undefined>, Answer<'getModel', 200>>;
   /** GET /v1/policies/{policy_id}: Read a rule set. */
   getPolicy: Handler<HandlerRequest<Path<'getPolicy'>, None, undefined>, Answer<'getPolicy', 200>>;
   /** GET /readyz: Say whether the service can do its work. */

@@ -99,8 +99,9 @@ export interface paths {
         /**
          * Create a tenant
          * @description Takes the tenant bare or wrapped in `tenant_create` (Appendix C.3) and answers with everything that was filled
-         *     in. The caller chooses `tenant_id`, so a repeated request is 409 and changes nothing. Nothing is seeded into
-         *     a new tenant.
+         *     in. The caller chooses `tenant_id`, so a repeated request is 409 and changes nothing. An id is never given
+         *     twice: one whose tenant was deleted is 409 with `details.reason` `id_was_used`, since its audit trail stays. Nothing is
+         *     seeded into a new tenant.
          */
         post: operations["createTenant"];
         delete?: never;
@@ -130,7 +131,9 @@ export interface paths {
         post?: never;
         /**
          * Delete a tenant
-         * @description Removes the tenant. The seeded default tenant cannot be deleted and is 400.
+         * @description Needs `confirm` with the id once more, else it is 400 with `details.reason` `confirmation_required`. Its calls are 403
+         *     from then on; its data is deleted when `purge_after` has passed, and until then `restoreTenant` takes it back. The audit
+         *     trail stays. The seeded default tenant cannot be deleted and is 400.
          */
         delete: operations["deleteTenant"];
         options?: never;
@@ -138,9 +141,268 @@ export interface paths {
         /**
          * Change a tenant
          * @description Sets the members that the body has; members that are absent stay as they are. New quotas and entitlements
-         *     hold from the next request on; a suspended tenant's requests are 403 within a second.
+         *     hold from the next request on; a suspended tenant's requests are 403 within a second. A tenant that is being deleted
+         *     cannot be changed: 409 with `details.reason` `tenant_deleted`.
          */
         patch: operations["updateTenant"];
+        trace?: never;
+    };
+    "/v1/admin/tenants/{tenant_id}:restore": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Restore a tenant that is being deleted
+         * @description Takes back `deleteTenant` as long as `purge_after` has not passed: the tenant is `active` again, with everything it had.
+         *     One that is not being deleted is 409 with `details.reason` `not_deleted`, one whose data is going already `purge_begun`.
+         */
+        post: operations["restoreTenant"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/admin/tenants/{tenant_id}:resume": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Resume a tenant
+         * @description Sets its status to `active`. A tenant that is active stays so; one that is being deleted is 409 and can be restored.
+         */
+        post: operations["resumeTenant"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/admin/tenants/{tenant_id}:suspend": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Suspend a tenant
+         * @description Sets its status to `suspended`: its calls are 403 `details.reason` `tenant_suspended` within a second, its streams
+         *     end, and nothing of it is lost. A tenant that is suspended stays so; one that is being deleted is 409.
+         */
+        post: operations["suspendTenant"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/admin/tenants/{tenant_id}/keys": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List the API keys of a tenant
+         * @description In order of `key_id`, the oldest first; expired and revoked ones too. Never the keys themselves.
+         */
+        get: operations["listTenantKeys"];
+        put?: never;
+        /**
+         * Issue an API key
+         * @description Answers the key itself once; only its hash is stored. Scopes that the principal's roles do not hold are 400, scopes and
+         *     roles that the issuer does not hold itself are 403, unless it holds `tenants:admin`. A principal that does not exist is 400.
+         *
+         *     A repeat with the same idempotency key and body is 200 with the same key, without its secret.
+         */
+        post: operations["createTenantKey"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/admin/tenants/{tenant_id}/keys/{key_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /**
+         * Revoke an API key
+         * @description It is refused within a second. A repeat changes nothing.
+         */
+        delete: operations["revokeTenantKey"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/admin/tenants/{tenant_id}/keys/{key_id}:rotate": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Replace an API key
+         * @description Issues a key with the same principal, name, scopes and roles; the old one stays good for `overlap_seconds` and names the
+         *     new one in `replaced_by`. A key that was replaced, revoked or has expired is 409.
+         */
+        post: operations["rotateTenantKey"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/admin/tenants/{tenant_id}/keys/{key_id}/rotate": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Replace an API key (path form)
+         * @description The same as `rotateTenantKey`, for clients that cannot send a colon in a path.
+         */
+        post: operations["rotateTenantKeyByPath"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/admin/tenants/{tenant_id}/principals": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List the principals of a tenant
+         * @description In order of `principal_id`.
+         */
+        get: operations["listTenantPrincipals"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/admin/tenants/{tenant_id}/principals/{principal_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Read a principal
+         * @description Who it is and which roles it holds.
+         */
+        get: operations["getTenantPrincipal"];
+        /**
+         * Create or replace a principal
+         * @description Its roles are the bound of what its keys may do; those that are in use lose at once what it loses.
+         */
+        put: operations["putTenantPrincipal"];
+        post?: never;
+        /**
+         * Delete a principal
+         * @description Revokes its keys with it. What it did stays in the audit trail.
+         */
+        delete: operations["deleteTenantPrincipal"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/admin/tenants/{tenant_id}/restore": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Restore a tenant that is being deleted (path form)
+         * @description The same as `restoreTenant`, for clients that cannot send a colon in a path.
+         */
+        post: operations["restoreTenantByPath"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/admin/tenants/{tenant_id}/resume": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Resume a tenant (path form)
+         * @description The same as `resumeTenant`, for clients that cannot send a colon in a path.
+         */
+        post: operations["resumeTenantByPath"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/admin/tenants/{tenant_id}/suspend": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Suspend a tenant (path form)
+         * @description The same as `suspendTenant`, for clients that cannot send a colon in a path.
+         */
+        post: operations["suspendTenantByPath"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
         trace?: never;
     };
     "/v1/agents": {
@@ -273,6 +535,72 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/audit": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Read the audit trail
+         * @description Records of the tenant that meet every filter, the newest first. Another tenant than one's own, by `tenant_id`, needs the
+         *     scope `audit:read-all` besides; that reading is itself recorded in the trail of the tenant that is read. A page may hold
+         *     fewer records than `limit`, even none, while `has_more` is true: a search looks at a bounded number of records at a time.
+         */
+        get: operations["listAudit"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/audit:export": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Export the audit trail
+         * @description Every record that meets the filters, the oldest first, one a line, with its hashes, so that it can be verified away from the
+         *     platform (`agentos audit verify --from-export`). What was hashed is `{` and everything from the first `"audit_id":` of a line
+         *     on: `hash` is the SHA-256 of the bytes of `previous_hash`, followed by `tenant_id`, `service`, `sequence`, `recorded_at` and
+         *     that text, joined by line feeds. The answer has no end that is known in advance: a connection that is cut ends without a last
+         *     line break.
+         */
+        get: operations["exportAudit"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/audit/export": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Export the audit trail (path form)
+         * @description The same as `exportAudit`, for clients that cannot send a colon in a path.
+         */
+        get: operations["exportAuditByPath"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/health": {
         parameters: {
             query?: never;
@@ -287,6 +615,94 @@ export interface paths {
         get: operations["agentOrchestratorHealth"];
         put?: never;
         post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/keys": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List the API keys of the tenant
+         * @description In order of `key_id`, the oldest first; expired and revoked ones too. Never the keys themselves.
+         */
+        get: operations["listKeys"];
+        put?: never;
+        /**
+         * Issue an API key
+         * @description Answers the key itself once; only its hash is stored. Scopes that the principal's roles do not hold are 400, scopes and
+         *     roles that the issuer does not hold itself are 403, unless it holds `tenants:admin`. A principal that does not exist is 400.
+         *
+         *     A repeat with the same idempotency key and body is 200 with the same key, without its secret.
+         */
+        post: operations["createKey"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/keys/{key_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /**
+         * Revoke an API key
+         * @description It is refused within a second. A repeat changes nothing.
+         */
+        delete: operations["revokeKey"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/keys/{key_id}:rotate": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Replace an API key
+         * @description Issues a key with the same principal, name, scopes and roles; the old one stays good for `overlap_seconds` and names the
+         *     new one in `replaced_by`. A key that was replaced, revoked or has expired is 409.
+         */
+        post: operations["rotateKey"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/keys/{key_id}/rotate": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Replace an API key (path form)
+         * @description The same as `rotateKey`, for clients that cannot send a colon in a path.
+         */
+        post: operations["rotateKeyByPath"];
         delete?: never;
         options?: never;
         head?: never;
@@ -555,6 +971,55 @@ export interface paths {
         put?: never;
         post?: never;
         delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/principals": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List the principals of the tenant
+         * @description In order of `principal_id`.
+         */
+        get: operations["listPrincipals"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/principals/{principal_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Read a principal
+         * @description Who it is and which roles it holds.
+         */
+        get: operations["getPrincipal"];
+        /**
+         * Create or replace a principal
+         * @description Its roles are the bound of what its keys may do; those that are in use lose at once what it loses.
+         *     Roles of the platform, and roles with scopes that the caller does not hold, are 403.
+         */
+        put: operations["putPrincipal"];
+        post?: never;
+        /**
+         * Delete a principal
+         * @description Revokes its keys with it. What it did stays in the audit trail.
+         */
+        delete: operations["deletePrincipal"];
         options?: never;
         head?: never;
         patch?: never;
@@ -842,6 +1307,26 @@ export interface paths {
          * @description The same as `createRunBatch`, for clients that cannot send a colon in a path.
          */
         post: operations["createRunBatchByPath"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/tenant": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Read one's own tenant
+         * @description The tenant of the caller, with its plan, entitlements and the quotas that hold for it: its own, and the node's where it has none.
+         */
+        get: operations["getOwnTenant"];
+        put?: never;
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -1188,6 +1673,194 @@ export interface components {
             tools?: string[];
         };
         /**
+         * ApiKey
+         * @description An API key, without anything that gives access.
+         */
+        ApiKey: {
+            /** @description When it was issued. */
+            created_at: components["schemas"]["Timestamp"];
+            /** @description The principal that issued it; null where it was seeded. */
+            created_by: string | null;
+            /** @description From when on it is refused; null for never. */
+            expires_at: components["schemas"]["Timestamp"] | null;
+            /** @description `key_…`: names the key, gives no access. */
+            key_id: string;
+            /** @description When it was last used, to the minute; null for never. */
+            last_used_at: components["schemas"]["Timestamp"] | null;
+            /** @description For people to tell keys apart; null where none was given. */
+            name: string | null;
+            /** @description How the key begins, to recognise it by: `aos_live_` and five more characters. */
+            prefix: string;
+            /** @description Whose key it is. */
+            principal_id: string;
+            /**
+             * @description A person, or a program acting as itself.
+             * @enum {string}
+             */
+            principal_type: "user" | "service";
+            /** @description The key that took its place by rotation; null where there is none. */
+            replaced_by: string | null;
+            /** @description Since when it is refused; null where it was not revoked. */
+            revoked_at: components["schemas"]["Timestamp"] | null;
+            /** @description Roles it carries. */
+            roles: string[];
+            /** @description What it may do. Empty: whatever its roles allow. */
+            scopes: string[];
+            /**
+             * @description Whether it is good now.
+             * @enum {string}
+             */
+            status: "active" | "expired" | "revoked";
+            /** @description Its tenant. */
+            tenant_id: string;
+        };
+        /**
+         * ApiKeyAnswer
+         * @description One key.
+         */
+        ApiKeyAnswer: {
+            /** @description Finds this request in logs and traces; equal to the X-Correlation-Id header (Appendix A.2, C-38). */
+            correlation_id: string;
+            key: components["schemas"]["ApiKey"];
+            /** @description What the holder sends, as `Authorization: Bearer` or `X-API-Key`. Answered by the call that made it and never again; only its hash is stored. Absent in the answer to a repeated request. */
+            secret?: string;
+            /** @description Tenant that the key and its principal belong to (PRS 4.3, C-37). */
+            tenant_id: string;
+        };
+        /**
+         * ApiKeyList
+         * @description One page of keys, in order of `key_id`, the oldest first.
+         */
+        ApiKeyList: {
+            /** @description Finds this request in logs and traces; equal to the X-Correlation-Id header (Appendix A.2, C-38). */
+            correlation_id: string;
+            /** @description True when more follow; ask again with `after` set to the last key_id. */
+            has_more: boolean;
+            /** @description At most `limit`; expired and revoked ones too. */
+            keys: components["schemas"]["ApiKey"][];
+            /** @description Tenant that the keys belong to (PRS 4.3, C-37). */
+            tenant_id: string;
+        };
+        /**
+         * ApiKeyRotateRequest
+         * @description How a key is to be replaced. Unknown members are 400 with a JSON pointer.
+         */
+        ApiKeyRotateRequest: {
+            /**
+             * @description For how long the old key stays good beside the new one.
+             * @default 3600
+             */
+            overlap_seconds?: number;
+        };
+        /**
+         * ApiKeyWrite
+         * @description A key to be issued. Unknown members are 400 with a JSON pointer.
+         */
+        ApiKeyWrite: {
+            /** @description From when on it is refused; in the future. Not together with `expires_in_days`. */
+            expires_at?: components["schemas"]["Timestamp"];
+            /** @description The same, counted from now. Neither: it never expires. */
+            expires_in_days?: number;
+            /** @description For people to tell keys apart. */
+            name?: string;
+            /** @description Whose key it is to be; it must exist. */
+            principal_id: string;
+            /** @description Roles that it carries, among those of the principal. Absent: all of them. */
+            roles?: string[];
+            /** @description What it may do: within the scopes of the principal's roles, and none that the issuer does not hold, unless that one holds `tenants:admin`. Absent: whatever its roles allow. */
+            scopes?: string[];
+        };
+        /**
+         * AuditList
+         * @description One page of the audit trail, the newest first.
+         */
+        AuditList: {
+            /** @description Finds this request in logs and traces; equal to the X-Correlation-Id header (Appendix A.2, C-38). */
+            correlation_id: string;
+            /** @description True when older ones follow. */
+            has_more: boolean;
+            /** @description Ask again with `after` set to this; only where `has_more`. */
+            next?: string;
+            /** @description At most `limit`. */
+            records: components["schemas"]["AuditRecord"][];
+            /** @description Whose records these are. */
+            tenant_id: string;
+        };
+        /** @description Who acted. */
+        AuditPrincipal: {
+            /** @description Identifier within its tenant. */
+            principal_id: string;
+            /**
+             * @description A person, or a program acting as itself.
+             * @enum {string}
+             */
+            principal_type: "user" | "service";
+        };
+        /**
+         * AuditRecord
+         * @description One entry of the audit trail: who did what, when, on whose behalf, and what was decided. Hash-chained by tenant and service.
+         */
+        AuditRecord: {
+            /** @description What was done: `run.create`, `run.cancel`, `model.invoke`, `tool.denied`, `tenant.update`, `principal.put`, `key.create`, `key.rotate`, `secret.read`, `audit.read`, `auth.refused`, … An open set. */
+            action: string;
+            /** @description `aud_…`. */
+            audit_id: string;
+            /** @description The request or run that it was part of. */
+            correlation_id: string | null;
+            /** @description What policy decided: decision, reasons, policy and version; null where policy was not asked. */
+            decision: {
+                [key: string]: unknown;
+            } | null;
+            /** @description Facts of the action, e.g. the names of the members that were changed. Never content, never a secret. */
+            details: {
+                [key: string]: unknown;
+            };
+            /** @description SHA-256, in hex, over `previous_hash`, `sequence`, `recorded_at` and the rest of the record as it is stored. Whoever changes, removes or reorders a record breaks the chain behind it. */
+            hash: string;
+            /** @description The operationId, where it was a call of the contract. */
+            operation: string | null;
+            /**
+             * @description Whether it was done, refused, or tried without success.
+             * @enum {string}
+             */
+            outcome: "allowed" | "denied" | "failed";
+            /** @description The other node, in federation; null otherwise. */
+            peer: string | null;
+            /** @description The policy context of the call (Appendix B); null where there was none. */
+            policy_context: {
+                [key: string]: unknown;
+            } | null;
+            /** @description The `hash` of the record before it in the chain; 64 zeros for the first. */
+            previous_hash: string;
+            /** @description Who; null where nobody was established. */
+            principal: components["schemas"]["AuditPrincipal"] | null;
+            /** @description When it was recorded, RFC 3339 UTC. */
+            recorded_at: components["schemas"]["Timestamp"];
+            /** @description What was acted on; null where that is not one object. */
+            resource: components["schemas"]["AuditResource"] | null;
+            /** @description The roles it acted in. */
+            roles: string[];
+            /** @description Which backend and model were chosen; null where there was no choice. */
+            route: {
+                [key: string]: unknown;
+            } | null;
+            /** @description Its place in the chain of the tenant and service: 1, 2, 3, … without a gap. */
+            sequence: number;
+            /** @description The service that recorded it. */
+            service: string;
+            /** @description The network address that it came from. */
+            source: string | null;
+            /** @description The chain it stands in: the tenant that was acted on, `_platform` where there is none. */
+            tenant_id: string;
+        };
+        /** @description What was acted on. */
+        AuditResource: {
+            /** @description Its identifier. */
+            id: string;
+            /** @description Kind of object: `run`, `agent`, `tenant`, `key`, `model`, `tool`, `secret`, … An open set. */
+            type: string;
+        };
+        /**
          * ChatMessage
          * @description One message of a conversation (Appendix E.1).
          */
@@ -1227,6 +1900,18 @@ export interface components {
          * @description What a tenant may use (Appendix C.1). An absent list restricts nothing; an empty list allows nothing.
          */
         Entitlements: {
+            /** @description E.g. `ollama`, `openai`, `anthropic`, `vllm`, `builtin`. */
+            model_backends_allowed?: string[];
+            /** @description E.g. `fast`, `balanced`, `premium`. */
+            model_tiers_allowed?: string[];
+            /** @description Tool ids, e.g. `tool.http.fetch`. */
+            tool_ids_allowed?: string[];
+        };
+        /**
+         * EntitlementsWrite
+         * @description What a tenant may use, as administration takes it. An absent list restricts nothing; an empty list allows nothing. Unknown members are 400 with a JSON pointer.
+         */
+        EntitlementsWrite: {
             /** @description E.g. `ollama`, `openai`, `anthropic`, `vllm`, `builtin`. */
             model_backends_allowed?: string[];
             /** @description E.g. `fast`, `balanced`, `premium`. */
@@ -1637,6 +2322,28 @@ export interface components {
             window: "minute" | "hour" | "day" | "month";
         };
         /**
+         * ModelBudgetWrite
+         * @description A budget of a tenant for model calls, as administration takes it. Unknown members are 400 with a JSON pointer.
+         */
+        ModelBudgetWrite: {
+            /** @description The agent or principal; absent: each of them has a budget of its own. */
+            id?: string;
+            /** @description US dollars a window. A model whose price is not known cannot be called under it. */
+            max_cost_usd?: number;
+            /** @description Tokens a window, input and output together. */
+            max_tokens?: number;
+            /**
+             * @description Whose calls count.
+             * @enum {string}
+             */
+            scope: "tenant" | "agent" | "principal";
+            /**
+             * @description Length of the window.
+             * @enum {string}
+             */
+            window: "minute" | "hour" | "day" | "month";
+        };
+        /**
          * ModelCompletedPayload
          * @description agentos.model.completed: what the model answered and what it took (Appendix D.5.6). `output` is additive: with it the event log alone suffices to go on with a run.
          */
@@ -1846,6 +2553,83 @@ export interface components {
             })[];
         };
         /**
+         * PrincipalAnswer
+         * @description One principal.
+         */
+        PrincipalAnswer: {
+            /** @description Finds this request in logs and traces; equal to the X-Correlation-Id header (Appendix A.2, C-38). */
+            correlation_id: string;
+            principal: components["schemas"]["PrincipalRecord"];
+            /** @description Tenant that the principal and its keys belong to (PRS 4.3, C-37). */
+            tenant_id: string;
+        };
+        /**
+         * PrincipalDeleted
+         * @description Answer to the deletion of a principal.
+         */
+        PrincipalDeleted: {
+            /** @description Finds this request in logs and traces; equal to the X-Correlation-Id header (Appendix A.2, C-38). */
+            correlation_id: string;
+            /** @description The principal that is gone. */
+            deleted: string;
+            /** @description How many of its keys were revoked with it. */
+            keys_revoked: number;
+            /** @description Tenant that the principal and its keys belong to (PRS 4.3, C-37). */
+            tenant_id: string;
+        };
+        /**
+         * PrincipalList
+         * @description One page of principals, in order of `principal_id`.
+         */
+        PrincipalList: {
+            /** @description Finds this request in logs and traces; equal to the X-Correlation-Id header (Appendix A.2, C-38). */
+            correlation_id: string;
+            /** @description True when more follow; ask again with `after` set to the last principal_id. */
+            has_more: boolean;
+            /** @description At most `limit`. */
+            principals: components["schemas"]["PrincipalRecord"][];
+            /** @description Tenant that the principals belong to (PRS 4.3, C-37). */
+            tenant_id: string;
+        };
+        /**
+         * PrincipalRecord
+         * @description A principal of a tenant, as the directory keeps it: who may be given keys, and within which roles.
+         */
+        PrincipalRecord: {
+            /** @description When it was created. */
+            created_at: components["schemas"]["Timestamp"];
+            /** @description For people to read; the identifier where none was given. */
+            display_name: string;
+            /** @description Identifier within the tenant. */
+            principal_id: string;
+            /**
+             * @description A person, or a program acting as itself.
+             * @enum {string}
+             */
+            principal_type: "user" | "service";
+            /** @description Roles it holds, e.g. `tenant_admin`; docs/reference/access.md lists them. An open set. */
+            roles: string[];
+            /** @description Its tenant. */
+            tenant_id: string;
+            /** @description When it last changed. */
+            updated_at: components["schemas"]["Timestamp"];
+        };
+        /**
+         * PrincipalWrite
+         * @description A principal as it is to be. Unknown members are 400 with a JSON pointer.
+         */
+        PrincipalWrite: {
+            /** @description For people to read. Absent: the identifier. */
+            display_name?: string;
+            /**
+             * @description A person, or a program acting as itself.
+             * @enum {string}
+             */
+            principal_type: "user" | "service";
+            /** @description Roles it is to hold. Platform roles only by holders of `tenants:admin`. */
+            roles: string[];
+        };
+        /**
          * QuotaConfig
          * @description Limits of a tenant (Appendix C.2). Every member is optional; an absent one falls back to the node's configuration.
          */
@@ -1859,6 +2643,41 @@ export interface components {
                 /** @description Tokens of one model call, input and output together. */
                 max_tokens_per_request?: number;
                 token_budget?: components["schemas"]["TokenBudget"];
+            };
+            /** @description Limits of runs. */
+            runs?: {
+                /** @description Runs that are queued or running at once. */
+                max_concurrent_runs?: number;
+                /** @description Run creations at once above the sustained rate. */
+                run_create_burst?: number;
+                /** @description Sustained run creations a second; 0 refuses all. */
+                run_create_qps?: number;
+            };
+            /** @description Limits of storage. */
+            storage?: {
+                /** @description Bytes of memory and key-value storage. A write beyond is 403 `quota_exceeded` with `details.reason` `memory_bytes_exceeded`, `limit`, `used` and `requested`. Absent: the node's AGENTOS_MEMORY_BYTES_LIMIT. */
+                max_memory_bytes?: number;
+            };
+            /** @description Limits of tools. */
+            tools?: {
+                /** @description Tool calls a minute over all runs. */
+                tool_calls_per_minute?: number;
+            };
+        };
+        /**
+         * QuotaConfigWrite
+         * @description Limits of a tenant, as administration takes them. Every member is optional. Unknown members are 400 with a JSON pointer.
+         */
+        QuotaConfigWrite: {
+            /** @description Limits of models. */
+            models?: {
+                /** @description Budgets of the tenant, of its agents and of its principals. */
+                budgets?: components["schemas"]["ModelBudgetWrite"][];
+                /** @description Model calls a minute. */
+                max_requests_per_minute?: number;
+                /** @description Tokens of one model call, input and output together. */
+                max_tokens_per_request?: number;
+                token_budget?: components["schemas"]["TokenBudgetWrite"];
             };
             /** @description Limits of runs. */
             runs?: {
@@ -2383,6 +3202,8 @@ export interface components {
             created_at: components["schemas"]["Timestamp"];
             /** @description Rule set used where a request names none, e.g. `pol_default`. */
             default_policy_id?: string;
+            /** @description Present while a deletion waits for its grace period to end; the status is then `disabled`. */
+            deletion?: components["schemas"]["TenantDeletion"] | null;
             entitlements?: components["schemas"]["Entitlements"];
             metadata?: components["schemas"]["TenantMetadata"];
             /** @description Name for people. */
@@ -2392,7 +3213,7 @@ export interface components {
             policy?: components["schemas"]["TenantPolicy"];
             quotas?: components["schemas"]["QuotaConfig"];
             /**
-             * @description Only an active tenant is served; the others get 403 with `details.reason`.
+             * @description Only an active tenant is served; the calls of the others get 403 with `details.reason`. `disabled` with `deletion` is a tenant that is being deleted.
              * @enum {string}
              */
             status: "active" | "suspended" | "disabled";
@@ -2412,19 +3233,19 @@ export interface components {
         };
         /**
          * TenantCreate
-         * @description A tenant to be created (Appendix C.3). Only the identifier is needed; name falls back to it, plan_tier to `standard`, status to `active`.
+         * @description A tenant to be created (Appendix C.3). Only the identifier is needed; name falls back to it, plan_tier to `standard`, status to `active`. Unknown members are 400 with a JSON pointer; `metadata` takes any.
          */
         TenantCreate: {
             /** @description Rule set used where a request names none, e.g. `pol_default`. */
             default_policy_id?: string;
-            entitlements?: components["schemas"]["Entitlements"];
+            entitlements?: components["schemas"]["EntitlementsWrite"];
             metadata?: components["schemas"]["TenantMetadata"];
             /** @description Name for people. */
             name?: string;
             /** @description E.g. `demo`, `standard`. An open set. */
             plan_tier?: string;
-            policy?: components["schemas"]["TenantPolicy"];
-            quotas?: components["schemas"]["QuotaConfig"];
+            policy?: components["schemas"]["TenantPolicyWrite"];
+            quotas?: components["schemas"]["QuotaConfigWrite"];
             /**
              * @description Only an active tenant is served; the others get 403 with `details.reason`.
              * @enum {string}
@@ -2447,8 +3268,22 @@ export interface components {
         TenantDeleted: {
             /** @description Finds this request in logs and traces; equal to the X-Correlation-Id header (Appendix A.2, C-38). */
             correlation_id: string;
-            /** @description Identifier of the tenant that is gone. */
+            /** @description Identifier of the tenant, which is refused from now on. */
             deleted: string;
+            /** @description From when on the data of the tenant is deleted; until then the tenant can be restored. */
+            purge_after: components["schemas"]["Timestamp"];
+        };
+        /**
+         * TenantDeletion
+         * @description That a tenant is to be deleted, and from when on its data goes.
+         */
+        TenantDeletion: {
+            /** @description Until then it can be restored; afterwards everything but its audit records is deleted. */
+            purge_after: components["schemas"]["Timestamp"];
+            /** @description When the deletion was asked for. */
+            requested_at: components["schemas"]["Timestamp"];
+            /** @description The principal that asked for it. */
+            requested_by: string;
         };
         /**
          * TenantList
@@ -2474,24 +3309,32 @@ export interface components {
         };
         /**
          * TenantPatch
-         * @description Changes to a tenant. Members that are present replace the stored ones whole; absent members stay.
+         * @description Changes to a tenant. Members that are present replace the stored ones whole; absent members stay. What only the platform sets is taken and ignored, so that a tenant can be sent back as it was read. Unknown members are 400 with a JSON pointer; `metadata` takes any.
          */
         TenantPatch: {
+            /** @description Ignored. */
+            created_at?: components["schemas"]["Timestamp"];
             /** @description Rule set used where a request names none, e.g. `pol_default`. */
             default_policy_id?: string;
-            entitlements?: components["schemas"]["Entitlements"];
+            /** @description Ignored. */
+            deletion?: components["schemas"]["TenantDeletion"] | null;
+            entitlements?: components["schemas"]["EntitlementsWrite"];
             metadata?: components["schemas"]["TenantMetadata"];
             /** @description Name for people. */
             name?: string;
             /** @description E.g. `demo`, `standard`. An open set. */
             plan_tier?: string;
-            policy?: components["schemas"]["TenantPolicy"];
-            quotas?: components["schemas"]["QuotaConfig"];
+            policy?: components["schemas"]["TenantPolicyWrite"];
+            quotas?: components["schemas"]["QuotaConfigWrite"];
             /**
              * @description Only an active tenant is served; the others get 403 with `details.reason`.
              * @enum {string}
              */
             status?: "active" | "suspended" | "disabled";
+            /** @description Ignored: the path names the tenant. */
+            tenant_id?: string;
+            /** @description Ignored. */
+            updated_at?: components["schemas"]["Timestamp"];
         };
         /**
          * TenantPolicy
@@ -2511,6 +3354,31 @@ export interface components {
             };
         };
         /**
+         * TenantPolicyWrite
+         * @description Model rules in the older form, as administration takes them. Unknown members are 400 with a JSON pointer.
+         */
+        TenantPolicyWrite: {
+            /** @description Model ids that may be used; absent means any. */
+            allowed_models?: string[];
+            /** @description Model ids that may not be used. */
+            denied_models?: string[];
+            /** @description Token limits by window. */
+            token_budget?: {
+                /** @description Tokens a day. */
+                max_tokens_per_day?: number;
+                /** @description Tokens an hour. */
+                max_tokens_per_hour?: number;
+            };
+        };
+        /**
+         * TenantSuspendRequest
+         * @description Why a tenant is suspended. Unknown members are 400 with a JSON pointer.
+         */
+        TenantSuspendRequest: {
+            /** @description For people; it stands in the audit record. */
+            reason?: string;
+        };
+        /**
          * Timestamp
          * Format: date-time
          * @description A moment, RFC 3339. This platform emits UTC with `Z` and milliseconds; any offset and up to nine digits of a second are accepted. The pattern says what `format` only annotates, since these values are stored.
@@ -2521,6 +3389,21 @@ export interface components {
          * @description How much a tenant may spend on models in one window; windows are aligned to UTC (Appendix C.2, C-53).
          */
         TokenBudget: {
+            /** @description US dollars a window. */
+            max_cost_usd?: number;
+            /** @description Tokens a window, input and output together. */
+            max_tokens?: number;
+            /**
+             * @description Length of the window.
+             * @enum {string}
+             */
+            window: "minute" | "hour" | "day" | "month";
+        };
+        /**
+         * TokenBudgetWrite
+         * @description How much a tenant may spend on models in one window, as administration takes it. Unknown members are 400 with a JSON pointer.
+         */
+        TokenBudgetWrite: {
             /** @description US dollars a window. */
             max_cost_usd?: number;
             /** @description Tokens a window, input and output together. */
@@ -2868,7 +3751,14 @@ export interface components {
         /** @description The agent. */
         Agent: {
             headers: {
+                "Cache-Control": components["headers"]["Cache-Control"];
+                "Content-Security-Policy": components["headers"]["Content-Security-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                "Referrer-Policy": components["headers"]["Referrer-Policy"];
+                "Strict-Transport-Security": components["headers"]["Strict-Transport-Security"];
                 traceparent: components["headers"]["traceparent"];
+                "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
@@ -2881,7 +3771,14 @@ export interface components {
         /** @description The agent was registered. */
         AgentCreated: {
             headers: {
+                "Cache-Control": components["headers"]["Cache-Control"];
+                "Content-Security-Policy": components["headers"]["Content-Security-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                "Referrer-Policy": components["headers"]["Referrer-Policy"];
+                "Strict-Transport-Security": components["headers"]["Strict-Transport-Security"];
                 traceparent: components["headers"]["traceparent"];
+                "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
@@ -2894,7 +3791,14 @@ export interface components {
         /** @description The agent is gone. There is no body. */
         AgentDeleted: {
             headers: {
+                "Cache-Control": components["headers"]["Cache-Control"];
+                "Content-Security-Policy": components["headers"]["Content-Security-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                "Referrer-Policy": components["headers"]["Referrer-Policy"];
+                "Strict-Transport-Security": components["headers"]["Strict-Transport-Security"];
                 traceparent: components["headers"]["traceparent"];
+                "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
@@ -2905,7 +3809,14 @@ export interface components {
         /** @description A page of agents, in order of `agent_id`. */
         AgentList: {
             headers: {
+                "Cache-Control": components["headers"]["Cache-Control"];
+                "Content-Security-Policy": components["headers"]["Content-Security-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                "Referrer-Policy": components["headers"]["Referrer-Policy"];
+                "Strict-Transport-Security": components["headers"]["Strict-Transport-Security"];
                 traceparent: components["headers"]["traceparent"];
+                "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
@@ -2918,8 +3829,15 @@ export interface components {
         /** @description The agent that an earlier request with the same idempotency key and body registered. */
         AgentReplayed: {
             headers: {
+                "Cache-Control": components["headers"]["Cache-Control"];
+                "Content-Security-Policy": components["headers"]["Content-Security-Policy"];
                 "Idempotency-Replayed": components["headers"]["Idempotency-Replayed"];
+                RateLimit: components["headers"]["RateLimit"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                "Referrer-Policy": components["headers"]["Referrer-Policy"];
+                "Strict-Transport-Security": components["headers"]["Strict-Transport-Security"];
                 traceparent: components["headers"]["traceparent"];
+                "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
@@ -2932,7 +3850,14 @@ export interface components {
         /** @description A page of versions, the newest first. */
         AgentVersions: {
             headers: {
+                "Cache-Control": components["headers"]["Cache-Control"];
+                "Content-Security-Policy": components["headers"]["Content-Security-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                "Referrer-Policy": components["headers"]["Referrer-Policy"];
+                "Strict-Transport-Security": components["headers"]["Strict-Transport-Security"];
                 traceparent: components["headers"]["traceparent"];
+                "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
@@ -2942,10 +3867,57 @@ export interface components {
                 "application/json": components["schemas"]["AgentList"];
             };
         };
+        /** @description Records, one a line; each line is an `audit-record`. */
+        AuditExport: {
+            headers: {
+                "Cache-Control": components["headers"]["Cache-Control"];
+                "Content-Security-Policy": components["headers"]["Content-Security-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                "Referrer-Policy": components["headers"]["Referrer-Policy"];
+                "Strict-Transport-Security": components["headers"]["Strict-Transport-Security"];
+                traceparent: components["headers"]["traceparent"];
+                "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
+                "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/x-ndjson": string;
+            };
+        };
+        /** @description A page of the audit trail, the newest first. */
+        AuditList: {
+            headers: {
+                "Cache-Control": components["headers"]["Cache-Control"];
+                "Content-Security-Policy": components["headers"]["Content-Security-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                "Referrer-Policy": components["headers"]["Referrer-Policy"];
+                "Strict-Transport-Security": components["headers"]["Strict-Transport-Security"];
+                traceparent: components["headers"]["traceparent"];
+                "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
+                "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["AuditList"];
+            };
+        };
         /** @description The body cannot be parsed or does not fit its schema, a parameter is out of range, or the request names two tenants. */
         BadBody: {
             headers: {
+                "Cache-Control": components["headers"]["Cache-Control"];
+                "Content-Security-Policy": components["headers"]["Content-Security-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                "Referrer-Policy": components["headers"]["Referrer-Policy"];
+                "Strict-Transport-Security": components["headers"]["Strict-Transport-Security"];
                 traceparent: components["headers"]["traceparent"];
+                "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
@@ -2958,7 +3930,14 @@ export interface components {
         /** @description The request does not fit the contract, cannot be parsed, or names two tenants. */
         BadRequest: {
             headers: {
+                "Cache-Control": components["headers"]["Cache-Control"];
+                "Content-Security-Policy": components["headers"]["Content-Security-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                "Referrer-Policy": components["headers"]["Referrer-Policy"];
+                "Strict-Transport-Security": components["headers"]["Strict-Transport-Security"];
                 traceparent: components["headers"]["traceparent"];
+                "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
@@ -2971,7 +3950,14 @@ export interface components {
         /** @description The request contradicts what is stored, for instance an idempotency key that was used with another body. */
         Conflict: {
             headers: {
+                "Cache-Control": components["headers"]["Cache-Control"];
+                "Content-Security-Policy": components["headers"]["Content-Security-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                "Referrer-Policy": components["headers"]["Referrer-Policy"];
+                "Strict-Transport-Security": components["headers"]["Strict-Transport-Security"];
                 traceparent: components["headers"]["traceparent"];
+                "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
@@ -2984,7 +3970,14 @@ export interface components {
         /** @description The body is larger than this service takes (256 KiB unless configured), before or after decompression. */
         ContentTooLarge: {
             headers: {
+                "Cache-Control": components["headers"]["Cache-Control"];
+                "Content-Security-Policy": components["headers"]["Content-Security-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                "Referrer-Policy": components["headers"]["Referrer-Policy"];
+                "Strict-Transport-Security": components["headers"]["Strict-Transport-Security"];
                 traceparent: components["headers"]["traceparent"];
+                "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
@@ -2998,8 +3991,14 @@ export interface components {
         EventStream: {
             headers: {
                 "Cache-Control": components["headers"]["Cache-Control"];
+                "Content-Security-Policy": components["headers"]["Content-Security-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                "Referrer-Policy": components["headers"]["Referrer-Policy"];
+                "Strict-Transport-Security": components["headers"]["Strict-Transport-Security"];
                 traceparent: components["headers"]["traceparent"];
                 "X-Accel-Buffering": components["headers"]["X-Accel-Buffering"];
+                "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
@@ -3009,10 +4008,17 @@ export interface components {
                 "text/event-stream": string;
             };
         };
-        /** @description The credential lacks a scope, or the tenant is unknown or suspended. */
+        /** @description The credential lacks a scope, the tenant is unknown or suspended, or, in demo mode, the request names another host than this machine. */
         Forbidden: {
             headers: {
+                "Cache-Control": components["headers"]["Cache-Control"];
+                "Content-Security-Policy": components["headers"]["Content-Security-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                "Referrer-Policy": components["headers"]["Referrer-Policy"];
+                "Strict-Transport-Security": components["headers"]["Strict-Transport-Security"];
                 traceparent: components["headers"]["traceparent"];
+                "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
@@ -3025,7 +4031,14 @@ export interface components {
         /** @description The process is alive. */
         Health: {
             headers: {
+                "Cache-Control": components["headers"]["Cache-Control"];
+                "Content-Security-Policy": components["headers"]["Content-Security-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                "Referrer-Policy": components["headers"]["Referrer-Policy"];
+                "Strict-Transport-Security": components["headers"]["Strict-Transport-Security"];
                 traceparent: components["headers"]["traceparent"];
+                "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 [name: string]: unknown;
@@ -3037,7 +4050,14 @@ export interface components {
         /** @description Our fault. The cause stands in the logs under the correlation id and is never sent. */
         InternalError: {
             headers: {
+                "Cache-Control": components["headers"]["Cache-Control"];
+                "Content-Security-Policy": components["headers"]["Content-Security-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                "Referrer-Policy": components["headers"]["Referrer-Policy"];
+                "Strict-Transport-Security": components["headers"]["Strict-Transport-Security"];
                 traceparent: components["headers"]["traceparent"];
+                "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
@@ -3047,10 +4067,98 @@ export interface components {
                 "application/json": components["schemas"]["ErrorResponse"];
             };
         };
+        /** @description The key was issued. It is answered this once. */
+        KeyCreated: {
+            headers: {
+                "Cache-Control": components["headers"]["Cache-Control"];
+                "Content-Security-Policy": components["headers"]["Content-Security-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                "Referrer-Policy": components["headers"]["Referrer-Policy"];
+                "Strict-Transport-Security": components["headers"]["Strict-Transport-Security"];
+                traceparent: components["headers"]["traceparent"];
+                "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
+                "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["ApiKeyAnswer"];
+            };
+        };
+        /** @description A page of keys, in order of `key_id`. */
+        KeyList: {
+            headers: {
+                "Cache-Control": components["headers"]["Cache-Control"];
+                "Content-Security-Policy": components["headers"]["Content-Security-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                "Referrer-Policy": components["headers"]["Referrer-Policy"];
+                "Strict-Transport-Security": components["headers"]["Strict-Transport-Security"];
+                traceparent: components["headers"]["traceparent"];
+                "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
+                "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["ApiKeyList"];
+            };
+        };
+        /** @description The key that an earlier request with the same idempotency key and body issued, without its secret. */
+        KeyReplayed: {
+            headers: {
+                "Cache-Control": components["headers"]["Cache-Control"];
+                "Content-Security-Policy": components["headers"]["Content-Security-Policy"];
+                "Idempotency-Replayed": components["headers"]["Idempotency-Replayed"];
+                RateLimit: components["headers"]["RateLimit"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                "Referrer-Policy": components["headers"]["Referrer-Policy"];
+                "Strict-Transport-Security": components["headers"]["Strict-Transport-Security"];
+                traceparent: components["headers"]["traceparent"];
+                "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
+                "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["ApiKeyAnswer"];
+            };
+        };
+        /** @description The key, refused from now on. */
+        KeyRevoked: {
+            headers: {
+                "Cache-Control": components["headers"]["Cache-Control"];
+                "Content-Security-Policy": components["headers"]["Content-Security-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                "Referrer-Policy": components["headers"]["Referrer-Policy"];
+                "Strict-Transport-Security": components["headers"]["Strict-Transport-Security"];
+                traceparent: components["headers"]["traceparent"];
+                "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
+                "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["ApiKeyAnswer"];
+            };
+        };
         /** @description The MCP server. */
         McpServer: {
             headers: {
+                "Cache-Control": components["headers"]["Cache-Control"];
+                "Content-Security-Policy": components["headers"]["Content-Security-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                "Referrer-Policy": components["headers"]["Referrer-Policy"];
+                "Strict-Transport-Security": components["headers"]["Strict-Transport-Security"];
                 traceparent: components["headers"]["traceparent"];
+                "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
@@ -3063,7 +4171,14 @@ export interface components {
         /** @description The MCP server was registered. */
         McpServerCreated: {
             headers: {
+                "Cache-Control": components["headers"]["Cache-Control"];
+                "Content-Security-Policy": components["headers"]["Content-Security-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                "Referrer-Policy": components["headers"]["Referrer-Policy"];
+                "Strict-Transport-Security": components["headers"]["Strict-Transport-Security"];
                 traceparent: components["headers"]["traceparent"];
+                "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
@@ -3076,7 +4191,14 @@ export interface components {
         /** @description The MCP server is gone. There is no body. */
         McpServerDeleted: {
             headers: {
+                "Cache-Control": components["headers"]["Cache-Control"];
+                "Content-Security-Policy": components["headers"]["Content-Security-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                "Referrer-Policy": components["headers"]["Referrer-Policy"];
+                "Strict-Transport-Security": components["headers"]["Strict-Transport-Security"];
                 traceparent: components["headers"]["traceparent"];
+                "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
@@ -3087,7 +4209,14 @@ export interface components {
         /** @description A page of MCP servers, in order of `server_id`. */
         McpServerList: {
             headers: {
+                "Cache-Control": components["headers"]["Cache-Control"];
+                "Content-Security-Policy": components["headers"]["Content-Security-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                "Referrer-Policy": components["headers"]["Referrer-Policy"];
+                "Strict-Transport-Security": components["headers"]["Strict-Transport-Security"];
                 traceparent: components["headers"]["traceparent"];
+                "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
@@ -3100,7 +4229,14 @@ export interface components {
         /** @description What the server offers now. */
         McpServerRefreshed: {
             headers: {
+                "Cache-Control": components["headers"]["Cache-Control"];
+                "Content-Security-Policy": components["headers"]["Content-Security-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                "Referrer-Policy": components["headers"]["Referrer-Policy"];
+                "Strict-Transport-Security": components["headers"]["Strict-Transport-Security"];
                 traceparent: components["headers"]["traceparent"];
+                "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
@@ -3113,7 +4249,14 @@ export interface components {
         /** @description The item. */
         MemoryItem: {
             headers: {
+                "Cache-Control": components["headers"]["Cache-Control"];
+                "Content-Security-Policy": components["headers"]["Content-Security-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                "Referrer-Policy": components["headers"]["Referrer-Policy"];
+                "Strict-Transport-Security": components["headers"]["Strict-Transport-Security"];
                 traceparent: components["headers"]["traceparent"];
+                "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
@@ -3126,7 +4269,14 @@ export interface components {
         /** @description The item; there was none under this key. */
         MemoryItemCreated: {
             headers: {
+                "Cache-Control": components["headers"]["Cache-Control"];
+                "Content-Security-Policy": components["headers"]["Content-Security-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                "Referrer-Policy": components["headers"]["Referrer-Policy"];
+                "Strict-Transport-Security": components["headers"]["Strict-Transport-Security"];
                 traceparent: components["headers"]["traceparent"];
+                "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
@@ -3139,7 +4289,14 @@ export interface components {
         /** @description The item is gone. There is no body. */
         MemoryItemDeleted: {
             headers: {
+                "Cache-Control": components["headers"]["Cache-Control"];
+                "Content-Security-Policy": components["headers"]["Content-Security-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                "Referrer-Policy": components["headers"]["Referrer-Policy"];
+                "Strict-Transport-Security": components["headers"]["Strict-Transport-Security"];
                 traceparent: components["headers"]["traceparent"];
+                "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
@@ -3150,7 +4307,14 @@ export interface components {
         /** @description A page of items, in order of key. */
         MemoryItemList: {
             headers: {
+                "Cache-Control": components["headers"]["Cache-Control"];
+                "Content-Security-Policy": components["headers"]["Content-Security-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                "Referrer-Policy": components["headers"]["Referrer-Policy"];
+                "Strict-Transport-Security": components["headers"]["Strict-Transport-Security"];
                 traceparent: components["headers"]["traceparent"];
+                "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
@@ -3163,7 +4327,14 @@ export interface components {
         /** @description A page of namespaces, in order of name. */
         MemoryNamespaceList: {
             headers: {
+                "Cache-Control": components["headers"]["Cache-Control"];
+                "Content-Security-Policy": components["headers"]["Content-Security-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                "Referrer-Policy": components["headers"]["Referrer-Policy"];
+                "Strict-Transport-Security": components["headers"]["Strict-Transport-Security"];
                 traceparent: components["headers"]["traceparent"];
+                "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
@@ -3176,7 +4347,14 @@ export interface components {
         /** @description The credential lacks a scope, memory is full, or a policy refused what was to be embedded. */
         MemoryRefused: {
             headers: {
+                "Cache-Control": components["headers"]["Cache-Control"];
+                "Content-Security-Policy": components["headers"]["Content-Security-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                "Referrer-Policy": components["headers"]["Referrer-Policy"];
+                "Strict-Transport-Security": components["headers"]["Strict-Transport-Security"];
                 traceparent: components["headers"]["traceparent"];
+                "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
@@ -3189,7 +4367,14 @@ export interface components {
         /** @description What was found, the best first. */
         MemorySearch: {
             headers: {
+                "Cache-Control": components["headers"]["Cache-Control"];
+                "Content-Security-Policy": components["headers"]["Content-Security-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                "Referrer-Policy": components["headers"]["Referrer-Policy"];
+                "Strict-Transport-Security": components["headers"]["Strict-Transport-Security"];
                 traceparent: components["headers"]["traceparent"];
+                "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
@@ -3202,7 +4387,14 @@ export interface components {
         /** @description What is used and what may be. */
         MemoryUsage: {
             headers: {
+                "Cache-Control": components["headers"]["Cache-Control"];
+                "Content-Security-Policy": components["headers"]["Content-Security-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                "Referrer-Policy": components["headers"]["Referrer-Policy"];
+                "Strict-Transport-Security": components["headers"]["Strict-Transport-Security"];
                 traceparent: components["headers"]["traceparent"];
+                "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
@@ -3215,7 +4407,14 @@ export interface components {
         /** @description Metrics in the Prometheus text format. */
         Metrics: {
             headers: {
+                "Cache-Control": components["headers"]["Cache-Control"];
+                "Content-Security-Policy": components["headers"]["Content-Security-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                "Referrer-Policy": components["headers"]["Referrer-Policy"];
+                "Strict-Transport-Security": components["headers"]["Strict-Transport-Security"];
                 traceparent: components["headers"]["traceparent"];
+                "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 [name: string]: unknown;
@@ -3224,10 +4423,17 @@ export interface components {
                 "text/plain": string;
             };
         };
-        /** @description There is no such object in this tenant. An object of another tenant is answered the same. */
+        /** @description There is no such object in this tenant. An object of another tenant is answered the same, and so is administration on a listener that does not serve it. */
         NotFound: {
             headers: {
+                "Cache-Control": components["headers"]["Cache-Control"];
+                "Content-Security-Policy": components["headers"]["Content-Security-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                "Referrer-Policy": components["headers"]["Referrer-Policy"];
+                "Strict-Transport-Security": components["headers"]["Strict-Transport-Security"];
                 traceparent: components["headers"]["traceparent"];
+                "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
@@ -3240,8 +4446,15 @@ export interface components {
         /** @description Something the service stands on does not work, or the service is stopping. */
         NotReady: {
             headers: {
+                "Cache-Control": components["headers"]["Cache-Control"];
+                "Content-Security-Policy": components["headers"]["Content-Security-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                "Referrer-Policy": components["headers"]["Referrer-Policy"];
                 "Retry-After": components["headers"]["Retry-After"];
+                "Strict-Transport-Security": components["headers"]["Strict-Transport-Security"];
                 traceparent: components["headers"]["traceparent"];
+                "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 [name: string]: unknown;
@@ -3250,10 +4463,37 @@ export interface components {
                 "application/json": components["schemas"]["Readiness"];
             };
         };
+        /** @description The tenant of the caller. */
+        OwnTenant: {
+            headers: {
+                "Cache-Control": components["headers"]["Cache-Control"];
+                "Content-Security-Policy": components["headers"]["Content-Security-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                "Referrer-Policy": components["headers"]["Referrer-Policy"];
+                "Strict-Transport-Security": components["headers"]["Strict-Transport-Security"];
+                traceparent: components["headers"]["traceparent"];
+                "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
+                "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["TenantAnswer"];
+            };
+        };
         /** @description What this node supports. */
         PeerCapabilities: {
             headers: {
+                "Cache-Control": components["headers"]["Cache-Control"];
+                "Content-Security-Policy": components["headers"]["Content-Security-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                "Referrer-Policy": components["headers"]["Referrer-Policy"];
+                "Strict-Transport-Security": components["headers"]["Strict-Transport-Security"];
                 traceparent: components["headers"]["traceparent"];
+                "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
@@ -3266,7 +4506,14 @@ export interface components {
         /** @description The identity of this node. */
         PeerInfo: {
             headers: {
+                "Cache-Control": components["headers"]["Cache-Control"];
+                "Content-Security-Policy": components["headers"]["Content-Security-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                "Referrer-Policy": components["headers"]["Referrer-Policy"];
+                "Strict-Transport-Security": components["headers"]["Strict-Transport-Security"];
                 traceparent: components["headers"]["traceparent"];
+                "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
@@ -3276,10 +4523,117 @@ export interface components {
                 "application/json": components["schemas"]["PeerInfoAnswer"];
             };
         };
+        /** @description The principal. */
+        Principal: {
+            headers: {
+                "Cache-Control": components["headers"]["Cache-Control"];
+                "Content-Security-Policy": components["headers"]["Content-Security-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                "Referrer-Policy": components["headers"]["Referrer-Policy"];
+                "Strict-Transport-Security": components["headers"]["Strict-Transport-Security"];
+                traceparent: components["headers"]["traceparent"];
+                "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
+                "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["PrincipalAnswer"];
+            };
+        };
+        /** @description The principal was created. */
+        PrincipalCreated: {
+            headers: {
+                "Cache-Control": components["headers"]["Cache-Control"];
+                "Content-Security-Policy": components["headers"]["Content-Security-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                "Referrer-Policy": components["headers"]["Referrer-Policy"];
+                "Strict-Transport-Security": components["headers"]["Strict-Transport-Security"];
+                traceparent: components["headers"]["traceparent"];
+                "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
+                "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["PrincipalAnswer"];
+            };
+        };
+        /** @description The principal is gone, its keys are revoked. */
+        PrincipalDeleted: {
+            headers: {
+                "Cache-Control": components["headers"]["Cache-Control"];
+                "Content-Security-Policy": components["headers"]["Content-Security-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                "Referrer-Policy": components["headers"]["Referrer-Policy"];
+                "Strict-Transport-Security": components["headers"]["Strict-Transport-Security"];
+                traceparent: components["headers"]["traceparent"];
+                "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
+                "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["PrincipalDeleted"];
+            };
+        };
+        /** @description A page of principals, in order of `principal_id`. */
+        PrincipalList: {
+            headers: {
+                "Cache-Control": components["headers"]["Cache-Control"];
+                "Content-Security-Policy": components["headers"]["Content-Security-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                "Referrer-Policy": components["headers"]["Referrer-Policy"];
+                "Strict-Transport-Security": components["headers"]["Strict-Transport-Security"];
+                traceparent: components["headers"]["traceparent"];
+                "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
+                "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["PrincipalList"];
+            };
+        };
+        /** @description The principal after the change. */
+        PrincipalReplaced: {
+            headers: {
+                "Cache-Control": components["headers"]["Cache-Control"];
+                "Content-Security-Policy": components["headers"]["Content-Security-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                "Referrer-Policy": components["headers"]["Referrer-Policy"];
+                "Strict-Transport-Security": components["headers"]["Strict-Transport-Security"];
+                traceparent: components["headers"]["traceparent"];
+                "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
+                "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["PrincipalAnswer"];
+            };
+        };
         /** @description Everything the service stands on works. */
         Ready: {
             headers: {
+                "Cache-Control": components["headers"]["Cache-Control"];
+                "Content-Security-Policy": components["headers"]["Content-Security-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                "Referrer-Policy": components["headers"]["Referrer-Policy"];
+                "Strict-Transport-Security": components["headers"]["Strict-Transport-Security"];
                 traceparent: components["headers"]["traceparent"];
+                "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 [name: string]: unknown;
@@ -3291,7 +4645,14 @@ export interface components {
         /** @description The run as it stands now. */
         Run: {
             headers: {
+                "Cache-Control": components["headers"]["Cache-Control"];
+                "Content-Security-Policy": components["headers"]["Content-Security-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                "Referrer-Policy": components["headers"]["Referrer-Policy"];
+                "Strict-Transport-Security": components["headers"]["Strict-Transport-Security"];
                 traceparent: components["headers"]["traceparent"];
+                "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
@@ -3304,7 +4665,14 @@ export interface components {
         /** @description What became of each run, in the order of the request. */
         RunBatch: {
             headers: {
+                "Cache-Control": components["headers"]["Cache-Control"];
+                "Content-Security-Policy": components["headers"]["Content-Security-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                "Referrer-Policy": components["headers"]["Referrer-Policy"];
+                "Strict-Transport-Security": components["headers"]["Strict-Transport-Security"];
                 traceparent: components["headers"]["traceparent"];
+                "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
@@ -3317,7 +4685,14 @@ export interface components {
         /** @description The run, now canceled. */
         RunCanceled: {
             headers: {
+                "Cache-Control": components["headers"]["Cache-Control"];
+                "Content-Security-Policy": components["headers"]["Content-Security-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                "Referrer-Policy": components["headers"]["Referrer-Policy"];
+                "Strict-Transport-Security": components["headers"]["Strict-Transport-Security"];
                 traceparent: components["headers"]["traceparent"];
+                "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
@@ -3330,7 +4705,14 @@ export interface components {
         /** @description The run was created and waits for a worker. */
         RunCreated: {
             headers: {
+                "Cache-Control": components["headers"]["Cache-Control"];
+                "Content-Security-Policy": components["headers"]["Content-Security-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                "Referrer-Policy": components["headers"]["Referrer-Policy"];
+                "Strict-Transport-Security": components["headers"]["Strict-Transport-Security"];
                 traceparent: components["headers"]["traceparent"];
+                "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
@@ -3343,7 +4725,14 @@ export interface components {
         /** @description A page of events, in order of `sequence`. */
         RunEventList: {
             headers: {
+                "Cache-Control": components["headers"]["Cache-Control"];
+                "Content-Security-Policy": components["headers"]["Content-Security-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                "Referrer-Policy": components["headers"]["Referrer-Policy"];
+                "Strict-Transport-Security": components["headers"]["Strict-Transport-Security"];
                 traceparent: components["headers"]["traceparent"];
+                "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
@@ -3356,7 +4745,14 @@ export interface components {
         /** @description The run has ended; its status cannot change any more. */
         RunHasEnded: {
             headers: {
+                "Cache-Control": components["headers"]["Cache-Control"];
+                "Content-Security-Policy": components["headers"]["Content-Security-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                "Referrer-Policy": components["headers"]["Referrer-Policy"];
+                "Strict-Transport-Security": components["headers"]["Strict-Transport-Security"];
                 traceparent: components["headers"]["traceparent"];
+                "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
@@ -3369,7 +4765,14 @@ export interface components {
         /** @description A page of runs, the newest first. */
         RunList: {
             headers: {
+                "Cache-Control": components["headers"]["Cache-Control"];
+                "Content-Security-Policy": components["headers"]["Content-Security-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                "Referrer-Policy": components["headers"]["Referrer-Policy"];
+                "Strict-Transport-Security": components["headers"]["Strict-Transport-Security"];
                 traceparent: components["headers"]["traceparent"];
+                "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
@@ -3382,7 +4785,14 @@ export interface components {
         /** @description The run has not ended, or the idempotency key was used with another body. */
         RunNotEnded: {
             headers: {
+                "Cache-Control": components["headers"]["Cache-Control"];
+                "Content-Security-Policy": components["headers"]["Content-Security-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                "Referrer-Policy": components["headers"]["Referrer-Policy"];
+                "Strict-Transport-Security": components["headers"]["Strict-Transport-Security"];
                 traceparent: components["headers"]["traceparent"];
+                "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
@@ -3395,7 +4805,14 @@ export interface components {
         /** @description The decisions, as recorded and as taken again. */
         RunReplay: {
             headers: {
+                "Cache-Control": components["headers"]["Cache-Control"];
+                "Content-Security-Policy": components["headers"]["Content-Security-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                "Referrer-Policy": components["headers"]["Referrer-Policy"];
+                "Strict-Transport-Security": components["headers"]["Strict-Transport-Security"];
                 traceparent: components["headers"]["traceparent"];
+                "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
@@ -3408,8 +4825,15 @@ export interface components {
         /** @description The run that an earlier request with the same idempotency key and body created, as it stands now. */
         RunReplayed: {
             headers: {
+                "Cache-Control": components["headers"]["Cache-Control"];
+                "Content-Security-Policy": components["headers"]["Content-Security-Policy"];
                 "Idempotency-Replayed": components["headers"]["Idempotency-Replayed"];
+                RateLimit: components["headers"]["RateLimit"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                "Referrer-Policy": components["headers"]["Referrer-Policy"];
+                "Strict-Transport-Security": components["headers"]["Strict-Transport-Security"];
                 traceparent: components["headers"]["traceparent"];
+                "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
@@ -3422,7 +4846,14 @@ export interface components {
         /** @description The new run, which waits for a worker. */
         RunRetried: {
             headers: {
+                "Cache-Control": components["headers"]["Cache-Control"];
+                "Content-Security-Policy": components["headers"]["Content-Security-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                "Referrer-Policy": components["headers"]["Referrer-Policy"];
+                "Strict-Transport-Security": components["headers"]["Strict-Transport-Security"];
                 traceparent: components["headers"]["traceparent"];
+                "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
@@ -3435,7 +4866,14 @@ export interface components {
         /** @description The tenant. */
         Tenant: {
             headers: {
+                "Cache-Control": components["headers"]["Cache-Control"];
+                "Content-Security-Policy": components["headers"]["Content-Security-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                "Referrer-Policy": components["headers"]["Referrer-Policy"];
+                "Strict-Transport-Security": components["headers"]["Strict-Transport-Security"];
                 traceparent: components["headers"]["traceparent"];
+                "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
@@ -3448,7 +4886,14 @@ export interface components {
         /** @description The tenant after the change. */
         TenantChanged: {
             headers: {
+                "Cache-Control": components["headers"]["Cache-Control"];
+                "Content-Security-Policy": components["headers"]["Content-Security-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                "Referrer-Policy": components["headers"]["Referrer-Policy"];
+                "Strict-Transport-Security": components["headers"]["Strict-Transport-Security"];
                 traceparent: components["headers"]["traceparent"];
+                "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
@@ -3461,7 +4906,14 @@ export interface components {
         /** @description The tenant was created. */
         TenantCreated: {
             headers: {
+                "Cache-Control": components["headers"]["Cache-Control"];
+                "Content-Security-Policy": components["headers"]["Content-Security-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                "Referrer-Policy": components["headers"]["Referrer-Policy"];
+                "Strict-Transport-Security": components["headers"]["Strict-Transport-Security"];
                 traceparent: components["headers"]["traceparent"];
+                "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
@@ -3474,7 +4926,14 @@ export interface components {
         /** @description The tenant is gone. */
         TenantDeleted: {
             headers: {
+                "Cache-Control": components["headers"]["Cache-Control"];
+                "Content-Security-Policy": components["headers"]["Content-Security-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                "Referrer-Policy": components["headers"]["Referrer-Policy"];
+                "Strict-Transport-Security": components["headers"]["Strict-Transport-Security"];
                 traceparent: components["headers"]["traceparent"];
+                "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
@@ -3487,7 +4946,14 @@ export interface components {
         /** @description A page of tenants, in order of `tenant_id`. */
         TenantList: {
             headers: {
+                "Cache-Control": components["headers"]["Cache-Control"];
+                "Content-Security-Policy": components["headers"]["Content-Security-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                "Referrer-Policy": components["headers"]["Referrer-Policy"];
+                "Strict-Transport-Security": components["headers"]["Strict-Transport-Security"];
                 traceparent: components["headers"]["traceparent"];
+                "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
@@ -3500,7 +4966,14 @@ export interface components {
         /** @description The tool. */
         Tool: {
             headers: {
+                "Cache-Control": components["headers"]["Cache-Control"];
+                "Content-Security-Policy": components["headers"]["Content-Security-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                "Referrer-Policy": components["headers"]["Referrer-Policy"];
+                "Strict-Transport-Security": components["headers"]["Strict-Transport-Security"];
                 traceparent: components["headers"]["traceparent"];
+                "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
@@ -3513,7 +4986,14 @@ export interface components {
         /** @description The tool was created. Its secret is answered this once. */
         ToolCreated: {
             headers: {
+                "Cache-Control": components["headers"]["Cache-Control"];
+                "Content-Security-Policy": components["headers"]["Content-Security-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                "Referrer-Policy": components["headers"]["Referrer-Policy"];
+                "Strict-Transport-Security": components["headers"]["Strict-Transport-Security"];
                 traceparent: components["headers"]["traceparent"];
+                "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
@@ -3526,7 +5006,14 @@ export interface components {
         /** @description The tool is gone. There is no body. */
         ToolDeleted: {
             headers: {
+                "Cache-Control": components["headers"]["Cache-Control"];
+                "Content-Security-Policy": components["headers"]["Content-Security-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                "Referrer-Policy": components["headers"]["Referrer-Policy"];
+                "Strict-Transport-Security": components["headers"]["Strict-Transport-Security"];
                 traceparent: components["headers"]["traceparent"];
+                "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
@@ -3537,7 +5024,14 @@ export interface components {
         /** @description A page of tools, in order of `tool_id`. */
         ToolList: {
             headers: {
+                "Cache-Control": components["headers"]["Cache-Control"];
+                "Content-Security-Policy": components["headers"]["Content-Security-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                "Referrer-Policy": components["headers"]["Referrer-Policy"];
+                "Strict-Transport-Security": components["headers"]["Strict-Transport-Security"];
                 traceparent: components["headers"]["traceparent"];
+                "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
@@ -3550,7 +5044,14 @@ export interface components {
         /** @description The tool after the change, with the secret where that is new. */
         ToolReplaced: {
             headers: {
+                "Cache-Control": components["headers"]["Cache-Control"];
+                "Content-Security-Policy": components["headers"]["Content-Security-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                "Referrer-Policy": components["headers"]["Referrer-Policy"];
+                "Strict-Transport-Security": components["headers"]["Strict-Transport-Security"];
                 traceparent: components["headers"]["traceparent"];
+                "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
@@ -3560,13 +5061,18 @@ export interface components {
                 "application/json": components["schemas"]["ToolAnswer"];
             };
         };
-        /** @description The rate of requests or the number of things under way at once has reached its limit. */
+        /** @description The rate of requests, by tenant or by network address, or the number of things under way at once has reached its limit. */
         TooManyRequests: {
             headers: {
+                "Cache-Control": components["headers"]["Cache-Control"];
+                "Content-Security-Policy": components["headers"]["Content-Security-Policy"];
                 RateLimit: components["headers"]["RateLimit"];
                 "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                "Referrer-Policy": components["headers"]["Referrer-Policy"];
                 "Retry-After": components["headers"]["Retry-After"];
+                "Strict-Transport-Security": components["headers"]["Strict-Transport-Security"];
                 traceparent: components["headers"]["traceparent"];
+                "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
@@ -3579,7 +5085,15 @@ export interface components {
         /** @description No usable credential, or two at once. */
         Unauthorized: {
             headers: {
+                "Cache-Control": components["headers"]["Cache-Control"];
+                "Content-Security-Policy": components["headers"]["Content-Security-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                "Referrer-Policy": components["headers"]["Referrer-Policy"];
+                "Strict-Transport-Security": components["headers"]["Strict-Transport-Security"];
                 traceparent: components["headers"]["traceparent"];
+                "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
+                "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
@@ -3592,8 +5106,15 @@ export interface components {
         /** @description Something this service stands on cannot be reached, or the service is stopping. */
         Unavailable: {
             headers: {
+                "Cache-Control": components["headers"]["Cache-Control"];
+                "Content-Security-Policy": components["headers"]["Content-Security-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                "Referrer-Policy": components["headers"]["Referrer-Policy"];
                 "Retry-After": components["headers"]["Retry-After"];
+                "Strict-Transport-Security": components["headers"]["Strict-Transport-Security"];
                 traceparent: components["headers"]["traceparent"];
+                "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
@@ -3606,7 +5127,14 @@ export interface components {
         /** @description The body is not declared as JSON in UTF-8, or its content encoding is not one this service reads. */
         UnsupportedMediaType: {
             headers: {
+                "Cache-Control": components["headers"]["Cache-Control"];
+                "Content-Security-Policy": components["headers"]["Content-Security-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                "Referrer-Policy": components["headers"]["Referrer-Policy"];
+                "Strict-Transport-Security": components["headers"]["Strict-Transport-Security"];
                 traceparent: components["headers"]["traceparent"];
+                "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
@@ -3619,7 +5147,14 @@ export interface components {
         /** @description The webhook. */
         Webhook: {
             headers: {
+                "Cache-Control": components["headers"]["Cache-Control"];
+                "Content-Security-Policy": components["headers"]["Content-Security-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                "Referrer-Policy": components["headers"]["Referrer-Policy"];
+                "Strict-Transport-Security": components["headers"]["Strict-Transport-Security"];
                 traceparent: components["headers"]["traceparent"];
+                "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
@@ -3632,7 +5167,14 @@ export interface components {
         /** @description The webhook was created. Its secret is answered this once. */
         WebhookCreated: {
             headers: {
+                "Cache-Control": components["headers"]["Cache-Control"];
+                "Content-Security-Policy": components["headers"]["Content-Security-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                "Referrer-Policy": components["headers"]["Referrer-Policy"];
+                "Strict-Transport-Security": components["headers"]["Strict-Transport-Security"];
                 traceparent: components["headers"]["traceparent"];
+                "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
@@ -3645,7 +5187,14 @@ export interface components {
         /** @description The webhook is gone. There is no body. */
         WebhookDeleted: {
             headers: {
+                "Cache-Control": components["headers"]["Cache-Control"];
+                "Content-Security-Policy": components["headers"]["Content-Security-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                "Referrer-Policy": components["headers"]["Referrer-Policy"];
+                "Strict-Transport-Security": components["headers"]["Strict-Transport-Security"];
                 traceparent: components["headers"]["traceparent"];
+                "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
@@ -3656,7 +5205,14 @@ export interface components {
         /** @description A page of deliveries, the newest first. */
         WebhookDeliveryList: {
             headers: {
+                "Cache-Control": components["headers"]["Cache-Control"];
+                "Content-Security-Policy": components["headers"]["Content-Security-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                "Referrer-Policy": components["headers"]["Referrer-Policy"];
+                "Strict-Transport-Security": components["headers"]["Strict-Transport-Security"];
                 traceparent: components["headers"]["traceparent"];
+                "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
@@ -3669,7 +5225,14 @@ export interface components {
         /** @description A page of webhooks, in order of `webhook_id`. */
         WebhookList: {
             headers: {
+                "Cache-Control": components["headers"]["Cache-Control"];
+                "Content-Security-Policy": components["headers"]["Content-Security-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                "Referrer-Policy": components["headers"]["Referrer-Policy"];
+                "Strict-Transport-Security": components["headers"]["Strict-Transport-Security"];
                 traceparent: components["headers"]["traceparent"];
+                "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
@@ -3682,7 +5245,14 @@ export interface components {
         /** @description The webhook after the change, with the secret where that is new. */
         WebhookReplaced: {
             headers: {
+                "Cache-Control": components["headers"]["Cache-Control"];
+                "Content-Security-Policy": components["headers"]["Content-Security-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                "Referrer-Policy": components["headers"]["Referrer-Policy"];
+                "Strict-Transport-Security": components["headers"]["Strict-Transport-Security"];
                 traceparent: components["headers"]["traceparent"];
+                "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
@@ -3695,8 +5265,15 @@ export interface components {
         /** @description The webhook that an earlier request with the same idempotency key and body created, without its secret. */
         WebhookReplayed: {
             headers: {
+                "Cache-Control": components["headers"]["Cache-Control"];
+                "Content-Security-Policy": components["headers"]["Content-Security-Policy"];
                 "Idempotency-Replayed": components["headers"]["Idempotency-Replayed"];
+                RateLimit: components["headers"]["RateLimit"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                "Referrer-Policy": components["headers"]["Referrer-Policy"];
+                "Strict-Transport-Security": components["headers"]["Strict-Transport-Security"];
                 traceparent: components["headers"]["traceparent"];
+                "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
@@ -3709,7 +5286,14 @@ export interface components {
         /** @description What came of the test. */
         WebhookTested: {
             headers: {
+                "Cache-Control": components["headers"]["Cache-Control"];
+                "Content-Security-Policy": components["headers"]["Content-Security-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                "Referrer-Policy": components["headers"]["Referrer-Policy"];
+                "Strict-Transport-Security": components["headers"]["Strict-Transport-Security"];
                 traceparent: components["headers"]["traceparent"];
+                "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
@@ -3737,6 +5321,16 @@ export interface components {
          */
         AfterAgentVersion: string;
         /**
+         * @description The `next` of the page before; the answer goes on behind it.
+         * @example eyJhdCI6IjIwMjUtMTItMTkifQ
+         */
+        AfterAudit: string;
+        /**
+         * @description The `key_id` that ended the page before; the answer goes on behind it.
+         * @example key_01JH9Y0QK3M5N7P9R1T2V4W6X8
+         */
+        AfterKey: string;
+        /**
          * @description The `server_id` that ended the page before; the answer goes on behind it, in order of `server_id`.
          * @example github
          */
@@ -3751,6 +5345,11 @@ export interface components {
          * @example notes
          */
         AfterMemoryNamespace: string;
+        /**
+         * @description The `principal_id` that ended the page before; the answer goes on behind it.
+         * @example usr_ada
+         */
+        AfterPrincipal: string;
         /**
          * @description The `run_id` that ended the page before; the answer goes on behind it, in the order of this request.
          * @example run_01JH9Y0Q2KQ4R7S7X6G0M3E4F8
@@ -3788,6 +5387,66 @@ export interface components {
          */
         AgentId: string;
         /**
+         * @description Only this action.
+         * @example key.create
+         */
+        AuditAction: string;
+        /**
+         * @description Only what was done under this correlation id.
+         * @example corr_01JH9Y0QA5N2K4P8S9T0V1W2X3
+         */
+        AuditCorrelation: string;
+        /**
+         * @description Only what was recorded at this time or later, RFC 3339.
+         * @example 2025-12-19T00:00:00Z
+         */
+        AuditFrom: components["schemas"]["Timestamp"];
+        /**
+         * @description How many to return at most.
+         * @example 100
+         */
+        AuditLimit: number;
+        /**
+         * @description Only what ended so.
+         * @example denied
+         */
+        AuditOutcome: "allowed" | "denied" | "failed";
+        /**
+         * @description Only what this principal did.
+         * @example usr_ada
+         */
+        AuditPrincipal: string;
+        /**
+         * @description Only what was done to this object.
+         * @example key_01JH9Y0QK3M5N7P9R1T2V4W6X8
+         */
+        AuditResourceId: string;
+        /**
+         * @description Only what was done to objects of this kind.
+         * @example key
+         */
+        AuditResourceType: string;
+        /**
+         * @description Only what this service recorded.
+         * @example agent-orchestrator
+         */
+        AuditService: string;
+        /**
+         * @description The tenant to be read; without it that of the caller. Another one needs `audit:read-all`.
+         * @example tnt_acme
+         */
+        AuditTenant: string;
+        /**
+         * @description Only what was recorded before this time, RFC 3339.
+         * @example 2025-12-20T00:00:00Z
+         */
+        AuditTo: components["schemas"]["Timestamp"];
+        /**
+         * @description The id of the tenant once more; deletion needs it.
+         * @example tnt_acme
+         */
+        ConfirmTenantId: string;
+        /**
          * @description Correlation id to use. Without it `X-Request-Id` serves, and without that a new `corr_…` is made.
          * @example corr_01JH9Y0QA5N2K4P8S9T0V1W2X3
          */
@@ -3807,6 +5466,11 @@ export interface components {
          * @example failed
          */
         DeliveryStateFilter: "pending" | "delivered" | "failed";
+        /**
+         * @description The principal: letters, digits, dot, underscore, hyphen, colon and @, beginning with a letter or digit.
+         * @example usr_ada
+         */
+        DirectoryPrincipalId: string;
         /**
          * @description Another name for `after_sequence`, equally exclusive, kept for older clients.
          * @example 12
@@ -3830,6 +5494,16 @@ export interface components {
          * @example idem_8bfb6c2d-2b6d-4c7d-8f2e-1b2a0a0e7c51
          */
         IdempotencyKey: string;
+        /**
+         * @description The key, by its id; another tenant's key is answered as one that does not exist.
+         * @example key_01JH9Y0QK3M5N7P9R1T2V4W6X8
+         */
+        KeyId: string;
+        /**
+         * @description Only keys of this principal.
+         * @example svc_orders
+         */
+        KeyPrincipalFilter: string;
         /**
          * @description Exclusive cursor as EventSource clients send it when they reconnect; our `id:` lines are sequences.
          * @example 12
@@ -3938,10 +5612,15 @@ export interface components {
     requestBodies: never;
     headers: {
         /**
-         * @description Streams are never cached.
+         * @description No answer is kept by a cache.
          * @example no-store
          */
         "Cache-Control": string;
+        /**
+         * @description An answer is data; a browser that shows it as a page loads nothing and runs nothing.
+         * @example default-src 'none'; frame-ancestors 'none'
+         */
+        "Content-Security-Policy": string;
         /**
          * @description `true` when this is the stored answer to an earlier request with the same idempotency key. Absent otherwise.
          * @example true
@@ -3958,20 +5637,40 @@ export interface components {
          */
         "RateLimit-Policy": string;
         /**
+         * @description Paths hold identifiers; they are not sent on.
+         * @example no-referrer
+         */
+        "Referrer-Policy": string;
+        /**
          * @description Whole seconds to wait before asking again.
          * @example 1
          */
         "Retry-After": number;
+        /**
+         * @description Only over TLS; this host is not to be asked without it.
+         * @example max-age=31536000
+         */
+        "Strict-Transport-Security": string;
         /**
          * @description W3C trace context of this exchange. It continues the caller's trace where the request carried a valid one.
          * @example 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01
          */
         traceparent: string;
         /**
+         * @description How to authenticate.
+         * @example Bearer realm="agentos"
+         */
+        "WWW-Authenticate": string;
+        /**
          * @description Tells a buffering reverse proxy to let each frame through at once.
          * @example no
          */
         "X-Accel-Buffering": "no";
+        /**
+         * @description Nobody is to guess another type than the one that is declared.
+         * @example nosniff
+         */
+        "X-Content-Type-Options": "nosniff";
         /**
          * @description Ties together everything done on behalf of one cause, over services and nodes. Equal to `correlation_id` in the body.
          * @example corr_01JH9Y0QA5N2K4P8S9T0V1W2X3
@@ -4019,6 +5718,9 @@ export interface operations {
         responses: {
             200: components["responses"]["Health"];
             400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            429: components["responses"]["TooManyRequests"];
             500: components["responses"]["InternalError"];
             503: components["responses"]["Unavailable"];
         };
@@ -4050,6 +5752,9 @@ export interface operations {
         responses: {
             200: components["responses"]["Health"];
             400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            429: components["responses"]["TooManyRequests"];
             500: components["responses"]["InternalError"];
             503: components["responses"]["Unavailable"];
         };
@@ -4083,6 +5788,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
+            429: components["responses"]["TooManyRequests"];
             500: components["responses"]["InternalError"];
             503: components["responses"]["Unavailable"];
         };
@@ -4114,6 +5820,9 @@ export interface operations {
         responses: {
             200: components["responses"]["Ready"];
             400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            429: components["responses"]["TooManyRequests"];
             500: components["responses"]["InternalError"];
             503: components["responses"]["NotReady"];
         };
@@ -4175,6 +5884,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
             429: components["responses"]["TooManyRequests"];
             500: components["responses"]["InternalError"];
             503: components["responses"]["Unavailable"];
@@ -4238,6 +5948,7 @@ export interface operations {
             400: components["responses"]["BadBody"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
             409: components["responses"]["Conflict"];
             413: components["responses"]["ContentTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
@@ -4369,6 +6080,7 @@ export interface operations {
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
             404: components["responses"]["NotFound"];
+            409: components["responses"]["Conflict"];
             413: components["responses"]["ContentTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             429: components["responses"]["TooManyRequests"];
@@ -4378,7 +6090,13 @@ export interface operations {
     };
     deleteTenant: {
         parameters: {
-            query?: never;
+            query?: {
+                /**
+                 * @description The id of the tenant once more; deletion needs it.
+                 * @example tnt_acme
+                 */
+                confirm?: components["parameters"]["ConfirmTenantId"];
+            };
             header?: {
                 /**
                  * @description 1 to 256 characters, chosen by the caller and kept over its retries. A body member `idempotency_key`, where the
@@ -4507,6 +6225,1077 @@ export interface operations {
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
             404: components["responses"]["NotFound"];
+            409: components["responses"]["Conflict"];
+            413: components["responses"]["ContentTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    restoreTenant: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description 1 to 256 characters, chosen by the caller and kept over its retries. A body member `idempotency_key`, where the
+                 *     schema has one, wins over the header. It counts per tenant, principal and agent and is remembered for 24 hours
+                 *     unless configured otherwise. Operations marked `x-agentos-idempotency: natural` take it and have no use for it,
+                 *     since repeating them changes nothing more.
+                 * @example idem_8bfb6c2d-2b6d-4c7d-8f2e-1b2a0a0e7c51
+                 */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+                /**
+                 * @description W3C trace context. A malformed value is ignored and a new trace begins, as the W3C recommendation asks.
+                 * @example 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01
+                 */
+                traceparent?: components["parameters"]["Traceparent"];
+                /**
+                 * @description Correlation id to use. Without it `X-Request-Id` serves, and without that a new `corr_…` is made.
+                 * @example corr_01JH9Y0QA5N2K4P8S9T0V1W2X3
+                 */
+                "X-Correlation-Id"?: components["parameters"]["CorrelationId"];
+                /**
+                 * @description The acting principal. Honoured in demo mode only; in every other mode the credential says who acts.
+                 * @example usr_tnt_demo_admin
+                 */
+                "X-Principal-Id"?: components["parameters"]["PrincipalId"];
+                /**
+                 * @description Id of this one exchange, echoed in the answer. Without it a new `req_…` is made.
+                 * @example req_01JH9Y0Q9K7PZJH1K8M9N0P2Q3
+                 */
+                "X-Request-Id"?: components["parameters"]["RequestId"];
+                /**
+                 * @description Scopes of the acting principal, separated by spaces or commas. Honoured in demo mode only.
+                 * @example runs:create runs:read
+                 */
+                "X-Scopes"?: components["parameters"]["Scopes"];
+                /**
+                 * @description The tenant to act for. A user's credential names its own tenant and the header may only repeat it; another
+                 *     value is 400 `tenant_mismatch`. Service credentials that may act for several tenants choose one here. Alone it
+                 *     is an identity in demo mode only.
+                 * @example tnt_demo
+                 */
+                "X-Tenant-Id"?: components["parameters"]["TenantId"];
+            };
+            path: {
+                /**
+                 * @description The tenant that is administered.
+                 * @example tnt_acme
+                 */
+                tenant_id: components["parameters"]["AdministeredTenantId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: components["responses"]["TenantChanged"];
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            409: components["responses"]["Conflict"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    resumeTenant: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description 1 to 256 characters, chosen by the caller and kept over its retries. A body member `idempotency_key`, where the
+                 *     schema has one, wins over the header. It counts per tenant, principal and agent and is remembered for 24 hours
+                 *     unless configured otherwise. Operations marked `x-agentos-idempotency: natural` take it and have no use for it,
+                 *     since repeating them changes nothing more.
+                 * @example idem_8bfb6c2d-2b6d-4c7d-8f2e-1b2a0a0e7c51
+                 */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+                /**
+                 * @description W3C trace context. A malformed value is ignored and a new trace begins, as the W3C recommendation asks.
+                 * @example 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01
+                 */
+                traceparent?: components["parameters"]["Traceparent"];
+                /**
+                 * @description Correlation id to use. Without it `X-Request-Id` serves, and without that a new `corr_…` is made.
+                 * @example corr_01JH9Y0QA5N2K4P8S9T0V1W2X3
+                 */
+                "X-Correlation-Id"?: components["parameters"]["CorrelationId"];
+                /**
+                 * @description The acting principal. Honoured in demo mode only; in every other mode the credential says who acts.
+                 * @example usr_tnt_demo_admin
+                 */
+                "X-Principal-Id"?: components["parameters"]["PrincipalId"];
+                /**
+                 * @description Id of this one exchange, echoed in the answer. Without it a new `req_…` is made.
+                 * @example req_01JH9Y0Q9K7PZJH1K8M9N0P2Q3
+                 */
+                "X-Request-Id"?: components["parameters"]["RequestId"];
+                /**
+                 * @description Scopes of the acting principal, separated by spaces or commas. Honoured in demo mode only.
+                 * @example runs:create runs:read
+                 */
+                "X-Scopes"?: components["parameters"]["Scopes"];
+                /**
+                 * @description The tenant to act for. A user's credential names its own tenant and the header may only repeat it; another
+                 *     value is 400 `tenant_mismatch`. Service credentials that may act for several tenants choose one here. Alone it
+                 *     is an identity in demo mode only.
+                 * @example tnt_demo
+                 */
+                "X-Tenant-Id"?: components["parameters"]["TenantId"];
+            };
+            path: {
+                /**
+                 * @description The tenant that is administered.
+                 * @example tnt_acme
+                 */
+                tenant_id: components["parameters"]["AdministeredTenantId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: components["responses"]["TenantChanged"];
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            409: components["responses"]["Conflict"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    suspendTenant: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description 1 to 256 characters, chosen by the caller and kept over its retries. A body member `idempotency_key`, where the
+                 *     schema has one, wins over the header. It counts per tenant, principal and agent and is remembered for 24 hours
+                 *     unless configured otherwise. Operations marked `x-agentos-idempotency: natural` take it and have no use for it,
+                 *     since repeating them changes nothing more.
+                 * @example idem_8bfb6c2d-2b6d-4c7d-8f2e-1b2a0a0e7c51
+                 */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+                /**
+                 * @description W3C trace context. A malformed value is ignored and a new trace begins, as the W3C recommendation asks.
+                 * @example 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01
+                 */
+                traceparent?: components["parameters"]["Traceparent"];
+                /**
+                 * @description Correlation id to use. Without it `X-Request-Id` serves, and without that a new `corr_…` is made.
+                 * @example corr_01JH9Y0QA5N2K4P8S9T0V1W2X3
+                 */
+                "X-Correlation-Id"?: components["parameters"]["CorrelationId"];
+                /**
+                 * @description The acting principal. Honoured in demo mode only; in every other mode the credential says who acts.
+                 * @example usr_tnt_demo_admin
+                 */
+                "X-Principal-Id"?: components["parameters"]["PrincipalId"];
+                /**
+                 * @description Id of this one exchange, echoed in the answer. Without it a new `req_…` is made.
+                 * @example req_01JH9Y0Q9K7PZJH1K8M9N0P2Q3
+                 */
+                "X-Request-Id"?: components["parameters"]["RequestId"];
+                /**
+                 * @description Scopes of the acting principal, separated by spaces or commas. Honoured in demo mode only.
+                 * @example runs:create runs:read
+                 */
+                "X-Scopes"?: components["parameters"]["Scopes"];
+                /**
+                 * @description The tenant to act for. A user's credential names its own tenant and the header may only repeat it; another
+                 *     value is 400 `tenant_mismatch`. Service credentials that may act for several tenants choose one here. Alone it
+                 *     is an identity in demo mode only.
+                 * @example tnt_demo
+                 */
+                "X-Tenant-Id"?: components["parameters"]["TenantId"];
+            };
+            path: {
+                /**
+                 * @description The tenant that is administered.
+                 * @example tnt_acme
+                 */
+                tenant_id: components["parameters"]["AdministeredTenantId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["TenantSuspendRequest"];
+            };
+        };
+        responses: {
+            200: components["responses"]["TenantChanged"];
+            400: components["responses"]["BadBody"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            409: components["responses"]["Conflict"];
+            413: components["responses"]["ContentTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    listTenantKeys: {
+        parameters: {
+            query?: {
+                /**
+                 * @description The `key_id` that ended the page before; the answer goes on behind it.
+                 * @example key_01JH9Y0QK3M5N7P9R1T2V4W6X8
+                 */
+                after?: components["parameters"]["AfterKey"];
+                /**
+                 * @description How many to return at most.
+                 * @example 50
+                 */
+                limit?: components["parameters"]["Limit"];
+                /**
+                 * @description Only keys of this principal.
+                 * @example svc_orders
+                 */
+                principal_id?: components["parameters"]["KeyPrincipalFilter"];
+            };
+            header?: {
+                /**
+                 * @description W3C trace context. A malformed value is ignored and a new trace begins, as the W3C recommendation asks.
+                 * @example 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01
+                 */
+                traceparent?: components["parameters"]["Traceparent"];
+                /**
+                 * @description Correlation id to use. Without it `X-Request-Id` serves, and without that a new `corr_…` is made.
+                 * @example corr_01JH9Y0QA5N2K4P8S9T0V1W2X3
+                 */
+                "X-Correlation-Id"?: components["parameters"]["CorrelationId"];
+                /**
+                 * @description The acting principal. Honoured in demo mode only; in every other mode the credential says who acts.
+                 * @example usr_tnt_demo_admin
+                 */
+                "X-Principal-Id"?: components["parameters"]["PrincipalId"];
+                /**
+                 * @description Id of this one exchange, echoed in the answer. Without it a new `req_…` is made.
+                 * @example req_01JH9Y0Q9K7PZJH1K8M9N0P2Q3
+                 */
+                "X-Request-Id"?: components["parameters"]["RequestId"];
+                /**
+                 * @description Scopes of the acting principal, separated by spaces or commas. Honoured in demo mode only.
+                 * @example runs:create runs:read
+                 */
+                "X-Scopes"?: components["parameters"]["Scopes"];
+                /**
+                 * @description The tenant to act for. A user's credential names its own tenant and the header may only repeat it; another
+                 *     value is 400 `tenant_mismatch`. Service credentials that may act for several tenants choose one here. Alone it
+                 *     is an identity in demo mode only.
+                 * @example tnt_demo
+                 */
+                "X-Tenant-Id"?: components["parameters"]["TenantId"];
+            };
+            path: {
+                /**
+                 * @description The tenant that is administered.
+                 * @example tnt_acme
+                 */
+                tenant_id: components["parameters"]["AdministeredTenantId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: components["responses"]["KeyList"];
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    createTenantKey: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description 1 to 256 characters, chosen by the caller and kept over its retries. A body member `idempotency_key`, where the
+                 *     schema has one, wins over the header. It counts per tenant, principal and agent and is remembered for 24 hours
+                 *     unless configured otherwise. Operations marked `x-agentos-idempotency: natural` take it and have no use for it,
+                 *     since repeating them changes nothing more.
+                 * @example idem_8bfb6c2d-2b6d-4c7d-8f2e-1b2a0a0e7c51
+                 */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+                /**
+                 * @description W3C trace context. A malformed value is ignored and a new trace begins, as the W3C recommendation asks.
+                 * @example 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01
+                 */
+                traceparent?: components["parameters"]["Traceparent"];
+                /**
+                 * @description Correlation id to use. Without it `X-Request-Id` serves, and without that a new `corr_…` is made.
+                 * @example corr_01JH9Y0QA5N2K4P8S9T0V1W2X3
+                 */
+                "X-Correlation-Id"?: components["parameters"]["CorrelationId"];
+                /**
+                 * @description The acting principal. Honoured in demo mode only; in every other mode the credential says who acts.
+                 * @example usr_tnt_demo_admin
+                 */
+                "X-Principal-Id"?: components["parameters"]["PrincipalId"];
+                /**
+                 * @description Id of this one exchange, echoed in the answer. Without it a new `req_…` is made.
+                 * @example req_01JH9Y0Q9K7PZJH1K8M9N0P2Q3
+                 */
+                "X-Request-Id"?: components["parameters"]["RequestId"];
+                /**
+                 * @description Scopes of the acting principal, separated by spaces or commas. Honoured in demo mode only.
+                 * @example runs:create runs:read
+                 */
+                "X-Scopes"?: components["parameters"]["Scopes"];
+                /**
+                 * @description The tenant to act for. A user's credential names its own tenant and the header may only repeat it; another
+                 *     value is 400 `tenant_mismatch`. Service credentials that may act for several tenants choose one here. Alone it
+                 *     is an identity in demo mode only.
+                 * @example tnt_demo
+                 */
+                "X-Tenant-Id"?: components["parameters"]["TenantId"];
+            };
+            path: {
+                /**
+                 * @description The tenant that is administered.
+                 * @example tnt_acme
+                 */
+                tenant_id: components["parameters"]["AdministeredTenantId"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ApiKeyWrite"];
+            };
+        };
+        responses: {
+            200: components["responses"]["KeyReplayed"];
+            201: components["responses"]["KeyCreated"];
+            400: components["responses"]["BadBody"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            409: components["responses"]["Conflict"];
+            413: components["responses"]["ContentTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    revokeTenantKey: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description 1 to 256 characters, chosen by the caller and kept over its retries. A body member `idempotency_key`, where the
+                 *     schema has one, wins over the header. It counts per tenant, principal and agent and is remembered for 24 hours
+                 *     unless configured otherwise. Operations marked `x-agentos-idempotency: natural` take it and have no use for it,
+                 *     since repeating them changes nothing more.
+                 * @example idem_8bfb6c2d-2b6d-4c7d-8f2e-1b2a0a0e7c51
+                 */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+                /**
+                 * @description W3C trace context. A malformed value is ignored and a new trace begins, as the W3C recommendation asks.
+                 * @example 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01
+                 */
+                traceparent?: components["parameters"]["Traceparent"];
+                /**
+                 * @description Correlation id to use. Without it `X-Request-Id` serves, and without that a new `corr_…` is made.
+                 * @example corr_01JH9Y0QA5N2K4P8S9T0V1W2X3
+                 */
+                "X-Correlation-Id"?: components["parameters"]["CorrelationId"];
+                /**
+                 * @description The acting principal. Honoured in demo mode only; in every other mode the credential says who acts.
+                 * @example usr_tnt_demo_admin
+                 */
+                "X-Principal-Id"?: components["parameters"]["PrincipalId"];
+                /**
+                 * @description Id of this one exchange, echoed in the answer. Without it a new `req_…` is made.
+                 * @example req_01JH9Y0Q9K7PZJH1K8M9N0P2Q3
+                 */
+                "X-Request-Id"?: components["parameters"]["RequestId"];
+                /**
+                 * @description Scopes of the acting principal, separated by spaces or commas. Honoured in demo mode only.
+                 * @example runs:create runs:read
+                 */
+                "X-Scopes"?: components["parameters"]["Scopes"];
+                /**
+                 * @description The tenant to act for. A user's credential names its own tenant and the header may only repeat it; another
+                 *     value is 400 `tenant_mismatch`. Service credentials that may act for several tenants choose one here. Alone it
+                 *     is an identity in demo mode only.
+                 * @example tnt_demo
+                 */
+                "X-Tenant-Id"?: components["parameters"]["TenantId"];
+            };
+            path: {
+                /**
+                 * @description The key, by its id; another tenant's key is answered as one that does not exist.
+                 * @example key_01JH9Y0QK3M5N7P9R1T2V4W6X8
+                 */
+                key_id: components["parameters"]["KeyId"];
+                /**
+                 * @description The tenant that is administered.
+                 * @example tnt_acme
+                 */
+                tenant_id: components["parameters"]["AdministeredTenantId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: components["responses"]["KeyRevoked"];
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    rotateTenantKey: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description 1 to 256 characters, chosen by the caller and kept over its retries. A body member `idempotency_key`, where the
+                 *     schema has one, wins over the header. It counts per tenant, principal and agent and is remembered for 24 hours
+                 *     unless configured otherwise. Operations marked `x-agentos-idempotency: natural` take it and have no use for it,
+                 *     since repeating them changes nothing more.
+                 * @example idem_8bfb6c2d-2b6d-4c7d-8f2e-1b2a0a0e7c51
+                 */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+                /**
+                 * @description W3C trace context. A malformed value is ignored and a new trace begins, as the W3C recommendation asks.
+                 * @example 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01
+                 */
+                traceparent?: components["parameters"]["Traceparent"];
+                /**
+                 * @description Correlation id to use. Without it `X-Request-Id` serves, and without that a new `corr_…` is made.
+                 * @example corr_01JH9Y0QA5N2K4P8S9T0V1W2X3
+                 */
+                "X-Correlation-Id"?: components["parameters"]["CorrelationId"];
+                /**
+                 * @description The acting principal. Honoured in demo mode only; in every other mode the credential says who acts.
+                 * @example usr_tnt_demo_admin
+                 */
+                "X-Principal-Id"?: components["parameters"]["PrincipalId"];
+                /**
+                 * @description Id of this one exchange, echoed in the answer. Without it a new `req_…` is made.
+                 * @example req_01JH9Y0Q9K7PZJH1K8M9N0P2Q3
+                 */
+                "X-Request-Id"?: components["parameters"]["RequestId"];
+                /**
+                 * @description Scopes of the acting principal, separated by spaces or commas. Honoured in demo mode only.
+                 * @example runs:create runs:read
+                 */
+                "X-Scopes"?: components["parameters"]["Scopes"];
+                /**
+                 * @description The tenant to act for. A user's credential names its own tenant and the header may only repeat it; another
+                 *     value is 400 `tenant_mismatch`. Service credentials that may act for several tenants choose one here. Alone it
+                 *     is an identity in demo mode only.
+                 * @example tnt_demo
+                 */
+                "X-Tenant-Id"?: components["parameters"]["TenantId"];
+            };
+            path: {
+                /**
+                 * @description The key, by its id; another tenant's key is answered as one that does not exist.
+                 * @example key_01JH9Y0QK3M5N7P9R1T2V4W6X8
+                 */
+                key_id: components["parameters"]["KeyId"];
+                /**
+                 * @description The tenant that is administered.
+                 * @example tnt_acme
+                 */
+                tenant_id: components["parameters"]["AdministeredTenantId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["ApiKeyRotateRequest"];
+            };
+        };
+        responses: {
+            201: components["responses"]["KeyCreated"];
+            400: components["responses"]["BadBody"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            409: components["responses"]["Conflict"];
+            413: components["responses"]["ContentTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    rotateTenantKeyByPath: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description 1 to 256 characters, chosen by the caller and kept over its retries. A body member `idempotency_key`, where the
+                 *     schema has one, wins over the header. It counts per tenant, principal and agent and is remembered for 24 hours
+                 *     unless configured otherwise. Operations marked `x-agentos-idempotency: natural` take it and have no use for it,
+                 *     since repeating them changes nothing more.
+                 * @example idem_8bfb6c2d-2b6d-4c7d-8f2e-1b2a0a0e7c51
+                 */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+                /**
+                 * @description W3C trace context. A malformed value is ignored and a new trace begins, as the W3C recommendation asks.
+                 * @example 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01
+                 */
+                traceparent?: components["parameters"]["Traceparent"];
+                /**
+                 * @description Correlation id to use. Without it `X-Request-Id` serves, and without that a new `corr_…` is made.
+                 * @example corr_01JH9Y0QA5N2K4P8S9T0V1W2X3
+                 */
+                "X-Correlation-Id"?: components["parameters"]["CorrelationId"];
+                /**
+                 * @description The acting principal. Honoured in demo mode only; in every other mode the credential says who acts.
+                 * @example usr_tnt_demo_admin
+                 */
+                "X-Principal-Id"?: components["parameters"]["PrincipalId"];
+                /**
+                 * @description Id of this one exchange, echoed in the answer. Without it a new `req_…` is made.
+                 * @example req_01JH9Y0Q9K7PZJH1K8M9N0P2Q3
+                 */
+                "X-Request-Id"?: components["parameters"]["RequestId"];
+                /**
+                 * @description Scopes of the acting principal, separated by spaces or commas. Honoured in demo mode only.
+                 * @example runs:create runs:read
+                 */
+                "X-Scopes"?: components["parameters"]["Scopes"];
+                /**
+                 * @description The tenant to act for. A user's credential names its own tenant and the header may only repeat it; another
+                 *     value is 400 `tenant_mismatch`. Service credentials that may act for several tenants choose one here. Alone it
+                 *     is an identity in demo mode only.
+                 * @example tnt_demo
+                 */
+                "X-Tenant-Id"?: components["parameters"]["TenantId"];
+            };
+            path: {
+                /**
+                 * @description The key, by its id; another tenant's key is answered as one that does not exist.
+                 * @example key_01JH9Y0QK3M5N7P9R1T2V4W6X8
+                 */
+                key_id: components["parameters"]["KeyId"];
+                /**
+                 * @description The tenant that is administered.
+                 * @example tnt_acme
+                 */
+                tenant_id: components["parameters"]["AdministeredTenantId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["ApiKeyRotateRequest"];
+            };
+        };
+        responses: {
+            201: components["responses"]["KeyCreated"];
+            400: components["responses"]["BadBody"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            409: components["responses"]["Conflict"];
+            413: components["responses"]["ContentTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    listTenantPrincipals: {
+        parameters: {
+            query?: {
+                /**
+                 * @description The `principal_id` that ended the page before; the answer goes on behind it.
+                 * @example usr_ada
+                 */
+                after?: components["parameters"]["AfterPrincipal"];
+                /**
+                 * @description How many to return at most.
+                 * @example 50
+                 */
+                limit?: components["parameters"]["Limit"];
+            };
+            header?: {
+                /**
+                 * @description W3C trace context. A malformed value is ignored and a new trace begins, as the W3C recommendation asks.
+                 * @example 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01
+                 */
+                traceparent?: components["parameters"]["Traceparent"];
+                /**
+                 * @description Correlation id to use. Without it `X-Request-Id` serves, and without that a new `corr_…` is made.
+                 * @example corr_01JH9Y0QA5N2K4P8S9T0V1W2X3
+                 */
+                "X-Correlation-Id"?: components["parameters"]["CorrelationId"];
+                /**
+                 * @description The acting principal. Honoured in demo mode only; in every other mode the credential says who acts.
+                 * @example usr_tnt_demo_admin
+                 */
+                "X-Principal-Id"?: components["parameters"]["PrincipalId"];
+                /**
+                 * @description Id of this one exchange, echoed in the answer. Without it a new `req_…` is made.
+                 * @example req_01JH9Y0Q9K7PZJH1K8M9N0P2Q3
+                 */
+                "X-Request-Id"?: components["parameters"]["RequestId"];
+                /**
+                 * @description Scopes of the acting principal, separated by spaces or commas. Honoured in demo mode only.
+                 * @example runs:create runs:read
+                 */
+                "X-Scopes"?: components["parameters"]["Scopes"];
+                /**
+                 * @description The tenant to act for. A user's credential names its own tenant and the header may only repeat it; another
+                 *     value is 400 `tenant_mismatch`. Service credentials that may act for several tenants choose one here. Alone it
+                 *     is an identity in demo mode only.
+                 * @example tnt_demo
+                 */
+                "X-Tenant-Id"?: components["parameters"]["TenantId"];
+            };
+            path: {
+                /**
+                 * @description The tenant that is administered.
+                 * @example tnt_acme
+                 */
+                tenant_id: components["parameters"]["AdministeredTenantId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: components["responses"]["PrincipalList"];
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    getTenantPrincipal: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description W3C trace context. A malformed value is ignored and a new trace begins, as the W3C recommendation asks.
+                 * @example 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01
+                 */
+                traceparent?: components["parameters"]["Traceparent"];
+                /**
+                 * @description Correlation id to use. Without it `X-Request-Id` serves, and without that a new `corr_…` is made.
+                 * @example corr_01JH9Y0QA5N2K4P8S9T0V1W2X3
+                 */
+                "X-Correlation-Id"?: components["parameters"]["CorrelationId"];
+                /**
+                 * @description The acting principal. Honoured in demo mode only; in every other mode the credential says who acts.
+                 * @example usr_tnt_demo_admin
+                 */
+                "X-Principal-Id"?: components["parameters"]["PrincipalId"];
+                /**
+                 * @description Id of this one exchange, echoed in the answer. Without it a new `req_…` is made.
+                 * @example req_01JH9Y0Q9K7PZJH1K8M9N0P2Q3
+                 */
+                "X-Request-Id"?: components["parameters"]["RequestId"];
+                /**
+                 * @description Scopes of the acting principal, separated by spaces or commas. Honoured in demo mode only.
+                 * @example runs:create runs:read
+                 */
+                "X-Scopes"?: components["parameters"]["Scopes"];
+                /**
+                 * @description The tenant to act for. A user's credential names its own tenant and the header may only repeat it; another
+                 *     value is 400 `tenant_mismatch`. Service credentials that may act for several tenants choose one here. Alone it
+                 *     is an identity in demo mode only.
+                 * @example tnt_demo
+                 */
+                "X-Tenant-Id"?: components["parameters"]["TenantId"];
+            };
+            path: {
+                /**
+                 * @description The principal: letters, digits, dot, underscore, hyphen, colon and @, beginning with a letter or digit.
+                 * @example usr_ada
+                 */
+                principal_id: components["parameters"]["DirectoryPrincipalId"];
+                /**
+                 * @description The tenant that is administered.
+                 * @example tnt_acme
+                 */
+                tenant_id: components["parameters"]["AdministeredTenantId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: components["responses"]["Principal"];
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    putTenantPrincipal: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description 1 to 256 characters, chosen by the caller and kept over its retries. A body member `idempotency_key`, where the
+                 *     schema has one, wins over the header. It counts per tenant, principal and agent and is remembered for 24 hours
+                 *     unless configured otherwise. Operations marked `x-agentos-idempotency: natural` take it and have no use for it,
+                 *     since repeating them changes nothing more.
+                 * @example idem_8bfb6c2d-2b6d-4c7d-8f2e-1b2a0a0e7c51
+                 */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+                /**
+                 * @description W3C trace context. A malformed value is ignored and a new trace begins, as the W3C recommendation asks.
+                 * @example 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01
+                 */
+                traceparent?: components["parameters"]["Traceparent"];
+                /**
+                 * @description Correlation id to use. Without it `X-Request-Id` serves, and without that a new `corr_…` is made.
+                 * @example corr_01JH9Y0QA5N2K4P8S9T0V1W2X3
+                 */
+                "X-Correlation-Id"?: components["parameters"]["CorrelationId"];
+                /**
+                 * @description The acting principal. Honoured in demo mode only; in every other mode the credential says who acts.
+                 * @example usr_tnt_demo_admin
+                 */
+                "X-Principal-Id"?: components["parameters"]["PrincipalId"];
+                /**
+                 * @description Id of this one exchange, echoed in the answer. Without it a new `req_…` is made.
+                 * @example req_01JH9Y0Q9K7PZJH1K8M9N0P2Q3
+                 */
+                "X-Request-Id"?: components["parameters"]["RequestId"];
+                /**
+                 * @description Scopes of the acting principal, separated by spaces or commas. Honoured in demo mode only.
+                 * @example runs:create runs:read
+                 */
+                "X-Scopes"?: components["parameters"]["Scopes"];
+                /**
+                 * @description The tenant to act for. A user's credential names its own tenant and the header may only repeat it; another
+                 *     value is 400 `tenant_mismatch`. Service credentials that may act for several tenants choose one here. Alone it
+                 *     is an identity in demo mode only.
+                 * @example tnt_demo
+                 */
+                "X-Tenant-Id"?: components["parameters"]["TenantId"];
+            };
+            path: {
+                /**
+                 * @description The principal: letters, digits, dot, underscore, hyphen, colon and @, beginning with a letter or digit.
+                 * @example usr_ada
+                 */
+                principal_id: components["parameters"]["DirectoryPrincipalId"];
+                /**
+                 * @description The tenant that is administered.
+                 * @example tnt_acme
+                 */
+                tenant_id: components["parameters"]["AdministeredTenantId"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PrincipalWrite"];
+            };
+        };
+        responses: {
+            200: components["responses"]["PrincipalReplaced"];
+            201: components["responses"]["PrincipalCreated"];
+            400: components["responses"]["BadBody"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            413: components["responses"]["ContentTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    deleteTenantPrincipal: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description 1 to 256 characters, chosen by the caller and kept over its retries. A body member `idempotency_key`, where the
+                 *     schema has one, wins over the header. It counts per tenant, principal and agent and is remembered for 24 hours
+                 *     unless configured otherwise. Operations marked `x-agentos-idempotency: natural` take it and have no use for it,
+                 *     since repeating them changes nothing more.
+                 * @example idem_8bfb6c2d-2b6d-4c7d-8f2e-1b2a0a0e7c51
+                 */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+                /**
+                 * @description W3C trace context. A malformed value is ignored and a new trace begins, as the W3C recommendation asks.
+                 * @example 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01
+                 */
+                traceparent?: components["parameters"]["Traceparent"];
+                /**
+                 * @description Correlation id to use. Without it `X-Request-Id` serves, and without that a new `corr_…` is made.
+                 * @example corr_01JH9Y0QA5N2K4P8S9T0V1W2X3
+                 */
+                "X-Correlation-Id"?: components["parameters"]["CorrelationId"];
+                /**
+                 * @description The acting principal. Honoured in demo mode only; in every other mode the credential says who acts.
+                 * @example usr_tnt_demo_admin
+                 */
+                "X-Principal-Id"?: components["parameters"]["PrincipalId"];
+                /**
+                 * @description Id of this one exchange, echoed in the answer. Without it a new `req_…` is made.
+                 * @example req_01JH9Y0Q9K7PZJH1K8M9N0P2Q3
+                 */
+                "X-Request-Id"?: components["parameters"]["RequestId"];
+                /**
+                 * @description Scopes of the acting principal, separated by spaces or commas. Honoured in demo mode only.
+                 * @example runs:create runs:read
+                 */
+                "X-Scopes"?: components["parameters"]["Scopes"];
+                /**
+                 * @description The tenant to act for. A user's credential names its own tenant and the header may only repeat it; another
+                 *     value is 400 `tenant_mismatch`. Service credentials that may act for several tenants choose one here. Alone it
+                 *     is an identity in demo mode only.
+                 * @example tnt_demo
+                 */
+                "X-Tenant-Id"?: components["parameters"]["TenantId"];
+            };
+            path: {
+                /**
+                 * @description The principal: letters, digits, dot, underscore, hyphen, colon and @, beginning with a letter or digit.
+                 * @example usr_ada
+                 */
+                principal_id: components["parameters"]["DirectoryPrincipalId"];
+                /**
+                 * @description The tenant that is administered.
+                 * @example tnt_acme
+                 */
+                tenant_id: components["parameters"]["AdministeredTenantId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: components["responses"]["PrincipalDeleted"];
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    restoreTenantByPath: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description 1 to 256 characters, chosen by the caller and kept over its retries. A body member `idempotency_key`, where the
+                 *     schema has one, wins over the header. It counts per tenant, principal and agent and is remembered for 24 hours
+                 *     unless configured otherwise. Operations marked `x-agentos-idempotency: natural` take it and have no use for it,
+                 *     since repeating them changes nothing more.
+                 * @example idem_8bfb6c2d-2b6d-4c7d-8f2e-1b2a0a0e7c51
+                 */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+                /**
+                 * @description W3C trace context. A malformed value is ignored and a new trace begins, as the W3C recommendation asks.
+                 * @example 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01
+                 */
+                traceparent?: components["parameters"]["Traceparent"];
+                /**
+                 * @description Correlation id to use. Without it `X-Request-Id` serves, and without that a new `corr_…` is made.
+                 * @example corr_01JH9Y0QA5N2K4P8S9T0V1W2X3
+                 */
+                "X-Correlation-Id"?: components["parameters"]["CorrelationId"];
+                /**
+                 * @description The acting principal. Honoured in demo mode only; in every other mode the credential says who acts.
+                 * @example usr_tnt_demo_admin
+                 */
+                "X-Principal-Id"?: components["parameters"]["PrincipalId"];
+                /**
+                 * @description Id of this one exchange, echoed in the answer. Without it a new `req_…` is made.
+                 * @example req_01JH9Y0Q9K7PZJH1K8M9N0P2Q3
+                 */
+                "X-Request-Id"?: components["parameters"]["RequestId"];
+                /**
+                 * @description Scopes of the acting principal, separated by spaces or commas. Honoured in demo mode only.
+                 * @example runs:create runs:read
+                 */
+                "X-Scopes"?: components["parameters"]["Scopes"];
+                /**
+                 * @description The tenant to act for. A user's credential names its own tenant and the header may only repeat it; another
+                 *     value is 400 `tenant_mismatch`. Service credentials that may act for several tenants choose one here. Alone it
+                 *     is an identity in demo mode only.
+                 * @example tnt_demo
+                 */
+                "X-Tenant-Id"?: components["parameters"]["TenantId"];
+            };
+            path: {
+                /**
+                 * @description The tenant that is administered.
+                 * @example tnt_acme
+                 */
+                tenant_id: components["parameters"]["AdministeredTenantId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: components["responses"]["TenantChanged"];
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            409: components["responses"]["Conflict"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    resumeTenantByPath: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description 1 to 256 characters, chosen by the caller and kept over its retries. A body member `idempotency_key`, where the
+                 *     schema has one, wins over the header. It counts per tenant, principal and agent and is remembered for 24 hours
+                 *     unless configured otherwise. Operations marked `x-agentos-idempotency: natural` take it and have no use for it,
+                 *     since repeating them changes nothing more.
+                 * @example idem_8bfb6c2d-2b6d-4c7d-8f2e-1b2a0a0e7c51
+                 */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+                /**
+                 * @description W3C trace context. A malformed value is ignored and a new trace begins, as the W3C recommendation asks.
+                 * @example 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01
+                 */
+                traceparent?: components["parameters"]["Traceparent"];
+                /**
+                 * @description Correlation id to use. Without it `X-Request-Id` serves, and without that a new `corr_…` is made.
+                 * @example corr_01JH9Y0QA5N2K4P8S9T0V1W2X3
+                 */
+                "X-Correlation-Id"?: components["parameters"]["CorrelationId"];
+                /**
+                 * @description The acting principal. Honoured in demo mode only; in every other mode the credential says who acts.
+                 * @example usr_tnt_demo_admin
+                 */
+                "X-Principal-Id"?: components["parameters"]["PrincipalId"];
+                /**
+                 * @description Id of this one exchange, echoed in the answer. Without it a new `req_…` is made.
+                 * @example req_01JH9Y0Q9K7PZJH1K8M9N0P2Q3
+                 */
+                "X-Request-Id"?: components["parameters"]["RequestId"];
+                /**
+                 * @description Scopes of the acting principal, separated by spaces or commas. Honoured in demo mode only.
+                 * @example runs:create runs:read
+                 */
+                "X-Scopes"?: components["parameters"]["Scopes"];
+                /**
+                 * @description The tenant to act for. A user's credential names its own tenant and the header may only repeat it; another
+                 *     value is 400 `tenant_mismatch`. Service credentials that may act for several tenants choose one here. Alone it
+                 *     is an identity in demo mode only.
+                 * @example tnt_demo
+                 */
+                "X-Tenant-Id"?: components["parameters"]["TenantId"];
+            };
+            path: {
+                /**
+                 * @description The tenant that is administered.
+                 * @example tnt_acme
+                 */
+                tenant_id: components["parameters"]["AdministeredTenantId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: components["responses"]["TenantChanged"];
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            409: components["responses"]["Conflict"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    suspendTenantByPath: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description 1 to 256 characters, chosen by the caller and kept over its retries. A body member `idempotency_key`, where the
+                 *     schema has one, wins over the header. It counts per tenant, principal and agent and is remembered for 24 hours
+                 *     unless configured otherwise. Operations marked `x-agentos-idempotency: natural` take it and have no use for it,
+                 *     since repeating them changes nothing more.
+                 * @example idem_8bfb6c2d-2b6d-4c7d-8f2e-1b2a0a0e7c51
+                 */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+                /**
+                 * @description W3C trace context. A malformed value is ignored and a new trace begins, as the W3C recommendation asks.
+                 * @example 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01
+                 */
+                traceparent?: components["parameters"]["Traceparent"];
+                /**
+                 * @description Correlation id to use. Without it `X-Request-Id` serves, and without that a new `corr_…` is made.
+                 * @example corr_01JH9Y0QA5N2K4P8S9T0V1W2X3
+                 */
+                "X-Correlation-Id"?: components["parameters"]["CorrelationId"];
+                /**
+                 * @description The acting principal. Honoured in demo mode only; in every other mode the credential says who acts.
+                 * @example usr_tnt_demo_admin
+                 */
+                "X-Principal-Id"?: components["parameters"]["PrincipalId"];
+                /**
+                 * @description Id of this one exchange, echoed in the answer. Without it a new `req_…` is made.
+                 * @example req_01JH9Y0Q9K7PZJH1K8M9N0P2Q3
+                 */
+                "X-Request-Id"?: components["parameters"]["RequestId"];
+                /**
+                 * @description Scopes of the acting principal, separated by spaces or commas. Honoured in demo mode only.
+                 * @example runs:create runs:read
+                 */
+                "X-Scopes"?: components["parameters"]["Scopes"];
+                /**
+                 * @description The tenant to act for. A user's credential names its own tenant and the header may only repeat it; another
+                 *     value is 400 `tenant_mismatch`. Service credentials that may act for several tenants choose one here. Alone it
+                 *     is an identity in demo mode only.
+                 * @example tnt_demo
+                 */
+                "X-Tenant-Id"?: components["parameters"]["TenantId"];
+            };
+            path: {
+                /**
+                 * @description The tenant that is administered.
+                 * @example tnt_acme
+                 */
+                tenant_id: components["parameters"]["AdministeredTenantId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["TenantSuspendRequest"];
+            };
+        };
+        responses: {
+            200: components["responses"]["TenantChanged"];
+            400: components["responses"]["BadBody"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            409: components["responses"]["Conflict"];
             413: components["responses"]["ContentTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             429: components["responses"]["TooManyRequests"];
@@ -5166,6 +7955,322 @@ export interface operations {
             503: components["responses"]["Unavailable"];
         };
     };
+    listAudit: {
+        parameters: {
+            query?: {
+                /**
+                 * @description Only this action.
+                 * @example key.create
+                 */
+                action?: components["parameters"]["AuditAction"];
+                /**
+                 * @description The `next` of the page before; the answer goes on behind it.
+                 * @example eyJhdCI6IjIwMjUtMTItMTkifQ
+                 */
+                after?: components["parameters"]["AfterAudit"];
+                /**
+                 * @description Only what was done under this correlation id.
+                 * @example corr_01JH9Y0QA5N2K4P8S9T0V1W2X3
+                 */
+                correlation_id?: components["parameters"]["AuditCorrelation"];
+                /**
+                 * @description Only what was recorded at this time or later, RFC 3339.
+                 * @example 2025-12-19T00:00:00Z
+                 */
+                from?: components["parameters"]["AuditFrom"];
+                /**
+                 * @description How many to return at most.
+                 * @example 100
+                 */
+                limit?: components["parameters"]["AuditLimit"];
+                /**
+                 * @description Only what ended so.
+                 * @example denied
+                 */
+                outcome?: components["parameters"]["AuditOutcome"];
+                /**
+                 * @description Only what this principal did.
+                 * @example usr_ada
+                 */
+                principal_id?: components["parameters"]["AuditPrincipal"];
+                /**
+                 * @description Only what was done to this object.
+                 * @example key_01JH9Y0QK3M5N7P9R1T2V4W6X8
+                 */
+                resource_id?: components["parameters"]["AuditResourceId"];
+                /**
+                 * @description Only what was done to objects of this kind.
+                 * @example key
+                 */
+                resource_type?: components["parameters"]["AuditResourceType"];
+                /**
+                 * @description Only what this service recorded.
+                 * @example agent-orchestrator
+                 */
+                service?: components["parameters"]["AuditService"];
+                /**
+                 * @description The tenant to be read; without it that of the caller. Another one needs `audit:read-all`.
+                 * @example tnt_acme
+                 */
+                tenant_id?: components["parameters"]["AuditTenant"];
+                /**
+                 * @description Only what was recorded before this time, RFC 3339.
+                 * @example 2025-12-20T00:00:00Z
+                 */
+                to?: components["parameters"]["AuditTo"];
+            };
+            header?: {
+                /**
+                 * @description W3C trace context. A malformed value is ignored and a new trace begins, as the W3C recommendation asks.
+                 * @example 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01
+                 */
+                traceparent?: components["parameters"]["Traceparent"];
+                /**
+                 * @description Correlation id to use. Without it `X-Request-Id` serves, and without that a new `corr_…` is made.
+                 * @example corr_01JH9Y0QA5N2K4P8S9T0V1W2X3
+                 */
+                "X-Correlation-Id"?: components["parameters"]["CorrelationId"];
+                /**
+                 * @description The acting principal. Honoured in demo mode only; in every other mode the credential says who acts.
+                 * @example usr_tnt_demo_admin
+                 */
+                "X-Principal-Id"?: components["parameters"]["PrincipalId"];
+                /**
+                 * @description Id of this one exchange, echoed in the answer. Without it a new `req_…` is made.
+                 * @example req_01JH9Y0Q9K7PZJH1K8M9N0P2Q3
+                 */
+                "X-Request-Id"?: components["parameters"]["RequestId"];
+                /**
+                 * @description Scopes of the acting principal, separated by spaces or commas. Honoured in demo mode only.
+                 * @example runs:create runs:read
+                 */
+                "X-Scopes"?: components["parameters"]["Scopes"];
+                /**
+                 * @description The tenant to act for. A user's credential names its own tenant and the header may only repeat it; another
+                 *     value is 400 `tenant_mismatch`. Service credentials that may act for several tenants choose one here. Alone it
+                 *     is an identity in demo mode only.
+                 * @example tnt_demo
+                 */
+                "X-Tenant-Id"?: components["parameters"]["TenantId"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: components["responses"]["AuditList"];
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    exportAudit: {
+        parameters: {
+            query?: {
+                /**
+                 * @description Only this action.
+                 * @example key.create
+                 */
+                action?: components["parameters"]["AuditAction"];
+                /**
+                 * @description Only what was done under this correlation id.
+                 * @example corr_01JH9Y0QA5N2K4P8S9T0V1W2X3
+                 */
+                correlation_id?: components["parameters"]["AuditCorrelation"];
+                /**
+                 * @description Only what was recorded at this time or later, RFC 3339.
+                 * @example 2025-12-19T00:00:00Z
+                 */
+                from?: components["parameters"]["AuditFrom"];
+                /**
+                 * @description Only what ended so.
+                 * @example denied
+                 */
+                outcome?: components["parameters"]["AuditOutcome"];
+                /**
+                 * @description Only what this principal did.
+                 * @example usr_ada
+                 */
+                principal_id?: components["parameters"]["AuditPrincipal"];
+                /**
+                 * @description Only what was done to this object.
+                 * @example key_01JH9Y0QK3M5N7P9R1T2V4W6X8
+                 */
+                resource_id?: components["parameters"]["AuditResourceId"];
+                /**
+                 * @description Only what was done to objects of this kind.
+                 * @example key
+                 */
+                resource_type?: components["parameters"]["AuditResourceType"];
+                /**
+                 * @description Only what this service recorded.
+                 * @example agent-orchestrator
+                 */
+                service?: components["parameters"]["AuditService"];
+                /**
+                 * @description The tenant to be read; without it that of the caller. Another one needs `audit:read-all`.
+                 * @example tnt_acme
+                 */
+                tenant_id?: components["parameters"]["AuditTenant"];
+                /**
+                 * @description Only what was recorded before this time, RFC 3339.
+                 * @example 2025-12-20T00:00:00Z
+                 */
+                to?: components["parameters"]["AuditTo"];
+            };
+            header?: {
+                /**
+                 * @description W3C trace context. A malformed value is ignored and a new trace begins, as the W3C recommendation asks.
+                 * @example 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01
+                 */
+                traceparent?: components["parameters"]["Traceparent"];
+                /**
+                 * @description Correlation id to use. Without it `X-Request-Id` serves, and without that a new `corr_…` is made.
+                 * @example corr_01JH9Y0QA5N2K4P8S9T0V1W2X3
+                 */
+                "X-Correlation-Id"?: components["parameters"]["CorrelationId"];
+                /**
+                 * @description The acting principal. Honoured in demo mode only; in every other mode the credential says who acts.
+                 * @example usr_tnt_demo_admin
+                 */
+                "X-Principal-Id"?: components["parameters"]["PrincipalId"];
+                /**
+                 * @description Id of this one exchange, echoed in the answer. Without it a new `req_…` is made.
+                 * @example req_01JH9Y0Q9K7PZJH1K8M9N0P2Q3
+                 */
+                "X-Request-Id"?: components["parameters"]["RequestId"];
+                /**
+                 * @description Scopes of the acting principal, separated by spaces or commas. Honoured in demo mode only.
+                 * @example runs:create runs:read
+                 */
+                "X-Scopes"?: components["parameters"]["Scopes"];
+                /**
+                 * @description The tenant to act for. A user's credential names its own tenant and the header may only repeat it; another
+                 *     value is 400 `tenant_mismatch`. Service credentials that may act for several tenants choose one here. Alone it
+                 *     is an identity in demo mode only.
+                 * @example tnt_demo
+                 */
+                "X-Tenant-Id"?: components["parameters"]["TenantId"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: components["responses"]["AuditExport"];
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    exportAuditByPath: {
+        parameters: {
+            query?: {
+                /**
+                 * @description Only this action.
+                 * @example key.create
+                 */
+                action?: components["parameters"]["AuditAction"];
+                /**
+                 * @description Only what was done under this correlation id.
+                 * @example corr_01JH9Y0QA5N2K4P8S9T0V1W2X3
+                 */
+                correlation_id?: components["parameters"]["AuditCorrelation"];
+                /**
+                 * @description Only what was recorded at this time or later, RFC 3339.
+                 * @example 2025-12-19T00:00:00Z
+                 */
+                from?: components["parameters"]["AuditFrom"];
+                /**
+                 * @description Only what ended so.
+                 * @example denied
+                 */
+                outcome?: components["parameters"]["AuditOutcome"];
+                /**
+                 * @description Only what this principal did.
+                 * @example usr_ada
+                 */
+                principal_id?: components["parameters"]["AuditPrincipal"];
+                /**
+                 * @description Only what was done to this object.
+                 * @example key_01JH9Y0QK3M5N7P9R1T2V4W6X8
+                 */
+                resource_id?: components["parameters"]["AuditResourceId"];
+                /**
+                 * @description Only what was done to objects of this kind.
+                 * @example key
+                 */
+                resource_type?: components["parameters"]["AuditResourceType"];
+                /**
+                 * @description Only what this service recorded.
+                 * @example agent-orchestrator
+                 */
+                service?: components["parameters"]["AuditService"];
+                /**
+                 * @description The tenant to be read; without it that of the caller. Another one needs `audit:read-all`.
+                 * @example tnt_acme
+                 */
+                tenant_id?: components["parameters"]["AuditTenant"];
+                /**
+                 * @description Only what was recorded before this time, RFC 3339.
+                 * @example 2025-12-20T00:00:00Z
+                 */
+                to?: components["parameters"]["AuditTo"];
+            };
+            header?: {
+                /**
+                 * @description W3C trace context. A malformed value is ignored and a new trace begins, as the W3C recommendation asks.
+                 * @example 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01
+                 */
+                traceparent?: components["parameters"]["Traceparent"];
+                /**
+                 * @description Correlation id to use. Without it `X-Request-Id` serves, and without that a new `corr_…` is made.
+                 * @example corr_01JH9Y0QA5N2K4P8S9T0V1W2X3
+                 */
+                "X-Correlation-Id"?: components["parameters"]["CorrelationId"];
+                /**
+                 * @description The acting principal. Honoured in demo mode only; in every other mode the credential says who acts.
+                 * @example usr_tnt_demo_admin
+                 */
+                "X-Principal-Id"?: components["parameters"]["PrincipalId"];
+                /**
+                 * @description Id of this one exchange, echoed in the answer. Without it a new `req_…` is made.
+                 * @example req_01JH9Y0Q9K7PZJH1K8M9N0P2Q3
+                 */
+                "X-Request-Id"?: components["parameters"]["RequestId"];
+                /**
+                 * @description Scopes of the acting principal, separated by spaces or commas. Honoured in demo mode only.
+                 * @example runs:create runs:read
+                 */
+                "X-Scopes"?: components["parameters"]["Scopes"];
+                /**
+                 * @description The tenant to act for. A user's credential names its own tenant and the header may only repeat it; another
+                 *     value is 400 `tenant_mismatch`. Service credentials that may act for several tenants choose one here. Alone it
+                 *     is an identity in demo mode only.
+                 * @example tnt_demo
+                 */
+                "X-Tenant-Id"?: components["parameters"]["TenantId"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: components["responses"]["AuditExport"];
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
     agentOrchestratorHealth: {
         parameters: {
             query?: never;
@@ -5193,6 +8298,355 @@ export interface operations {
         responses: {
             200: components["responses"]["Health"];
             400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    listKeys: {
+        parameters: {
+            query?: {
+                /**
+                 * @description The `key_id` that ended the page before; the answer goes on behind it.
+                 * @example key_01JH9Y0QK3M5N7P9R1T2V4W6X8
+                 */
+                after?: components["parameters"]["AfterKey"];
+                /**
+                 * @description How many to return at most.
+                 * @example 50
+                 */
+                limit?: components["parameters"]["Limit"];
+                /**
+                 * @description Only keys of this principal.
+                 * @example svc_orders
+                 */
+                principal_id?: components["parameters"]["KeyPrincipalFilter"];
+            };
+            header?: {
+                /**
+                 * @description W3C trace context. A malformed value is ignored and a new trace begins, as the W3C recommendation asks.
+                 * @example 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01
+                 */
+                traceparent?: components["parameters"]["Traceparent"];
+                /**
+                 * @description Correlation id to use. Without it `X-Request-Id` serves, and without that a new `corr_…` is made.
+                 * @example corr_01JH9Y0QA5N2K4P8S9T0V1W2X3
+                 */
+                "X-Correlation-Id"?: components["parameters"]["CorrelationId"];
+                /**
+                 * @description The acting principal. Honoured in demo mode only; in every other mode the credential says who acts.
+                 * @example usr_tnt_demo_admin
+                 */
+                "X-Principal-Id"?: components["parameters"]["PrincipalId"];
+                /**
+                 * @description Id of this one exchange, echoed in the answer. Without it a new `req_…` is made.
+                 * @example req_01JH9Y0Q9K7PZJH1K8M9N0P2Q3
+                 */
+                "X-Request-Id"?: components["parameters"]["RequestId"];
+                /**
+                 * @description Scopes of the acting principal, separated by spaces or commas. Honoured in demo mode only.
+                 * @example runs:create runs:read
+                 */
+                "X-Scopes"?: components["parameters"]["Scopes"];
+                /**
+                 * @description The tenant to act for. A user's credential names its own tenant and the header may only repeat it; another
+                 *     value is 400 `tenant_mismatch`. Service credentials that may act for several tenants choose one here. Alone it
+                 *     is an identity in demo mode only.
+                 * @example tnt_demo
+                 */
+                "X-Tenant-Id"?: components["parameters"]["TenantId"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: components["responses"]["KeyList"];
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    createKey: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description 1 to 256 characters, chosen by the caller and kept over its retries. A body member `idempotency_key`, where the
+                 *     schema has one, wins over the header. It counts per tenant, principal and agent and is remembered for 24 hours
+                 *     unless configured otherwise. Operations marked `x-agentos-idempotency: natural` take it and have no use for it,
+                 *     since repeating them changes nothing more.
+                 * @example idem_8bfb6c2d-2b6d-4c7d-8f2e-1b2a0a0e7c51
+                 */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+                /**
+                 * @description W3C trace context. A malformed value is ignored and a new trace begins, as the W3C recommendation asks.
+                 * @example 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01
+                 */
+                traceparent?: components["parameters"]["Traceparent"];
+                /**
+                 * @description Correlation id to use. Without it `X-Request-Id` serves, and without that a new `corr_…` is made.
+                 * @example corr_01JH9Y0QA5N2K4P8S9T0V1W2X3
+                 */
+                "X-Correlation-Id"?: components["parameters"]["CorrelationId"];
+                /**
+                 * @description The acting principal. Honoured in demo mode only; in every other mode the credential says who acts.
+                 * @example usr_tnt_demo_admin
+                 */
+                "X-Principal-Id"?: components["parameters"]["PrincipalId"];
+                /**
+                 * @description Id of this one exchange, echoed in the answer. Without it a new `req_…` is made.
+                 * @example req_01JH9Y0Q9K7PZJH1K8M9N0P2Q3
+                 */
+                "X-Request-Id"?: components["parameters"]["RequestId"];
+                /**
+                 * @description Scopes of the acting principal, separated by spaces or commas. Honoured in demo mode only.
+                 * @example runs:create runs:read
+                 */
+                "X-Scopes"?: components["parameters"]["Scopes"];
+                /**
+                 * @description The tenant to act for. A user's credential names its own tenant and the header may only repeat it; another
+                 *     value is 400 `tenant_mismatch`. Service credentials that may act for several tenants choose one here. Alone it
+                 *     is an identity in demo mode only.
+                 * @example tnt_demo
+                 */
+                "X-Tenant-Id"?: components["parameters"]["TenantId"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ApiKeyWrite"];
+            };
+        };
+        responses: {
+            200: components["responses"]["KeyReplayed"];
+            201: components["responses"]["KeyCreated"];
+            400: components["responses"]["BadBody"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            409: components["responses"]["Conflict"];
+            413: components["responses"]["ContentTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    revokeKey: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description 1 to 256 characters, chosen by the caller and kept over its retries. A body member `idempotency_key`, where the
+                 *     schema has one, wins over the header. It counts per tenant, principal and agent and is remembered for 24 hours
+                 *     unless configured otherwise. Operations marked `x-agentos-idempotency: natural` take it and have no use for it,
+                 *     since repeating them changes nothing more.
+                 * @example idem_8bfb6c2d-2b6d-4c7d-8f2e-1b2a0a0e7c51
+                 */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+                /**
+                 * @description W3C trace context. A malformed value is ignored and a new trace begins, as the W3C recommendation asks.
+                 * @example 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01
+                 */
+                traceparent?: components["parameters"]["Traceparent"];
+                /**
+                 * @description Correlation id to use. Without it `X-Request-Id` serves, and without that a new `corr_…` is made.
+                 * @example corr_01JH9Y0QA5N2K4P8S9T0V1W2X3
+                 */
+                "X-Correlation-Id"?: components["parameters"]["CorrelationId"];
+                /**
+                 * @description The acting principal. Honoured in demo mode only; in every other mode the credential says who acts.
+                 * @example usr_tnt_demo_admin
+                 */
+                "X-Principal-Id"?: components["parameters"]["PrincipalId"];
+                /**
+                 * @description Id of this one exchange, echoed in the answer. Without it a new `req_…` is made.
+                 * @example req_01JH9Y0Q9K7PZJH1K8M9N0P2Q3
+                 */
+                "X-Request-Id"?: components["parameters"]["RequestId"];
+                /**
+                 * @description Scopes of the acting principal, separated by spaces or commas. Honoured in demo mode only.
+                 * @example runs:create runs:read
+                 */
+                "X-Scopes"?: components["parameters"]["Scopes"];
+                /**
+                 * @description The tenant to act for. A user's credential names its own tenant and the header may only repeat it; another
+                 *     value is 400 `tenant_mismatch`. Service credentials that may act for several tenants choose one here. Alone it
+                 *     is an identity in demo mode only.
+                 * @example tnt_demo
+                 */
+                "X-Tenant-Id"?: components["parameters"]["TenantId"];
+            };
+            path: {
+                /**
+                 * @description The key, by its id; another tenant's key is answered as one that does not exist.
+                 * @example key_01JH9Y0QK3M5N7P9R1T2V4W6X8
+                 */
+                key_id: components["parameters"]["KeyId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: components["responses"]["KeyRevoked"];
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    rotateKey: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description 1 to 256 characters, chosen by the caller and kept over its retries. A body member `idempotency_key`, where the
+                 *     schema has one, wins over the header. It counts per tenant, principal and agent and is remembered for 24 hours
+                 *     unless configured otherwise. Operations marked `x-agentos-idempotency: natural` take it and have no use for it,
+                 *     since repeating them changes nothing more.
+                 * @example idem_8bfb6c2d-2b6d-4c7d-8f2e-1b2a0a0e7c51
+                 */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+                /**
+                 * @description W3C trace context. A malformed value is ignored and a new trace begins, as the W3C recommendation asks.
+                 * @example 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01
+                 */
+                traceparent?: components["parameters"]["Traceparent"];
+                /**
+                 * @description Correlation id to use. Without it `X-Request-Id` serves, and without that a new `corr_…` is made.
+                 * @example corr_01JH9Y0QA5N2K4P8S9T0V1W2X3
+                 */
+                "X-Correlation-Id"?: components["parameters"]["CorrelationId"];
+                /**
+                 * @description The acting principal. Honoured in demo mode only; in every other mode the credential says who acts.
+                 * @example usr_tnt_demo_admin
+                 */
+                "X-Principal-Id"?: components["parameters"]["PrincipalId"];
+                /**
+                 * @description Id of this one exchange, echoed in the answer. Without it a new `req_…` is made.
+                 * @example req_01JH9Y0Q9K7PZJH1K8M9N0P2Q3
+                 */
+                "X-Request-Id"?: components["parameters"]["RequestId"];
+                /**
+                 * @description Scopes of the acting principal, separated by spaces or commas. Honoured in demo mode only.
+                 * @example runs:create runs:read
+                 */
+                "X-Scopes"?: components["parameters"]["Scopes"];
+                /**
+                 * @description The tenant to act for. A user's credential names its own tenant and the header may only repeat it; another
+                 *     value is 400 `tenant_mismatch`. Service credentials that may act for several tenants choose one here. Alone it
+                 *     is an identity in demo mode only.
+                 * @example tnt_demo
+                 */
+                "X-Tenant-Id"?: components["parameters"]["TenantId"];
+            };
+            path: {
+                /**
+                 * @description The key, by its id; another tenant's key is answered as one that does not exist.
+                 * @example key_01JH9Y0QK3M5N7P9R1T2V4W6X8
+                 */
+                key_id: components["parameters"]["KeyId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["ApiKeyRotateRequest"];
+            };
+        };
+        responses: {
+            201: components["responses"]["KeyCreated"];
+            400: components["responses"]["BadBody"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            409: components["responses"]["Conflict"];
+            413: components["responses"]["ContentTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    rotateKeyByPath: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description 1 to 256 characters, chosen by the caller and kept over its retries. A body member `idempotency_key`, where the
+                 *     schema has one, wins over the header. It counts per tenant, principal and agent and is remembered for 24 hours
+                 *     unless configured otherwise. Operations marked `x-agentos-idempotency: natural` take it and have no use for it,
+                 *     since repeating them changes nothing more.
+                 * @example idem_8bfb6c2d-2b6d-4c7d-8f2e-1b2a0a0e7c51
+                 */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+                /**
+                 * @description W3C trace context. A malformed value is ignored and a new trace begins, as the W3C recommendation asks.
+                 * @example 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01
+                 */
+                traceparent?: components["parameters"]["Traceparent"];
+                /**
+                 * @description Correlation id to use. Without it `X-Request-Id` serves, and without that a new `corr_…` is made.
+                 * @example corr_01JH9Y0QA5N2K4P8S9T0V1W2X3
+                 */
+                "X-Correlation-Id"?: components["parameters"]["CorrelationId"];
+                /**
+                 * @description The acting principal. Honoured in demo mode only; in every other mode the credential says who acts.
+                 * @example usr_tnt_demo_admin
+                 */
+                "X-Principal-Id"?: components["parameters"]["PrincipalId"];
+                /**
+                 * @description Id of this one exchange, echoed in the answer. Without it a new `req_…` is made.
+                 * @example req_01JH9Y0Q9K7PZJH1K8M9N0P2Q3
+                 */
+                "X-Request-Id"?: components["parameters"]["RequestId"];
+                /**
+                 * @description Scopes of the acting principal, separated by spaces or commas. Honoured in demo mode only.
+                 * @example runs:create runs:read
+                 */
+                "X-Scopes"?: components["parameters"]["Scopes"];
+                /**
+                 * @description The tenant to act for. A user's credential names its own tenant and the header may only repeat it; another
+                 *     value is 400 `tenant_mismatch`. Service credentials that may act for several tenants choose one here. Alone it
+                 *     is an identity in demo mode only.
+                 * @example tnt_demo
+                 */
+                "X-Tenant-Id"?: components["parameters"]["TenantId"];
+            };
+            path: {
+                /**
+                 * @description The key, by its id; another tenant's key is answered as one that does not exist.
+                 * @example key_01JH9Y0QK3M5N7P9R1T2V4W6X8
+                 */
+                key_id: components["parameters"]["KeyId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["ApiKeyRotateRequest"];
+            };
+        };
+        responses: {
+            201: components["responses"]["KeyCreated"];
+            400: components["responses"]["BadBody"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            409: components["responses"]["Conflict"];
+            413: components["responses"]["ContentTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            429: components["responses"]["TooManyRequests"];
             500: components["responses"]["InternalError"];
             503: components["responses"]["Unavailable"];
         };
@@ -6295,6 +9749,264 @@ export interface operations {
             503: components["responses"]["Unavailable"];
         };
     };
+    listPrincipals: {
+        parameters: {
+            query?: {
+                /**
+                 * @description The `principal_id` that ended the page before; the answer goes on behind it.
+                 * @example usr_ada
+                 */
+                after?: components["parameters"]["AfterPrincipal"];
+                /**
+                 * @description How many to return at most.
+                 * @example 50
+                 */
+                limit?: components["parameters"]["Limit"];
+            };
+            header?: {
+                /**
+                 * @description W3C trace context. A malformed value is ignored and a new trace begins, as the W3C recommendation asks.
+                 * @example 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01
+                 */
+                traceparent?: components["parameters"]["Traceparent"];
+                /**
+                 * @description Correlation id to use. Without it `X-Request-Id` serves, and without that a new `corr_…` is made.
+                 * @example corr_01JH9Y0QA5N2K4P8S9T0V1W2X3
+                 */
+                "X-Correlation-Id"?: components["parameters"]["CorrelationId"];
+                /**
+                 * @description The acting principal. Honoured in demo mode only; in every other mode the credential says who acts.
+                 * @example usr_tnt_demo_admin
+                 */
+                "X-Principal-Id"?: components["parameters"]["PrincipalId"];
+                /**
+                 * @description Id of this one exchange, echoed in the answer. Without it a new `req_…` is made.
+                 * @example req_01JH9Y0Q9K7PZJH1K8M9N0P2Q3
+                 */
+                "X-Request-Id"?: components["parameters"]["RequestId"];
+                /**
+                 * @description Scopes of the acting principal, separated by spaces or commas. Honoured in demo mode only.
+                 * @example runs:create runs:read
+                 */
+                "X-Scopes"?: components["parameters"]["Scopes"];
+                /**
+                 * @description The tenant to act for. A user's credential names its own tenant and the header may only repeat it; another
+                 *     value is 400 `tenant_mismatch`. Service credentials that may act for several tenants choose one here. Alone it
+                 *     is an identity in demo mode only.
+                 * @example tnt_demo
+                 */
+                "X-Tenant-Id"?: components["parameters"]["TenantId"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: components["responses"]["PrincipalList"];
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    getPrincipal: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description W3C trace context. A malformed value is ignored and a new trace begins, as the W3C recommendation asks.
+                 * @example 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01
+                 */
+                traceparent?: components["parameters"]["Traceparent"];
+                /**
+                 * @description Correlation id to use. Without it `X-Request-Id` serves, and without that a new `corr_…` is made.
+                 * @example corr_01JH9Y0QA5N2K4P8S9T0V1W2X3
+                 */
+                "X-Correlation-Id"?: components["parameters"]["CorrelationId"];
+                /**
+                 * @description The acting principal. Honoured in demo mode only; in every other mode the credential says who acts.
+                 * @example usr_tnt_demo_admin
+                 */
+                "X-Principal-Id"?: components["parameters"]["PrincipalId"];
+                /**
+                 * @description Id of this one exchange, echoed in the answer. Without it a new `req_…` is made.
+                 * @example req_01JH9Y0Q9K7PZJH1K8M9N0P2Q3
+                 */
+                "X-Request-Id"?: components["parameters"]["RequestId"];
+                /**
+                 * @description Scopes of the acting principal, separated by spaces or commas. Honoured in demo mode only.
+                 * @example runs:create runs:read
+                 */
+                "X-Scopes"?: components["parameters"]["Scopes"];
+                /**
+                 * @description The tenant to act for. A user's credential names its own tenant and the header may only repeat it; another
+                 *     value is 400 `tenant_mismatch`. Service credentials that may act for several tenants choose one here. Alone it
+                 *     is an identity in demo mode only.
+                 * @example tnt_demo
+                 */
+                "X-Tenant-Id"?: components["parameters"]["TenantId"];
+            };
+            path: {
+                /**
+                 * @description The principal: letters, digits, dot, underscore, hyphen, colon and @, beginning with a letter or digit.
+                 * @example usr_ada
+                 */
+                principal_id: components["parameters"]["DirectoryPrincipalId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: components["responses"]["Principal"];
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    putPrincipal: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description 1 to 256 characters, chosen by the caller and kept over its retries. A body member `idempotency_key`, where the
+                 *     schema has one, wins over the header. It counts per tenant, principal and agent and is remembered for 24 hours
+                 *     unless configured otherwise. Operations marked `x-agentos-idempotency: natural` take it and have no use for it,
+                 *     since repeating them changes nothing more.
+                 * @example idem_8bfb6c2d-2b6d-4c7d-8f2e-1b2a0a0e7c51
+                 */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+                /**
+                 * @description W3C trace context. A malformed value is ignored and a new trace begins, as the W3C recommendation asks.
+                 * @example 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01
+                 */
+                traceparent?: components["parameters"]["Traceparent"];
+                /**
+                 * @description Correlation id to use. Without it `X-Request-Id` serves, and without that a new `corr_…` is made.
+                 * @example corr_01JH9Y0QA5N2K4P8S9T0V1W2X3
+                 */
+                "X-Correlation-Id"?: components["parameters"]["CorrelationId"];
+                /**
+                 * @description The acting principal. Honoured in demo mode only; in every other mode the credential says who acts.
+                 * @example usr_tnt_demo_admin
+                 */
+                "X-Principal-Id"?: components["parameters"]["PrincipalId"];
+                /**
+                 * @description Id of this one exchange, echoed in the answer. Without it a new `req_…` is made.
+                 * @example req_01JH9Y0Q9K7PZJH1K8M9N0P2Q3
+                 */
+                "X-Request-Id"?: components["parameters"]["RequestId"];
+                /**
+                 * @description Scopes of the acting principal, separated by spaces or commas. Honoured in demo mode only.
+                 * @example runs:create runs:read
+                 */
+                "X-Scopes"?: components["parameters"]["Scopes"];
+                /**
+                 * @description The tenant to act for. A user's credential names its own tenant and the header may only repeat it; another
+                 *     value is 400 `tenant_mismatch`. Service credentials that may act for several tenants choose one here. Alone it
+                 *     is an identity in demo mode only.
+                 * @example tnt_demo
+                 */
+                "X-Tenant-Id"?: components["parameters"]["TenantId"];
+            };
+            path: {
+                /**
+                 * @description The principal: letters, digits, dot, underscore, hyphen, colon and @, beginning with a letter or digit.
+                 * @example usr_ada
+                 */
+                principal_id: components["parameters"]["DirectoryPrincipalId"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PrincipalWrite"];
+            };
+        };
+        responses: {
+            200: components["responses"]["PrincipalReplaced"];
+            201: components["responses"]["PrincipalCreated"];
+            400: components["responses"]["BadBody"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            413: components["responses"]["ContentTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    deletePrincipal: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description 1 to 256 characters, chosen by the caller and kept over its retries. A body member `idempotency_key`, where the
+                 *     schema has one, wins over the header. It counts per tenant, principal and agent and is remembered for 24 hours
+                 *     unless configured otherwise. Operations marked `x-agentos-idempotency: natural` take it and have no use for it,
+                 *     since repeating them changes nothing more.
+                 * @example idem_8bfb6c2d-2b6d-4c7d-8f2e-1b2a0a0e7c51
+                 */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+                /**
+                 * @description W3C trace context. A malformed value is ignored and a new trace begins, as the W3C recommendation asks.
+                 * @example 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01
+                 */
+                traceparent?: components["parameters"]["Traceparent"];
+                /**
+                 * @description Correlation id to use. Without it `X-Request-Id` serves, and without that a new `corr_…` is made.
+                 * @example corr_01JH9Y0QA5N2K4P8S9T0V1W2X3
+                 */
+                "X-Correlation-Id"?: components["parameters"]["CorrelationId"];
+                /**
+                 * @description The acting principal. Honoured in demo mode only; in every other mode the credential says who acts.
+                 * @example usr_tnt_demo_admin
+                 */
+                "X-Principal-Id"?: components["parameters"]["PrincipalId"];
+                /**
+                 * @description Id of this one exchange, echoed in the answer. Without it a new `req_…` is made.
+                 * @example req_01JH9Y0Q9K7PZJH1K8M9N0P2Q3
+                 */
+                "X-Request-Id"?: components["parameters"]["RequestId"];
+                /**
+                 * @description Scopes of the acting principal, separated by spaces or commas. Honoured in demo mode only.
+                 * @example runs:create runs:read
+                 */
+                "X-Scopes"?: components["parameters"]["Scopes"];
+                /**
+                 * @description The tenant to act for. A user's credential names its own tenant and the header may only repeat it; another
+                 *     value is 400 `tenant_mismatch`. Service credentials that may act for several tenants choose one here. Alone it
+                 *     is an identity in demo mode only.
+                 * @example tnt_demo
+                 */
+                "X-Tenant-Id"?: components["parameters"]["TenantId"];
+            };
+            path: {
+                /**
+                 * @description The principal: letters, digits, dot, underscore, hyphen, colon and @, beginning with a letter or digit.
+                 * @example usr_ada
+                 */
+                principal_id: components["parameters"]["DirectoryPrincipalId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: components["responses"]["PrincipalDeleted"];
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
     getReadinessVersioned: {
         parameters: {
             query?: never;
@@ -6322,6 +10034,9 @@ export interface operations {
         responses: {
             200: components["responses"]["Ready"];
             400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            429: components["responses"]["TooManyRequests"];
             500: components["responses"]["InternalError"];
             503: components["responses"]["NotReady"];
         };
@@ -7241,6 +10956,57 @@ export interface operations {
             409: components["responses"]["Conflict"];
             413: components["responses"]["ContentTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    getOwnTenant: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description W3C trace context. A malformed value is ignored and a new trace begins, as the W3C recommendation asks.
+                 * @example 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01
+                 */
+                traceparent?: components["parameters"]["Traceparent"];
+                /**
+                 * @description Correlation id to use. Without it `X-Request-Id` serves, and without that a new `corr_…` is made.
+                 * @example corr_01JH9Y0QA5N2K4P8S9T0V1W2X3
+                 */
+                "X-Correlation-Id"?: components["parameters"]["CorrelationId"];
+                /**
+                 * @description The acting principal. Honoured in demo mode only; in every other mode the credential says who acts.
+                 * @example usr_tnt_demo_admin
+                 */
+                "X-Principal-Id"?: components["parameters"]["PrincipalId"];
+                /**
+                 * @description Id of this one exchange, echoed in the answer. Without it a new `req_…` is made.
+                 * @example req_01JH9Y0Q9K7PZJH1K8M9N0P2Q3
+                 */
+                "X-Request-Id"?: components["parameters"]["RequestId"];
+                /**
+                 * @description Scopes of the acting principal, separated by spaces or commas. Honoured in demo mode only.
+                 * @example runs:create runs:read
+                 */
+                "X-Scopes"?: components["parameters"]["Scopes"];
+                /**
+                 * @description The tenant to act for. A user's credential names its own tenant and the header may only repeat it; another
+                 *     value is 400 `tenant_mismatch`. Service credentials that may act for several tenants choose one here. Alone it
+                 *     is an identity in demo mode only.
+                 * @example tnt_demo
+                 */
+                "X-Tenant-Id"?: components["parameters"]["TenantId"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: components["responses"]["OwnTenant"];
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
             429: components["responses"]["TooManyRequests"];
             500: components["responses"]["InternalError"];
             503: components["responses"]["Unavailable"];

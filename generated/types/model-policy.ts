@@ -370,6 +370,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/models/{model_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Read a model
+         * @description The model as OpenAI clients read it. Slashes in the id are sent as `%2F`. A model that the tenant is not entitled to is 404.
+         */
+        get: operations["getModel"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/policies": {
         parameters: {
             query?: never;
@@ -560,7 +580,7 @@ export interface components {
                 available: number | null;
                 /** @description What may be spent in the window; null where it is not limited. */
                 limit: number | null;
-                /** @description What calls under way hold. */
+                /** @description What calls under way hold, and what processes have set aside for calls to come; each returns what it does not need. */
                 reserved: number;
                 /** @description What settled calls have spent. */
                 spent: number;
@@ -578,7 +598,7 @@ export interface components {
                 available: number | null;
                 /** @description What may be spent in the window; null where it is not limited. */
                 limit: number | null;
-                /** @description What calls under way hold. */
+                /** @description What calls under way hold, and what processes have set aside for calls to come; each returns what it does not need. */
                 reserved: number;
                 /** @description What settled calls have spent. */
                 spent: number;
@@ -753,6 +773,28 @@ export interface components {
             status: "ok";
             /** @description Version of the build, e.g. `1.0.2`. */
             version: string;
+        };
+        /**
+         * ModelAnswer
+         * @description One model: flat as OpenAI clients read it, with the entry of Appendix E.5 beside it.
+         */
+        ModelAnswer: {
+            /** @description Finds this request in logs and traces; equal to the X-Correlation-Id header (Appendix A.2, C-38). */
+            correlation_id: string;
+            /** @description Seconds since 1970. */
+            created: number;
+            /** @description Model id. */
+            id: string;
+            model: components["schemas"]["ModelCapability"];
+            /**
+             * @description Kind of object.
+             * @constant
+             */
+            object: "model";
+            /** @description Backend. */
+            owned_by: string;
+            /** @description Tenant the answer belongs to; equal to the X-Tenant-Id header (PRS 4.3, C-37). */
+            tenant_id: string;
         };
         /**
          * ModelCapability
@@ -2113,7 +2155,14 @@ export interface components {
         /** @description The body cannot be parsed or does not fit its schema, a parameter is out of range, or the request names two tenants. */
         BadBody: {
             headers: {
+                "Cache-Control": components["headers"]["Cache-Control"];
+                "Content-Security-Policy": components["headers"]["Content-Security-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                "Referrer-Policy": components["headers"]["Referrer-Policy"];
+                "Strict-Transport-Security": components["headers"]["Strict-Transport-Security"];
                 traceparent: components["headers"]["traceparent"];
+                "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
@@ -2126,7 +2175,14 @@ export interface components {
         /** @description The configuration is wrong; what was in effect stays in effect. */
         BadConfiguration: {
             headers: {
+                "Cache-Control": components["headers"]["Cache-Control"];
+                "Content-Security-Policy": components["headers"]["Content-Security-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                "Referrer-Policy": components["headers"]["Referrer-Policy"];
+                "Strict-Transport-Security": components["headers"]["Strict-Transport-Security"];
                 traceparent: components["headers"]["traceparent"];
+                "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 [name: string]: unknown;
@@ -2138,7 +2194,14 @@ export interface components {
         /** @description The request does not fit the contract, cannot be parsed, or names two tenants. */
         BadRequest: {
             headers: {
+                "Cache-Control": components["headers"]["Cache-Control"];
+                "Content-Security-Policy": components["headers"]["Content-Security-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                "Referrer-Policy": components["headers"]["Referrer-Policy"];
+                "Strict-Transport-Security": components["headers"]["Strict-Transport-Security"];
                 traceparent: components["headers"]["traceparent"];
+                "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
@@ -2151,7 +2214,14 @@ export interface components {
         /** @description The completion, whole or as a stream of chunks. */
         ChatCompletion: {
             headers: {
+                "Cache-Control": components["headers"]["Cache-Control"];
+                "Content-Security-Policy": components["headers"]["Content-Security-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                "Referrer-Policy": components["headers"]["Referrer-Policy"];
+                "Strict-Transport-Security": components["headers"]["Strict-Transport-Security"];
                 traceparent: components["headers"]["traceparent"];
+                "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
@@ -2165,7 +2235,14 @@ export interface components {
         /** @description The request contradicts what is stored, for instance an idempotency key that was used with another body. */
         Conflict: {
             headers: {
+                "Cache-Control": components["headers"]["Cache-Control"];
+                "Content-Security-Policy": components["headers"]["Content-Security-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                "Referrer-Policy": components["headers"]["Referrer-Policy"];
+                "Strict-Transport-Security": components["headers"]["Strict-Transport-Security"];
                 traceparent: components["headers"]["traceparent"];
+                "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
@@ -2178,7 +2255,14 @@ export interface components {
         /** @description The body is larger than this service takes (256 KiB unless configured), before or after decompression. */
         ContentTooLarge: {
             headers: {
+                "Cache-Control": components["headers"]["Cache-Control"];
+                "Content-Security-Policy": components["headers"]["Content-Security-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                "Referrer-Policy": components["headers"]["Referrer-Policy"];
+                "Strict-Transport-Security": components["headers"]["Strict-Transport-Security"];
                 traceparent: components["headers"]["traceparent"];
+                "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
@@ -2191,7 +2275,14 @@ export interface components {
         /** @description One vector a text, in the order of the texts. */
         Embeddings: {
             headers: {
+                "Cache-Control": components["headers"]["Cache-Control"];
+                "Content-Security-Policy": components["headers"]["Content-Security-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                "Referrer-Policy": components["headers"]["Referrer-Policy"];
+                "Strict-Transport-Security": components["headers"]["Strict-Transport-Security"];
                 traceparent: components["headers"]["traceparent"];
+                "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
@@ -2201,10 +2292,17 @@ export interface components {
                 "application/json": components["schemas"]["OpenaiEmbeddingsResponse"];
             };
         };
-        /** @description The credential lacks a scope, or the tenant is unknown or suspended. */
+        /** @description The credential lacks a scope, the tenant is unknown or suspended, or, in demo mode, the request names another host than this machine. */
         Forbidden: {
             headers: {
+                "Cache-Control": components["headers"]["Cache-Control"];
+                "Content-Security-Policy": components["headers"]["Content-Security-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                "Referrer-Policy": components["headers"]["Referrer-Policy"];
+                "Strict-Transport-Security": components["headers"]["Strict-Transport-Security"];
                 traceparent: components["headers"]["traceparent"];
+                "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
@@ -2220,7 +2318,14 @@ export interface components {
          */
         ForbiddenByPolicy: {
             headers: {
+                "Cache-Control": components["headers"]["Cache-Control"];
+                "Content-Security-Policy": components["headers"]["Content-Security-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                "Referrer-Policy": components["headers"]["Referrer-Policy"];
+                "Strict-Transport-Security": components["headers"]["Strict-Transport-Security"];
                 traceparent: components["headers"]["traceparent"];
+                "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
@@ -2233,7 +2338,14 @@ export interface components {
         /** @description The process is alive. */
         Health: {
             headers: {
+                "Cache-Control": components["headers"]["Cache-Control"];
+                "Content-Security-Policy": components["headers"]["Content-Security-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                "Referrer-Policy": components["headers"]["Referrer-Policy"];
+                "Strict-Transport-Security": components["headers"]["Strict-Transport-Security"];
                 traceparent: components["headers"]["traceparent"];
+                "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 [name: string]: unknown;
@@ -2245,7 +2357,14 @@ export interface components {
         /** @description Our fault. The cause stands in the logs under the correlation id and is never sent. */
         InternalError: {
             headers: {
+                "Cache-Control": components["headers"]["Cache-Control"];
+                "Content-Security-Policy": components["headers"]["Content-Security-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                "Referrer-Policy": components["headers"]["Referrer-Policy"];
+                "Strict-Transport-Security": components["headers"]["Strict-Transport-Security"];
                 traceparent: components["headers"]["traceparent"];
+                "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
@@ -2258,7 +2377,14 @@ export interface components {
         /** @description Metrics in the Prometheus text format. */
         Metrics: {
             headers: {
+                "Cache-Control": components["headers"]["Cache-Control"];
+                "Content-Security-Policy": components["headers"]["Content-Security-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                "Referrer-Policy": components["headers"]["Referrer-Policy"];
+                "Strict-Transport-Security": components["headers"]["Strict-Transport-Security"];
                 traceparent: components["headers"]["traceparent"];
+                "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 [name: string]: unknown;
@@ -2267,10 +2393,37 @@ export interface components {
                 "text/plain": string;
             };
         };
+        /** @description The model. */
+        Model: {
+            headers: {
+                "Cache-Control": components["headers"]["Cache-Control"];
+                "Content-Security-Policy": components["headers"]["Content-Security-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                "Referrer-Policy": components["headers"]["Referrer-Policy"];
+                "Strict-Transport-Security": components["headers"]["Strict-Transport-Security"];
+                traceparent: components["headers"]["traceparent"];
+                "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
+                "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["ModelAnswer"];
+            };
+        };
         /** @description What was decided. */
         ModelDecision: {
             headers: {
+                "Cache-Control": components["headers"]["Cache-Control"];
+                "Content-Security-Policy": components["headers"]["Content-Security-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                "Referrer-Policy": components["headers"]["Referrer-Policy"];
+                "Strict-Transport-Security": components["headers"]["Strict-Transport-Security"];
                 traceparent: components["headers"]["traceparent"];
+                "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
@@ -2283,7 +2436,14 @@ export interface components {
         /** @description One page of decisions. */
         ModelDecisionList: {
             headers: {
+                "Cache-Control": components["headers"]["Cache-Control"];
+                "Content-Security-Policy": components["headers"]["Content-Security-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                "Referrer-Policy": components["headers"]["Referrer-Policy"];
+                "Strict-Transport-Security": components["headers"]["Strict-Transport-Security"];
                 traceparent: components["headers"]["traceparent"];
+                "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
@@ -2296,7 +2456,14 @@ export interface components {
         /** @description What the model answered, and what governed the call. */
         ModelInvoked: {
             headers: {
+                "Cache-Control": components["headers"]["Cache-Control"];
+                "Content-Security-Policy": components["headers"]["Content-Security-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                "Referrer-Policy": components["headers"]["Referrer-Policy"];
+                "Strict-Transport-Security": components["headers"]["Strict-Transport-Security"];
                 traceparent: components["headers"]["traceparent"];
+                "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
@@ -2310,7 +2477,14 @@ export interface components {
         /** @description The models the tenant may use. */
         ModelsList: {
             headers: {
+                "Cache-Control": components["headers"]["Cache-Control"];
+                "Content-Security-Policy": components["headers"]["Content-Security-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                "Referrer-Policy": components["headers"]["Referrer-Policy"];
+                "Strict-Transport-Security": components["headers"]["Strict-Transport-Security"];
                 traceparent: components["headers"]["traceparent"];
+                "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
@@ -2320,10 +2494,17 @@ export interface components {
                 "application/json": components["schemas"]["ModelsListAnswer"];
             };
         };
-        /** @description There is no such object in this tenant. An object of another tenant is answered the same. */
+        /** @description There is no such object in this tenant. An object of another tenant is answered the same, and so is administration on a listener that does not serve it. */
         NotFound: {
             headers: {
+                "Cache-Control": components["headers"]["Cache-Control"];
+                "Content-Security-Policy": components["headers"]["Content-Security-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                "Referrer-Policy": components["headers"]["Referrer-Policy"];
+                "Strict-Transport-Security": components["headers"]["Strict-Transport-Security"];
                 traceparent: components["headers"]["traceparent"];
+                "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
@@ -2336,8 +2517,15 @@ export interface components {
         /** @description Something the service stands on does not work, or the service is stopping. */
         NotReady: {
             headers: {
+                "Cache-Control": components["headers"]["Cache-Control"];
+                "Content-Security-Policy": components["headers"]["Content-Security-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                "Referrer-Policy": components["headers"]["Referrer-Policy"];
                 "Retry-After": components["headers"]["Retry-After"];
+                "Strict-Transport-Security": components["headers"]["Strict-Transport-Security"];
                 traceparent: components["headers"]["traceparent"];
+                "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 [name: string]: unknown;
@@ -2349,7 +2537,14 @@ export interface components {
         /** @description The request does not fit the contract, cannot be parsed, or asks for what is not offered. */
         OpenAiBadRequest: {
             headers: {
+                "Cache-Control": components["headers"]["Cache-Control"];
+                "Content-Security-Policy": components["headers"]["Content-Security-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                "Referrer-Policy": components["headers"]["Referrer-Policy"];
+                "Strict-Transport-Security": components["headers"]["Strict-Transport-Security"];
                 traceparent: components["headers"]["traceparent"];
+                "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
@@ -2362,7 +2557,14 @@ export interface components {
         /** @description No model meets what is asked. */
         OpenAiConflict: {
             headers: {
+                "Cache-Control": components["headers"]["Cache-Control"];
+                "Content-Security-Policy": components["headers"]["Content-Security-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                "Referrer-Policy": components["headers"]["Referrer-Policy"];
+                "Strict-Transport-Security": components["headers"]["Strict-Transport-Security"];
                 traceparent: components["headers"]["traceparent"];
+                "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 /**
@@ -2380,7 +2582,14 @@ export interface components {
         /** @description The body is larger than this service takes. */
         OpenAiContentTooLarge: {
             headers: {
+                "Cache-Control": components["headers"]["Cache-Control"];
+                "Content-Security-Policy": components["headers"]["Content-Security-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                "Referrer-Policy": components["headers"]["Referrer-Policy"];
+                "Strict-Transport-Security": components["headers"]["Strict-Transport-Security"];
                 traceparent: components["headers"]["traceparent"];
+                "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
@@ -2393,7 +2602,14 @@ export interface components {
         /** @description The credential lacks a scope, the tenant is unknown or suspended, or policy refused the content or the model. */
         OpenAiForbidden: {
             headers: {
+                "Cache-Control": components["headers"]["Cache-Control"];
+                "Content-Security-Policy": components["headers"]["Content-Security-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                "Referrer-Policy": components["headers"]["Referrer-Policy"];
+                "Strict-Transport-Security": components["headers"]["Strict-Transport-Security"];
                 traceparent: components["headers"]["traceparent"];
+                "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
@@ -2406,7 +2622,14 @@ export interface components {
         /** @description Our fault. The cause stands in the logs under the correlation id and is never sent. */
         OpenAiInternalError: {
             headers: {
+                "Cache-Control": components["headers"]["Cache-Control"];
+                "Content-Security-Policy": components["headers"]["Content-Security-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                "Referrer-Policy": components["headers"]["Referrer-Policy"];
+                "Strict-Transport-Security": components["headers"]["Strict-Transport-Security"];
                 traceparent: components["headers"]["traceparent"];
+                "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 /**
@@ -2424,7 +2647,14 @@ export interface components {
         /** @description There is no such model for this tenant. */
         OpenAiNotFound: {
             headers: {
+                "Cache-Control": components["headers"]["Cache-Control"];
+                "Content-Security-Policy": components["headers"]["Content-Security-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                "Referrer-Policy": components["headers"]["Referrer-Policy"];
+                "Strict-Transport-Security": components["headers"]["Strict-Transport-Security"];
                 traceparent: components["headers"]["traceparent"];
+                "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
@@ -2437,7 +2667,14 @@ export interface components {
         /** @description The time allowed was used up before there was an answer. */
         OpenAiTimeout: {
             headers: {
+                "Cache-Control": components["headers"]["Cache-Control"];
+                "Content-Security-Policy": components["headers"]["Content-Security-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                "Referrer-Policy": components["headers"]["Referrer-Policy"];
+                "Strict-Transport-Security": components["headers"]["Strict-Transport-Security"];
                 traceparent: components["headers"]["traceparent"];
+                "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 /**
@@ -2455,11 +2692,16 @@ export interface components {
         /** @description A rate limit (worth a retry) or an exhausted budget (not worth one, `x-should-retry` is `false`). */
         OpenAiTooManyRequests: {
             headers: {
+                "Cache-Control": components["headers"]["Cache-Control"];
+                "Content-Security-Policy": components["headers"]["Content-Security-Policy"];
                 RateLimit: components["headers"]["RateLimit"];
                 "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                "Referrer-Policy": components["headers"]["Referrer-Policy"];
                 "Retry-After": components["headers"]["Retry-After"];
                 "retry-after-ms": components["headers"]["retry-after-ms"];
+                "Strict-Transport-Security": components["headers"]["Strict-Transport-Security"];
                 traceparent: components["headers"]["traceparent"];
+                "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 /**
@@ -2477,7 +2719,14 @@ export interface components {
         /** @description No usable credential, or two at once. */
         OpenAiUnauthorized: {
             headers: {
+                "Cache-Control": components["headers"]["Cache-Control"];
+                "Content-Security-Policy": components["headers"]["Content-Security-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                "Referrer-Policy": components["headers"]["Referrer-Policy"];
+                "Strict-Transport-Security": components["headers"]["Strict-Transport-Security"];
                 traceparent: components["headers"]["traceparent"];
+                "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
@@ -2490,9 +2739,16 @@ export interface components {
         /** @description No backend can serve, or the service is stopping. */
         OpenAiUnavailable: {
             headers: {
+                "Cache-Control": components["headers"]["Cache-Control"];
+                "Content-Security-Policy": components["headers"]["Content-Security-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                "Referrer-Policy": components["headers"]["Referrer-Policy"];
                 "Retry-After": components["headers"]["Retry-After"];
                 "retry-after-ms": components["headers"]["retry-after-ms"];
+                "Strict-Transport-Security": components["headers"]["Strict-Transport-Security"];
                 traceparent: components["headers"]["traceparent"];
+                "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 /**
@@ -2510,7 +2766,14 @@ export interface components {
         /** @description The body is not declared as JSON in UTF-8. */
         OpenAiUnsupportedMediaType: {
             headers: {
+                "Cache-Control": components["headers"]["Cache-Control"];
+                "Content-Security-Policy": components["headers"]["Content-Security-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                "Referrer-Policy": components["headers"]["Referrer-Policy"];
+                "Strict-Transport-Security": components["headers"]["Strict-Transport-Security"];
                 traceparent: components["headers"]["traceparent"];
+                "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
@@ -2523,7 +2786,14 @@ export interface components {
         /** @description The rule set. */
         Policy: {
             headers: {
+                "Cache-Control": components["headers"]["Cache-Control"];
+                "Content-Security-Policy": components["headers"]["Content-Security-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                "Referrer-Policy": components["headers"]["Referrer-Policy"];
+                "Strict-Transport-Security": components["headers"]["Strict-Transport-Security"];
                 traceparent: components["headers"]["traceparent"];
+                "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
@@ -2536,7 +2806,14 @@ export interface components {
         /** @description The decision. A refusal is a decision too. */
         PolicyChecked: {
             headers: {
+                "Cache-Control": components["headers"]["Cache-Control"];
+                "Content-Security-Policy": components["headers"]["Content-Security-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                "Referrer-Policy": components["headers"]["Referrer-Policy"];
+                "Strict-Transport-Security": components["headers"]["Strict-Transport-Security"];
                 traceparent: components["headers"]["traceparent"];
+                "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
@@ -2549,7 +2826,14 @@ export interface components {
         /** @description The rule set, which there was not before. */
         PolicyCreated: {
             headers: {
+                "Cache-Control": components["headers"]["Cache-Control"];
+                "Content-Security-Policy": components["headers"]["Content-Security-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                "Referrer-Policy": components["headers"]["Referrer-Policy"];
+                "Strict-Transport-Security": components["headers"]["Strict-Transport-Security"];
                 traceparent: components["headers"]["traceparent"];
+                "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
@@ -2562,7 +2846,14 @@ export interface components {
         /** @description The rule set is gone. */
         PolicyDeleted: {
             headers: {
+                "Cache-Control": components["headers"]["Cache-Control"];
+                "Content-Security-Policy": components["headers"]["Content-Security-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                "Referrer-Policy": components["headers"]["Referrer-Policy"];
+                "Strict-Transport-Security": components["headers"]["Strict-Transport-Security"];
                 traceparent: components["headers"]["traceparent"];
+                "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
@@ -2573,7 +2864,14 @@ export interface components {
         /** @description One page of rule sets. */
         PolicyList: {
             headers: {
+                "Cache-Control": components["headers"]["Cache-Control"];
+                "Content-Security-Policy": components["headers"]["Content-Security-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                "Referrer-Policy": components["headers"]["Referrer-Policy"];
+                "Strict-Transport-Security": components["headers"]["Strict-Transport-Security"];
                 traceparent: components["headers"]["traceparent"];
+                "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
@@ -2586,7 +2884,14 @@ export interface components {
         /** @description Everything the service stands on works. */
         Ready: {
             headers: {
+                "Cache-Control": components["headers"]["Cache-Control"];
+                "Content-Security-Policy": components["headers"]["Content-Security-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                "Referrer-Policy": components["headers"]["Referrer-Policy"];
+                "Strict-Transport-Security": components["headers"]["Strict-Transport-Security"];
                 traceparent: components["headers"]["traceparent"];
+                "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 [name: string]: unknown;
@@ -2598,7 +2903,14 @@ export interface components {
         /** @description The `request_id` was used with another body or its answer is not kept any more, or no model meets what is asked. */
         RequestIdUsed: {
             headers: {
+                "Cache-Control": components["headers"]["Cache-Control"];
+                "Content-Security-Policy": components["headers"]["Content-Security-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                "Referrer-Policy": components["headers"]["Referrer-Policy"];
+                "Strict-Transport-Security": components["headers"]["Strict-Transport-Security"];
                 traceparent: components["headers"]["traceparent"];
+                "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
@@ -2611,7 +2923,14 @@ export interface components {
         /** @description The canary as it is now. */
         RoutingCanary: {
             headers: {
+                "Cache-Control": components["headers"]["Cache-Control"];
+                "Content-Security-Policy": components["headers"]["Content-Security-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                "Referrer-Policy": components["headers"]["Referrer-Policy"];
+                "Strict-Transport-Security": components["headers"]["Strict-Transport-Security"];
                 traceparent: components["headers"]["traceparent"];
+                "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 [name: string]: unknown;
@@ -2623,7 +2942,14 @@ export interface components {
         /** @description All canaries. */
         RoutingCanaryList: {
             headers: {
+                "Cache-Control": components["headers"]["Cache-Control"];
+                "Content-Security-Policy": components["headers"]["Content-Security-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                "Referrer-Policy": components["headers"]["Referrer-Policy"];
+                "Strict-Transport-Security": components["headers"]["Strict-Transport-Security"];
                 traceparent: components["headers"]["traceparent"];
+                "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 [name: string]: unknown;
@@ -2635,7 +2961,14 @@ export interface components {
         /** @description The catalogue in effect. */
         RoutingCatalogue: {
             headers: {
+                "Cache-Control": components["headers"]["Cache-Control"];
+                "Content-Security-Policy": components["headers"]["Content-Security-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                "Referrer-Policy": components["headers"]["Referrer-Policy"];
+                "Strict-Transport-Security": components["headers"]["Strict-Transport-Security"];
                 traceparent: components["headers"]["traceparent"];
+                "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 [name: string]: unknown;
@@ -2647,7 +2980,14 @@ export interface components {
         /** @description The time allowed was used up before there was an answer. */
         Timeout: {
             headers: {
+                "Cache-Control": components["headers"]["Cache-Control"];
+                "Content-Security-Policy": components["headers"]["Content-Security-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                "Referrer-Policy": components["headers"]["Referrer-Policy"];
+                "Strict-Transport-Security": components["headers"]["Strict-Transport-Security"];
                 traceparent: components["headers"]["traceparent"];
+                "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
@@ -2657,13 +2997,18 @@ export interface components {
                 "application/json": components["schemas"]["ErrorResponse"];
             };
         };
-        /** @description The rate of requests or the number of things under way at once has reached its limit. */
+        /** @description The rate of requests, by tenant or by network address, or the number of things under way at once has reached its limit. */
         TooManyRequests: {
             headers: {
+                "Cache-Control": components["headers"]["Cache-Control"];
+                "Content-Security-Policy": components["headers"]["Content-Security-Policy"];
                 RateLimit: components["headers"]["RateLimit"];
                 "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                "Referrer-Policy": components["headers"]["Referrer-Policy"];
                 "Retry-After": components["headers"]["Retry-After"];
+                "Strict-Transport-Security": components["headers"]["Strict-Transport-Security"];
                 traceparent: components["headers"]["traceparent"];
+                "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
@@ -2676,7 +3021,15 @@ export interface components {
         /** @description No usable credential, or two at once. */
         Unauthorized: {
             headers: {
+                "Cache-Control": components["headers"]["Cache-Control"];
+                "Content-Security-Policy": components["headers"]["Content-Security-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                "Referrer-Policy": components["headers"]["Referrer-Policy"];
+                "Strict-Transport-Security": components["headers"]["Strict-Transport-Security"];
                 traceparent: components["headers"]["traceparent"];
+                "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
+                "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
@@ -2689,8 +3042,15 @@ export interface components {
         /** @description Something this service stands on cannot be reached, or the service is stopping. */
         Unavailable: {
             headers: {
+                "Cache-Control": components["headers"]["Cache-Control"];
+                "Content-Security-Policy": components["headers"]["Content-Security-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                "Referrer-Policy": components["headers"]["Referrer-Policy"];
                 "Retry-After": components["headers"]["Retry-After"];
+                "Strict-Transport-Security": components["headers"]["Strict-Transport-Security"];
                 traceparent: components["headers"]["traceparent"];
+                "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
@@ -2703,7 +3063,14 @@ export interface components {
         /** @description The body is not declared as JSON in UTF-8, or its content encoding is not one this service reads. */
         UnsupportedMediaType: {
             headers: {
+                "Cache-Control": components["headers"]["Cache-Control"];
+                "Content-Security-Policy": components["headers"]["Content-Security-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                "Referrer-Policy": components["headers"]["Referrer-Policy"];
+                "Strict-Transport-Security": components["headers"]["Strict-Transport-Security"];
                 traceparent: components["headers"]["traceparent"];
+                "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
@@ -2716,7 +3083,14 @@ export interface components {
         /** @description One page of the ledger. */
         UsageEntryList: {
             headers: {
+                "Cache-Control": components["headers"]["Cache-Control"];
+                "Content-Security-Policy": components["headers"]["Content-Security-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                "Referrer-Policy": components["headers"]["Referrer-Policy"];
+                "Strict-Transport-Security": components["headers"]["Strict-Transport-Security"];
                 traceparent: components["headers"]["traceparent"];
+                "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
@@ -2729,7 +3103,14 @@ export interface components {
         /** @description Budgets and use. */
         UsageReport: {
             headers: {
+                "Cache-Control": components["headers"]["Cache-Control"];
+                "Content-Security-Policy": components["headers"]["Content-Security-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                "Referrer-Policy": components["headers"]["Referrer-Policy"];
+                "Strict-Transport-Security": components["headers"]["Strict-Transport-Security"];
                 traceparent: components["headers"]["traceparent"];
+                "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
@@ -2800,6 +3181,11 @@ export interface components {
          */
         Limit: number;
         /**
+         * @description The model; a slash in it is sent as `%2F`.
+         * @example qwen2.5:7b
+         */
+        ModelId: string;
+        /**
          * @description The rule set: letters, digits, `_`, `-` and `.`.
          * @example pol_no_cards
          */
@@ -2860,6 +3246,16 @@ export interface components {
     requestBodies: never;
     headers: {
         /**
+         * @description No answer is kept by a cache.
+         * @example no-store
+         */
+        "Cache-Control": string;
+        /**
+         * @description An answer is data; a browser that shows it as a page loads nothing and runs nothing.
+         * @example default-src 'none'; frame-ancestors 'none'
+         */
+        "Content-Security-Policy": string;
+        /**
          * @description What is left of the limit that applies, as `"<class>";r=<requests left>;t=<seconds until there is more>`.
          * @example "run_create";r=0;t=1
          */
@@ -2869,6 +3265,11 @@ export interface components {
          * @example "run_create";q=10;w=1
          */
         "RateLimit-Policy": string;
+        /**
+         * @description Paths hold identifiers; they are not sent on.
+         * @example no-referrer
+         */
+        "Referrer-Policy": string;
         /**
          * @description Whole seconds to wait before asking again.
          * @example 1
@@ -2880,10 +3281,25 @@ export interface components {
          */
         "retry-after-ms": number;
         /**
+         * @description Only over TLS; this host is not to be asked without it.
+         * @example max-age=31536000
+         */
+        "Strict-Transport-Security": string;
+        /**
          * @description W3C trace context of this exchange. It continues the caller's trace where the request carried a valid one.
          * @example 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01
          */
         traceparent: string;
+        /**
+         * @description How to authenticate.
+         * @example Bearer realm="agentos"
+         */
+        "WWW-Authenticate": string;
+        /**
+         * @description Nobody is to guess another type than the one that is declared.
+         * @example nosniff
+         */
+        "X-Content-Type-Options": "nosniff";
         /**
          * @description Ties together everything done on behalf of one cause, over services and nodes. Equal to `correlation_id` in the body.
          * @example corr_01JH9Y0QA5N2K4P8S9T0V1W2X3
@@ -2931,6 +3347,9 @@ export interface operations {
         responses: {
             200: components["responses"]["Health"];
             400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            429: components["responses"]["TooManyRequests"];
             500: components["responses"]["InternalError"];
             503: components["responses"]["Unavailable"];
         };
@@ -2962,6 +3381,9 @@ export interface operations {
         responses: {
             200: components["responses"]["Health"];
             400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            429: components["responses"]["TooManyRequests"];
             500: components["responses"]["InternalError"];
             503: components["responses"]["Unavailable"];
         };
@@ -2995,6 +3417,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
+            429: components["responses"]["TooManyRequests"];
             500: components["responses"]["InternalError"];
             503: components["responses"]["Unavailable"];
         };
@@ -3026,6 +3449,9 @@ export interface operations {
         responses: {
             200: components["responses"]["Ready"];
             400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            429: components["responses"]["TooManyRequests"];
             500: components["responses"]["InternalError"];
             503: components["responses"]["NotReady"];
         };
@@ -3076,6 +3502,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
             429: components["responses"]["TooManyRequests"];
             500: components["responses"]["InternalError"];
             503: components["responses"]["Unavailable"];
@@ -3259,6 +3686,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
             429: components["responses"]["TooManyRequests"];
             500: components["responses"]["InternalError"];
             503: components["responses"]["Unavailable"];
@@ -3318,6 +3746,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
             409: components["responses"]["BadConfiguration"];
             429: components["responses"]["TooManyRequests"];
             500: components["responses"]["InternalError"];
@@ -3378,6 +3807,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
             409: components["responses"]["BadConfiguration"];
             429: components["responses"]["TooManyRequests"];
             500: components["responses"]["InternalError"];
@@ -3671,6 +4101,9 @@ export interface operations {
         responses: {
             200: components["responses"]["Health"];
             400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            429: components["responses"]["TooManyRequests"];
             500: components["responses"]["InternalError"];
             503: components["responses"]["Unavailable"];
         };
@@ -3784,6 +4217,64 @@ export interface operations {
             500: components["responses"]["InternalError"];
             503: components["responses"]["Unavailable"];
             504: components["responses"]["Timeout"];
+        };
+    };
+    getModel: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description W3C trace context. A malformed value is ignored and a new trace begins, as the W3C recommendation asks.
+                 * @example 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01
+                 */
+                traceparent?: components["parameters"]["Traceparent"];
+                /**
+                 * @description Correlation id to use. Without it `X-Request-Id` serves, and without that a new `corr_…` is made.
+                 * @example corr_01JH9Y0QA5N2K4P8S9T0V1W2X3
+                 */
+                "X-Correlation-Id"?: components["parameters"]["CorrelationId"];
+                /**
+                 * @description The acting principal. Honoured in demo mode only; in every other mode the credential says who acts.
+                 * @example usr_tnt_demo_admin
+                 */
+                "X-Principal-Id"?: components["parameters"]["PrincipalId"];
+                /**
+                 * @description Id of this one exchange, echoed in the answer. Without it a new `req_…` is made.
+                 * @example req_01JH9Y0Q9K7PZJH1K8M9N0P2Q3
+                 */
+                "X-Request-Id"?: components["parameters"]["RequestId"];
+                /**
+                 * @description Scopes of the acting principal, separated by spaces or commas. Honoured in demo mode only.
+                 * @example runs:create runs:read
+                 */
+                "X-Scopes"?: components["parameters"]["Scopes"];
+                /**
+                 * @description The tenant to act for. A user's credential names its own tenant and the header may only repeat it; another
+                 *     value is 400 `tenant_mismatch`. Service credentials that may act for several tenants choose one here. Alone it
+                 *     is an identity in demo mode only.
+                 * @example tnt_demo
+                 */
+                "X-Tenant-Id"?: components["parameters"]["TenantId"];
+            };
+            path: {
+                /**
+                 * @description The model; a slash in it is sent as `%2F`.
+                 * @example qwen2.5:7b
+                 */
+                model_id: components["parameters"]["ModelId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: components["responses"]["Model"];
+            400: components["responses"]["OpenAiBadRequest"];
+            401: components["responses"]["OpenAiUnauthorized"];
+            403: components["responses"]["OpenAiForbidden"];
+            404: components["responses"]["OpenAiNotFound"];
+            429: components["responses"]["OpenAiTooManyRequests"];
+            500: components["responses"]["OpenAiInternalError"];
+            503: components["responses"]["OpenAiUnavailable"];
         };
     };
     listPolicies: {
@@ -4205,6 +4696,9 @@ export interface operations {
         responses: {
             200: components["responses"]["Ready"];
             400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            429: components["responses"]["TooManyRequests"];
             500: components["responses"]["InternalError"];
             503: components["responses"]["NotReady"];
         };

@@ -167,10 +167,210 @@ export interface components {
             tools?: string[];
         };
         /**
+         * ApiKey
+         * @description An API key, without anything that gives access.
+         */
+        ApiKey: {
+            /** @description When it was issued. */
+            created_at: components["schemas"]["Timestamp"];
+            /** @description The principal that issued it; null where it was seeded. */
+            created_by: string | null;
+            /** @description From when on it is refused; null for never. */
+            expires_at: components["schemas"]["Timestamp"] | null;
+            /** @description `key_…`: names the key, gives no access. */
+            key_id: string;
+            /** @description When it was last used, to the minute; null for never. */
+            last_used_at: components["schemas"]["Timestamp"] | null;
+            /** @description For people to tell keys apart; null where none was given. */
+            name: string | null;
+            /** @description How the key begins, to recognise it by: `aos_live_` and five more characters. */
+            prefix: string;
+            /** @description Whose key it is. */
+            principal_id: string;
+            /**
+             * @description A person, or a program acting as itself.
+             * @enum {string}
+             */
+            principal_type: "user" | "service";
+            /** @description The key that took its place by rotation; null where there is none. */
+            replaced_by: string | null;
+            /** @description Since when it is refused; null where it was not revoked. */
+            revoked_at: components["schemas"]["Timestamp"] | null;
+            /** @description Roles it carries. */
+            roles: string[];
+            /** @description What it may do. Empty: whatever its roles allow. */
+            scopes: string[];
+            /**
+             * @description Whether it is good now.
+             * @enum {string}
+             */
+            status: "active" | "expired" | "revoked";
+            /** @description Its tenant. */
+            tenant_id: string;
+        };
+        /**
+         * ApiKeyAnswer
+         * @description One key.
+         */
+        ApiKeyAnswer: {
+            /** @description Finds this request in logs and traces; equal to the X-Correlation-Id header (Appendix A.2, C-38). */
+            correlation_id: string;
+            key: components["schemas"]["ApiKey"];
+            /** @description What the holder sends, as `Authorization: Bearer` or `X-API-Key`. Answered by the call that made it and never again; only its hash is stored. Absent in the answer to a repeated request. */
+            secret?: string;
+            /** @description Tenant that the key and its principal belong to (PRS 4.3, C-37). */
+            tenant_id: string;
+        };
+        /**
+         * ApiKeyList
+         * @description One page of keys, in order of `key_id`, the oldest first.
+         */
+        ApiKeyList: {
+            /** @description Finds this request in logs and traces; equal to the X-Correlation-Id header (Appendix A.2, C-38). */
+            correlation_id: string;
+            /** @description True when more follow; ask again with `after` set to the last key_id. */
+            has_more: boolean;
+            /** @description At most `limit`; expired and revoked ones too. */
+            keys: components["schemas"]["ApiKey"][];
+            /** @description Tenant that the keys belong to (PRS 4.3, C-37). */
+            tenant_id: string;
+        };
+        /**
+         * ApiKeyRotateRequest
+         * @description How a key is to be replaced. Unknown members are 400 with a JSON pointer.
+         */
+        ApiKeyRotateRequest: {
+            /**
+             * @description For how long the old key stays good beside the new one.
+             * @default 3600
+             */
+            overlap_seconds?: number;
+        };
+        /**
+         * ApiKeyWrite
+         * @description A key to be issued. Unknown members are 400 with a JSON pointer.
+         */
+        ApiKeyWrite: {
+            /** @description From when on it is refused; in the future. Not together with `expires_in_days`. */
+            expires_at?: components["schemas"]["Timestamp"];
+            /** @description The same, counted from now. Neither: it never expires. */
+            expires_in_days?: number;
+            /** @description For people to tell keys apart. */
+            name?: string;
+            /** @description Whose key it is to be; it must exist. */
+            principal_id: string;
+            /** @description Roles that it carries, among those of the principal. Absent: all of them. */
+            roles?: string[];
+            /** @description What it may do: within the scopes of the principal's roles, and none that the issuer does not hold, unless that one holds `tenants:admin`. Absent: whatever its roles allow. */
+            scopes?: string[];
+        };
+        /**
+         * AuditList
+         * @description One page of the audit trail, the newest first.
+         */
+        AuditList: {
+            /** @description Finds this request in logs and traces; equal to the X-Correlation-Id header (Appendix A.2, C-38). */
+            correlation_id: string;
+            /** @description True when older ones follow. */
+            has_more: boolean;
+            /** @description Ask again with `after` set to this; only where `has_more`. */
+            next?: string;
+            /** @description At most `limit`. */
+            records: components["schemas"]["AuditRecord"][];
+            /** @description Whose records these are. */
+            tenant_id: string;
+        };
+        /** @description Who acted. */
+        AuditPrincipal: {
+            /** @description Identifier within its tenant. */
+            principal_id: string;
+            /**
+             * @description A person, or a program acting as itself.
+             * @enum {string}
+             */
+            principal_type: "user" | "service";
+        };
+        /**
+         * AuditRecord
+         * @description One entry of the audit trail: who did what, when, on whose behalf, and what was decided. Hash-chained by tenant and service.
+         */
+        AuditRecord: {
+            /** @description What was done: `run.create`, `run.cancel`, `model.invoke`, `tool.denied`, `tenant.update`, `principal.put`, `key.create`, `key.rotate`, `secret.read`, `audit.read`, `auth.refused`, … An open set. */
+            action: string;
+            /** @description `aud_…`. */
+            audit_id: string;
+            /** @description The request or run that it was part of. */
+            correlation_id: string | null;
+            /** @description What policy decided: decision, reasons, policy and version; null where policy was not asked. */
+            decision: {
+                [key: string]: unknown;
+            } | null;
+            /** @description Facts of the action, e.g. the names of the members that were changed. Never content, never a secret. */
+            details: {
+                [key: string]: unknown;
+            };
+            /** @description SHA-256, in hex, over `previous_hash`, `sequence`, `recorded_at` and the rest of the record as it is stored. Whoever changes, removes or reorders a record breaks the chain behind it. */
+            hash: string;
+            /** @description The operationId, where it was a call of the contract. */
+            operation: string | null;
+            /**
+             * @description Whether it was done, refused, or tried without success.
+             * @enum {string}
+             */
+            outcome: "allowed" | "denied" | "failed";
+            /** @description The other node, in federation; null otherwise. */
+            peer: string | null;
+            /** @description The policy context of the call (Appendix B); null where there was none. */
+            policy_context: {
+                [key: string]: unknown;
+            } | null;
+            /** @description The `hash` of the record before it in the chain; 64 zeros for the first. */
+            previous_hash: string;
+            /** @description Who; null where nobody was established. */
+            principal: components["schemas"]["AuditPrincipal"] | null;
+            /** @description When it was recorded, RFC 3339 UTC. */
+            recorded_at: components["schemas"]["Timestamp"];
+            /** @description What was acted on; null where that is not one object. */
+            resource: components["schemas"]["AuditResource"] | null;
+            /** @description The roles it acted in. */
+            roles: string[];
+            /** @description Which backend and model were chosen; null where there was no choice. */
+            route: {
+                [key: string]: unknown;
+            } | null;
+            /** @description Its place in the chain of the tenant and service: 1, 2, 3, … without a gap. */
+            sequence: number;
+            /** @description The service that recorded it. */
+            service: string;
+            /** @description The network address that it came from. */
+            source: string | null;
+            /** @description The chain it stands in: the tenant that was acted on, `_platform` where there is none. */
+            tenant_id: string;
+        };
+        /** @description What was acted on. */
+        AuditResource: {
+            /** @description Its identifier. */
+            id: string;
+            /** @description Kind of object: `run`, `agent`, `tenant`, `key`, `model`, `tool`, `secret`, … An open set. */
+            type: string;
+        };
+        /**
          * AuthContext
          * @description The verified identity of a call: one tenant, one principal, its scopes. Every port call carries it and it crosses processes unchanged (Appendix B, PRS 5.2). This is the emitted form; `auth-context-wire` is what is accepted.
          */
         AuthContext: {
+            /** @description Who really calls, where a service with `tenants:act-as` acts for another tenant than its own. Absent: nobody acts for another. */
+            acting?: {
+                /** @description Who it is. */
+                principal_id: string;
+                /**
+                 * @description What it is.
+                 * @enum {string}
+                 */
+                principal_type: "user" | "service";
+                /** @description The tenant that its credential belongs to. */
+                tenant_id: string;
+            };
             policy_context?: components["schemas"]["PolicyContext"];
             principal: components["schemas"]["Principal"];
             /** @description Roles of the principal, e.g. `tenant_user`. An open set. */
@@ -220,7 +420,7 @@ export interface components {
                 available: number | null;
                 /** @description What may be spent in the window; null where it is not limited. */
                 limit: number | null;
-                /** @description What calls under way hold. */
+                /** @description What calls under way hold, and what processes have set aside for calls to come; each returns what it does not need. */
                 reserved: number;
                 /** @description What settled calls have spent. */
                 spent: number;
@@ -238,7 +438,7 @@ export interface components {
                 available: number | null;
                 /** @description What may be spent in the window; null where it is not limited. */
                 limit: number | null;
-                /** @description What calls under way hold. */
+                /** @description What calls under way hold, and what processes have set aside for calls to come; each returns what it does not need. */
                 reserved: number;
                 /** @description What settled calls have spent. */
                 spent: number;
@@ -301,6 +501,40 @@ export interface components {
             type: "chat";
         };
         /**
+         * agentos audit … --json
+         * @description `list` and `verify` write one document on stdout, `export` writes the records as JSON lines instead. `verify` exits 1 where it found something.
+         */
+        CliAudit: {
+            /** @enum {string} */
+            action: "list" | "verify";
+            chains?: components["schemas"]["CliAuditChain"][];
+            /** @constant */
+            command: "audit";
+            faults?: components["schemas"]["CliAuditFault"][];
+            /** @description With verify: nothing was found. */
+            intact?: boolean;
+            records?: components["schemas"]["AuditRecord"][];
+        };
+        CliAuditChain: {
+            /** @description The newest signed sequence outside the database; null where there is none. */
+            checkpoint: number | null;
+            /** @description Of the last record. */
+            hash: string | null;
+            records: number;
+            /** @description Of the last record. */
+            sequence: number;
+            service: string;
+            tenant_id: string;
+        };
+        CliAuditFault: {
+            detail: string;
+            /** @enum {string} */
+            kind: "edited" | "missing" | "reordered" | "truncated" | "checkpoint_mismatch" | "unsigned";
+            sequence: number | null;
+            service: string;
+            tenant_id: string;
+        };
+        /**
          * A failed command with --json
          * @description Written to stderr. Exit codes: 1 a gate failed, 2 usage, 3 configuration, 4 a dependency is missing, 5 timeout, 130 interrupted.
          */
@@ -313,6 +547,54 @@ export interface components {
             exit_code: 1 | 2 | 3 | 4 | 5 | 130;
             message: string;
             next: string | null;
+        };
+        /**
+         * agentos validate --isolation --json
+         * @description What two tenants saw of each other: one document on stdout; exit code 1 where anything leaked or an operation was not covered.
+         */
+        CliIsolation: {
+            /** @constant */
+            command: "validate";
+            /** @description Everything was covered and nothing leaked. */
+            isolated: boolean;
+            /** @constant */
+            isolation: true;
+            leaks: components["schemas"]["CliIsolationLeak"][];
+            operations: components["schemas"]["CliIsolationCheck"][];
+            /** @description The two that were made for it. */
+            tenants: string[];
+            /** @description Operations of the contract that no check looked at, as `service operationId`. */
+            uncovered: string[];
+        };
+        CliIsolationCheck: {
+            checks: number;
+            operation: string;
+            /**
+             * @description `open`: the operation belongs to no tenant and was looked through all the same.
+             * @enum {string}
+             */
+            outcome: "isolated" | "leaked" | "open" | "failed";
+            service: string;
+        };
+        CliIsolationLeak: {
+            operation: string;
+            service: string;
+            /** @description What of the other tenant was seen, and how; never the content. */
+            what: string;
+        };
+        /**
+         * agentos keys … --json
+         * @description One document on stdout: `keys` for list, `key` for the others. `secret` only from create and rotate, this once.
+         */
+        CliKeys: {
+            /** @enum {string} */
+            action: "list" | "create" | "rotate" | "revoke";
+            /** @constant */
+            command: "keys";
+            key?: components["schemas"]["ApiKey"];
+            keys?: components["schemas"]["ApiKey"][];
+            /** @description Shown once. */
+            secret?: string;
         };
         /** A line of agentos logs --json */
         CliLogLine: {
@@ -327,6 +609,21 @@ export interface components {
              * @description null for lines that carry no time, such as a crash's stack.
              */
             time: string | null;
+        };
+        /**
+         * agentos principals … --json
+         * @description One document on stdout: `principals` for list, `principal` for get and put, `deleted` and `keys_revoked` for delete.
+         */
+        CliPrincipals: {
+            /** @enum {string} */
+            action: "list" | "get" | "put" | "delete";
+            /** @constant */
+            command: "principals";
+            deleted?: string;
+            /** @description With delete: how many of its keys went with it. */
+            keys_revoked?: number;
+            principal?: components["schemas"]["PrincipalRecord"];
+            principals?: components["schemas"]["PrincipalRecord"][];
         };
         /**
          * A line of progress
@@ -383,6 +680,41 @@ export interface components {
             services: components["schemas"]["CliServiceStatus"][];
             /** @description True when every service is ready. */
             up: boolean;
+        };
+        /**
+         * agentos tenants … --json
+         * @description One document on stdout: `tenants` for list, `tenant` for create, get, update, suspend, resume and restore, `deleted` for delete.
+         */
+        CliTenants: {
+            /** @enum {string} */
+            action: "list" | "create" | "get" | "update" | "suspend" | "resume" | "delete" | "restore";
+            /** @constant */
+            command: "tenants";
+            deleted?: string;
+            /** @description With delete: until when `agentos tenants restore` works. */
+            purge_after?: string | null;
+            tenant?: components["schemas"]["Tenant"];
+            tenants?: components["schemas"]["Tenant"][];
+        };
+        /**
+         * agentos token --json
+         * @description A token of the local issuer; for demo and dev.
+         */
+        CliToken: {
+            audience: string;
+            /** @constant */
+            command: "token";
+            /** Format: date-time */
+            expires_at: string;
+            issuer: string;
+            principal_id: string;
+            /** @enum {string} */
+            principal_type?: "user" | "service";
+            roles: string[];
+            scopes: string[];
+            tenant_id: string;
+            /** @description The JWT. */
+            token: string;
         };
         /** agentos version --json */
         CliVersion: {
@@ -550,6 +882,18 @@ export interface components {
          * @description What a tenant may use (Appendix C.1). An absent list restricts nothing; an empty list allows nothing.
          */
         Entitlements: {
+            /** @description E.g. `ollama`, `openai`, `anthropic`, `vllm`, `builtin`. */
+            model_backends_allowed?: string[];
+            /** @description E.g. `fast`, `balanced`, `premium`. */
+            model_tiers_allowed?: string[];
+            /** @description Tool ids, e.g. `tool.http.fetch`. */
+            tool_ids_allowed?: string[];
+        };
+        /**
+         * EntitlementsWrite
+         * @description What a tenant may use, as administration takes it. An absent list restricts nothing; an empty list allows nothing. Unknown members are 400 with a JSON pointer.
+         */
+        EntitlementsWrite: {
             /** @description E.g. `ollama`, `openai`, `anthropic`, `vllm`, `builtin`. */
             model_backends_allowed?: string[];
             /** @description E.g. `fast`, `balanced`, `premium`. */
@@ -874,6 +1218,45 @@ export interface components {
             event: components["schemas"]["EventWire"];
         } | components["schemas"]["EventWire"];
         /**
+         * IssuersConfig
+         * @description The file that AGENTOS_OIDC_ISSUERS_FILE names, YAML or JSON: who may issue tokens, for which tenants, and how their claims are read. Members it does not know are refused.
+         */
+        Issuers: {
+            /** @description In no order; an issuer stands here once. */
+            issuers: components["schemas"]["IssuersConfigIssuer"][];
+        };
+        /** @description An identity provider whose tokens are accepted. */
+        IssuersConfigIssuer: {
+            /** @description Signatures that are accepted; absent: RS256, PS256, ES256, EdDSA. Never a symmetric one. */
+            algorithms?: ("RS256" | "RS384" | "RS512" | "PS256" | "PS384" | "PS512" | "ES256" | "ES384" | "ES512" | "EdDSA")[];
+            /** @description What the token's `aud` must name. */
+            audience: string | string[];
+            /** @description Find the keys by `<issuer>/.well-known/openid-configuration`. This is so where neither `jwks_uri` nor `jwks_file` is given. */
+            discovery?: boolean;
+            /** @description What the token's `iss` must be, exactly. */
+            issuer: string;
+            /** @description A file with the keys, relative to this one. */
+            jwks_file?: string;
+            /** @description Where the keys are. */
+            jwks_uri?: string;
+            /** @description Whether its tokens may carry scopes and roles that reach beyond one tenant, such as `tenants:admin`. Absent: they may not. */
+            platform?: boolean;
+            /** @description The claim that names the principal; absent: `principal_id`, then `sub`. */
+            principal_claim?: string;
+            /** @description The claim that lists roles, or a path into one such as `realm_access.roles`; absent: `roles`. */
+            role_claim?: string;
+            /** @description What the values of the token's `roles` and `groups` stand for here; those that are not named give nothing. */
+            role_map?: {
+                [key: string]: string[];
+            };
+            /** @description The claim that lists scopes; absent: `scope`, `scopes`, `scp`. */
+            scope_claim?: string;
+            /** @description The claim that names the tenant; absent: `tenant_id`, then `tid`. An issuer of exactly one tenant needs none. */
+            tenant_claim?: string;
+            /** @description The tenants whose tokens it may issue. Absent: any, by `tenant_claim`. */
+            tenants?: string[];
+        };
+        /**
          * McpServer
          * @description An MCP server of the tenant.
          */
@@ -1165,10 +1548,54 @@ export interface components {
             tenant_id: string;
         };
         /**
+         * ModelAnswer
+         * @description One model: flat as OpenAI clients read it, with the entry of Appendix E.5 beside it.
+         */
+        ModelAnswer: {
+            /** @description Finds this request in logs and traces; equal to the X-Correlation-Id header (Appendix A.2, C-38). */
+            correlation_id: string;
+            /** @description Seconds since 1970. */
+            created: number;
+            /** @description Model id. */
+            id: string;
+            model: components["schemas"]["ModelCapability"];
+            /**
+             * @description Kind of object.
+             * @constant
+             */
+            object: "model";
+            /** @description Backend. */
+            owned_by: string;
+            /** @description Tenant the answer belongs to; equal to the X-Tenant-Id header (PRS 4.3, C-37). */
+            tenant_id: string;
+        };
+        /**
          * ModelBudget
          * @description A budget of a tenant for model calls, beside `token_budget`; all that apply must hold at once. Windows are aligned to UTC.
          */
         ModelBudget: {
+            /** @description The agent or principal; absent: each of them has a budget of its own. */
+            id?: string;
+            /** @description US dollars a window. A model whose price is not known cannot be called under it. */
+            max_cost_usd?: number;
+            /** @description Tokens a window, input and output together. */
+            max_tokens?: number;
+            /**
+             * @description Whose calls count.
+             * @enum {string}
+             */
+            scope: "tenant" | "agent" | "principal";
+            /**
+             * @description Length of the window.
+             * @enum {string}
+             */
+            window: "minute" | "hour" | "day" | "month";
+        };
+        /**
+         * ModelBudgetWrite
+         * @description A budget of a tenant for model calls, as administration takes it. Unknown members are 400 with a JSON pointer.
+         */
+        ModelBudgetWrite: {
             /** @description The agent or principal; absent: each of them has a budget of its own. */
             id?: string;
             /** @description US dollars a window. A model whose price is not known cannot be called under it. */
@@ -2766,6 +3193,83 @@ export interface components {
             principal_type: "user" | "service";
         };
         /**
+         * PrincipalAnswer
+         * @description One principal.
+         */
+        PrincipalAnswer: {
+            /** @description Finds this request in logs and traces; equal to the X-Correlation-Id header (Appendix A.2, C-38). */
+            correlation_id: string;
+            principal: components["schemas"]["PrincipalRecord"];
+            /** @description Tenant that the principal and its keys belong to (PRS 4.3, C-37). */
+            tenant_id: string;
+        };
+        /**
+         * PrincipalDeleted
+         * @description Answer to the deletion of a principal.
+         */
+        PrincipalDeleted: {
+            /** @description Finds this request in logs and traces; equal to the X-Correlation-Id header (Appendix A.2, C-38). */
+            correlation_id: string;
+            /** @description The principal that is gone. */
+            deleted: string;
+            /** @description How many of its keys were revoked with it. */
+            keys_revoked: number;
+            /** @description Tenant that the principal and its keys belong to (PRS 4.3, C-37). */
+            tenant_id: string;
+        };
+        /**
+         * PrincipalList
+         * @description One page of principals, in order of `principal_id`.
+         */
+        PrincipalList: {
+            /** @description Finds this request in logs and traces; equal to the X-Correlation-Id header (Appendix A.2, C-38). */
+            correlation_id: string;
+            /** @description True when more follow; ask again with `after` set to the last principal_id. */
+            has_more: boolean;
+            /** @description At most `limit`. */
+            principals: components["schemas"]["PrincipalRecord"][];
+            /** @description Tenant that the principals belong to (PRS 4.3, C-37). */
+            tenant_id: string;
+        };
+        /**
+         * PrincipalRecord
+         * @description A principal of a tenant, as the directory keeps it: who may be given keys, and within which roles.
+         */
+        PrincipalRecord: {
+            /** @description When it was created. */
+            created_at: components["schemas"]["Timestamp"];
+            /** @description For people to read; the identifier where none was given. */
+            display_name: string;
+            /** @description Identifier within the tenant. */
+            principal_id: string;
+            /**
+             * @description A person, or a program acting as itself.
+             * @enum {string}
+             */
+            principal_type: "user" | "service";
+            /** @description Roles it holds, e.g. `tenant_admin`; docs/reference/access.md lists them. An open set. */
+            roles: string[];
+            /** @description Its tenant. */
+            tenant_id: string;
+            /** @description When it last changed. */
+            updated_at: components["schemas"]["Timestamp"];
+        };
+        /**
+         * PrincipalWrite
+         * @description A principal as it is to be. Unknown members are 400 with a JSON pointer.
+         */
+        PrincipalWrite: {
+            /** @description For people to read. Absent: the identifier. */
+            display_name?: string;
+            /**
+             * @description A person, or a program acting as itself.
+             * @enum {string}
+             */
+            principal_type: "user" | "service";
+            /** @description Roles it is to hold. Platform roles only by holders of `tenants:admin`. */
+            roles: string[];
+        };
+        /**
          * QuotaConfig
          * @description Limits of a tenant (Appendix C.2). Every member is optional; an absent one falls back to the node's configuration.
          */
@@ -2806,6 +3310,41 @@ export interface components {
          */
         QuotaConfigEnvelope: {
             quota_config: components["schemas"]["QuotaConfig"];
+        };
+        /**
+         * QuotaConfigWrite
+         * @description Limits of a tenant, as administration takes them. Every member is optional. Unknown members are 400 with a JSON pointer.
+         */
+        QuotaConfigWrite: {
+            /** @description Limits of models. */
+            models?: {
+                /** @description Budgets of the tenant, of its agents and of its principals. */
+                budgets?: components["schemas"]["ModelBudgetWrite"][];
+                /** @description Model calls a minute. */
+                max_requests_per_minute?: number;
+                /** @description Tokens of one model call, input and output together. */
+                max_tokens_per_request?: number;
+                token_budget?: components["schemas"]["TokenBudgetWrite"];
+            };
+            /** @description Limits of runs. */
+            runs?: {
+                /** @description Runs that are queued or running at once. */
+                max_concurrent_runs?: number;
+                /** @description Run creations at once above the sustained rate. */
+                run_create_burst?: number;
+                /** @description Sustained run creations a second; 0 refuses all. */
+                run_create_qps?: number;
+            };
+            /** @description Limits of storage. */
+            storage?: {
+                /** @description Bytes of memory and key-value storage. A write beyond is 403 `quota_exceeded` with `details.reason` `memory_bytes_exceeded`, `limit`, `used` and `requested`. Absent: the node's AGENTOS_MEMORY_BYTES_LIMIT. */
+                max_memory_bytes?: number;
+            };
+            /** @description Limits of tools. */
+            tools?: {
+                /** @description Tool calls a minute over all runs. */
+                tool_calls_per_minute?: number;
+            };
         };
         /**
          * Readiness
@@ -3729,6 +4268,8 @@ export interface components {
             created_at: components["schemas"]["Timestamp"];
             /** @description Rule set used where a request names none, e.g. `pol_default`. */
             default_policy_id?: string;
+            /** @description Present while a deletion waits for its grace period to end; the status is then `disabled`. */
+            deletion?: components["schemas"]["TenantDeletion"] | null;
             entitlements?: components["schemas"]["Entitlements"];
             metadata?: components["schemas"]["TenantMetadata"];
             /** @description Name for people. */
@@ -3738,7 +4279,7 @@ export interface components {
             policy?: components["schemas"]["TenantPolicy"];
             quotas?: components["schemas"]["QuotaConfig"];
             /**
-             * @description Only an active tenant is served; the others get 403 with `details.reason`.
+             * @description Only an active tenant is served; the calls of the others get 403 with `details.reason`. `disabled` with `deletion` is a tenant that is being deleted.
              * @enum {string}
              */
             status: "active" | "suspended" | "disabled";
@@ -3758,19 +4299,19 @@ export interface components {
         };
         /**
          * TenantCreate
-         * @description A tenant to be created (Appendix C.3). Only the identifier is needed; name falls back to it, plan_tier to `standard`, status to `active`.
+         * @description A tenant to be created (Appendix C.3). Only the identifier is needed; name falls back to it, plan_tier to `standard`, status to `active`. Unknown members are 400 with a JSON pointer; `metadata` takes any.
          */
         TenantCreate: {
             /** @description Rule set used where a request names none, e.g. `pol_default`. */
             default_policy_id?: string;
-            entitlements?: components["schemas"]["Entitlements"];
+            entitlements?: components["schemas"]["EntitlementsWrite"];
             metadata?: components["schemas"]["TenantMetadata"];
             /** @description Name for people. */
             name?: string;
             /** @description E.g. `demo`, `standard`. An open set. */
             plan_tier?: string;
-            policy?: components["schemas"]["TenantPolicy"];
-            quotas?: components["schemas"]["QuotaConfig"];
+            policy?: components["schemas"]["TenantPolicyWrite"];
+            quotas?: components["schemas"]["QuotaConfigWrite"];
             /**
              * @description Only an active tenant is served; the others get 403 with `details.reason`.
              * @enum {string}
@@ -3793,8 +4334,22 @@ export interface components {
         TenantDeleted: {
             /** @description Finds this request in logs and traces; equal to the X-Correlation-Id header (Appendix A.2, C-38). */
             correlation_id: string;
-            /** @description Identifier of the tenant that is gone. */
+            /** @description Identifier of the tenant, which is refused from now on. */
             deleted: string;
+            /** @description From when on the data of the tenant is deleted; until then the tenant can be restored. */
+            purge_after: components["schemas"]["Timestamp"];
+        };
+        /**
+         * TenantDeletion
+         * @description That a tenant is to be deleted, and from when on its data goes.
+         */
+        TenantDeletion: {
+            /** @description Until then it can be restored; afterwards everything but its audit records is deleted. */
+            purge_after: components["schemas"]["Timestamp"];
+            /** @description When the deletion was asked for. */
+            requested_at: components["schemas"]["Timestamp"];
+            /** @description The principal that asked for it. */
+            requested_by: string;
         };
         /**
          * TenantEnvelope
@@ -3829,24 +4384,32 @@ export interface components {
         };
         /**
          * TenantPatch
-         * @description Changes to a tenant. Members that are present replace the stored ones whole; absent members stay.
+         * @description Changes to a tenant. Members that are present replace the stored ones whole; absent members stay. What only the platform sets is taken and ignored, so that a tenant can be sent back as it was read. Unknown members are 400 with a JSON pointer; `metadata` takes any.
          */
         TenantPatch: {
+            /** @description Ignored. */
+            created_at?: components["schemas"]["Timestamp"];
             /** @description Rule set used where a request names none, e.g. `pol_default`. */
             default_policy_id?: string;
-            entitlements?: components["schemas"]["Entitlements"];
+            /** @description Ignored. */
+            deletion?: components["schemas"]["TenantDeletion"] | null;
+            entitlements?: components["schemas"]["EntitlementsWrite"];
             metadata?: components["schemas"]["TenantMetadata"];
             /** @description Name for people. */
             name?: string;
             /** @description E.g. `demo`, `standard`. An open set. */
             plan_tier?: string;
-            policy?: components["schemas"]["TenantPolicy"];
-            quotas?: components["schemas"]["QuotaConfig"];
+            policy?: components["schemas"]["TenantPolicyWrite"];
+            quotas?: components["schemas"]["QuotaConfigWrite"];
             /**
              * @description Only an active tenant is served; the others get 403 with `details.reason`.
              * @enum {string}
              */
             status?: "active" | "suspended" | "disabled";
+            /** @description Ignored: the path names the tenant. */
+            tenant_id?: string;
+            /** @description Ignored. */
+            updated_at?: components["schemas"]["Timestamp"];
         };
         /**
          * TenantPolicy
@@ -3866,6 +4429,31 @@ export interface components {
             };
         };
         /**
+         * TenantPolicyWrite
+         * @description Model rules in the older form, as administration takes them. Unknown members are 400 with a JSON pointer.
+         */
+        TenantPolicyWrite: {
+            /** @description Model ids that may be used; absent means any. */
+            allowed_models?: string[];
+            /** @description Model ids that may not be used. */
+            denied_models?: string[];
+            /** @description Token limits by window. */
+            token_budget?: {
+                /** @description Tokens a day. */
+                max_tokens_per_day?: number;
+                /** @description Tokens an hour. */
+                max_tokens_per_hour?: number;
+            };
+        };
+        /**
+         * TenantSuspendRequest
+         * @description Why a tenant is suspended. Unknown members are 400 with a JSON pointer.
+         */
+        TenantSuspendRequest: {
+            /** @description For people; it stands in the audit record. */
+            reason?: string;
+        };
+        /**
          * Timestamp
          * Format: date-time
          * @description A moment, RFC 3339. This platform emits UTC with `Z` and milliseconds; any offset and up to nine digits of a second are accepted. The pattern says what `format` only annotates, since these values are stored.
@@ -3876,6 +4464,21 @@ export interface components {
          * @description How much a tenant may spend on models in one window; windows are aligned to UTC (Appendix C.2, C-53).
          */
         TokenBudget: {
+            /** @description US dollars a window. */
+            max_cost_usd?: number;
+            /** @description Tokens a window, input and output together. */
+            max_tokens?: number;
+            /**
+             * @description Length of the window.
+             * @enum {string}
+             */
+            window: "minute" | "hour" | "day" | "month";
+        };
+        /**
+         * TokenBudgetWrite
+         * @description How much a tenant may spend on models in one window, as administration takes it. Unknown members are 400 with a JSON pointer.
+         */
+        TokenBudgetWrite: {
             /** @description US dollars a window. */
             max_cost_usd?: number;
             /** @description Tokens a window, input and output together. */

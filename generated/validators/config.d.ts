@@ -4,6 +4,8 @@ import type { Validator } from '../../services/platform/http/operation-types.ts'
 
 /** Of the files that operators write, by the name of the schema. */
 export declare const validators: {
+  readonly Issuers: Validator;
+  readonly IssuersConfigIssuer: Validator;
   readonly ModelsConfig: Validator;
   readonly ModelsConfigBackend: Validator;
   readonly ModelsConfigCanary: Validator;
@@ -14,6 +16,8 @@ export declare const validators: {
 
 /** Names of the members that each declares, for naming the nearest to an unknown one. */
 export declare const members: {
+  readonly Issuers: readonly string[];
+  readonly IssuersConfigIssuer: readonly string[];
   readonly ModelsConfig: readonly string[];
   readonly ModelsConfigBackend: readonly string[];
   readonly ModelsConfigCanary: readonly string[];

@@ -110,7 +110,7 @@ errors=[{instancePath:s+"/from_sequence",schemaPath:"#/properties/from_sequence/
 must be <= 9007199254740991"}],!1;if(t<0||isNaN(t))return te.errors=[{instancePath:s+"/from_sequence",schemaPath:"#/properties/from_sequence/minimum",keyword:"m\
 inimum",params:{comparison:">=",limit:0},message:"must be >= 0"}],!1}var a=p===e}else var a=!0}else return te.errors=[{instancePath:s,schemaPath:"#/type",keyword:"\
 type",params:{type:"object"},message:"must be object"}],!1;return te.errors=i,e===0}te.evaluated={props:{after_sequence:!0,from_sequence:!0},dynamicProps:!1,dynamicItems:!1};
-var De=R;function R(r,{instancePath:s="",parentData:x,parentDataProperty:k,rootData:_=r,dynamicAnchors:b={}}={}){let i=null,e=0,l=R.evaluated;if(l.dynamicProps&&(l.props=
+var He=R;function R(r,{instancePath:s="",parentData:x,parentDataProperty:k,rootData:_=r,dynamicAnchors:b={}}={}){let i=null,e=0,l=R.evaluated;if(l.dynamicProps&&(l.props=
 void 0),l.dynamicItems&&(l.items=void 0),e===0)if(r&&typeof r=="object"&&!Array.isArray(r)){if(r["last-event-id"]!==void 0){let t=r["last-event-id"],p=e;if(!(typeof t==
 "number"&&!(t%1)&&!isNaN(t)&&isFinite(t))){let m=typeof t,n;if(m=="object"&&Array.isArray(t)&&t.length==1&&(t=t[0],m=typeof t,typeof t=="number"&&!(t%1)&&!isNaN(
 t)&&isFinite(t)&&(n=t)),n===void 0)if(m==="boolean"||t===null||m==="string"&&t&&t==+t&&!(t%1))n=+t;else return R.errors=[{instancePath:s+"/last-event-id",schemaPath:"\
@@ -169,7 +169,7 @@ type:"string"},message:"must be string"}],!1;var a=m===e}else var a=!0}}}else re
 object"},message:"must be object"}],!1;return W.errors=i,e===0}W.evaluated={props:{status:!0,service:!0,version:!0,correlation_id:!0},dynamicProps:!1,dynamicItems:!1};
 function ce(r,{instancePath:s="",parentData:x,parentDataProperty:k,rootData:_=r,dynamicAnchors:b={}}={}){let i=null,e=0,l=ce.evaluated;return l.dynamicProps&&(l.
 props=void 0),l.dynamicItems&&(l.items=void 0),W(r,{instancePath:s,parentData:x,parentDataProperty:k,rootData:_,dynamicAnchors:b})||(i=i===null?W.errors:i.concat(
-W.errors),e=i.length),ce.errors=i,e===0}ce.evaluated={props:{status:!0,service:!0,version:!0,correlation_id:!0},dynamicProps:!1,dynamicItems:!1};var g=ye;var Ce={type:"object",properties:{code:{type:"string",minLength:1,maxLength:128},message:{type:"string"},retryable:{type:"boolean"},details:{type:"object",additionalProperties:!0},
+W.errors),e=i.length),ce.errors=i,e===0}ce.evaluated={props:{status:!0,service:!0,version:!0,correlation_id:!0},dynamicProps:!1,dynamicItems:!1};var h=ye;var Ce={type:"object",properties:{code:{type:"string",minLength:1,maxLength:128},message:{type:"string"},retryable:{type:"boolean"},details:{type:"object",additionalProperties:!0},
 type:{type:"string",maxLength:128},param:{type:["string","null"],maxLength:256}},required:["code","message","retryable"]};function C(r,{instancePath:s="",parentData:x,
 parentDataProperty:k,rootData:_=r,dynamicAnchors:b={}}={}){let i=null,e=0,l=C.evaluated;if(l.dynamicProps&&(l.props=void 0),l.dynamicItems&&(l.items=void 0),e===
 0)if(r&&typeof r=="object"&&!Array.isArray(r)){let t;if(r.code===void 0&&(t="code")||r.message===void 0&&(t="message")||r.retryable===void 0&&(t="retryable"))return C.
@@ -192,39 +192,39 @@ s"}],!1;var a=m===e}else var a=!0}}}}}else return C.errors=[{instancePath:s,sche
 !1;return C.errors=i,e===0}C.evaluated={props:{code:!0,message:!0,retryable:!0,details:!0,type:!0,param:!0},dynamicProps:!1,dynamicItems:!1};var Ve={type:"objec\
 t",properties:{decision:{type:"string",enum:["allowed","blocked","redacted"]},reasons:{type:"array",items:{type:"string"}},redactions:{type:"array",items:{type:"\
 object",properties:{type:{type:"string",minLength:1,maxLength:64},kind:{type:"string",minLength:1,maxLength:64},place:{type:"string",minLength:1,maxLength:512},
-count:{type:"integer",minimum:1}},additionalProperties:!0}}},required:["decision","reasons","redactions"]};function H(r,{instancePath:s="",parentData:x,parentDataProperty:k,
-rootData:_=r,dynamicAnchors:b={}}={}){let i=null,e=0,l=H.evaluated;if(l.dynamicProps&&(l.props=void 0),l.dynamicItems&&(l.items=void 0),e===0)if(r&&typeof r=="o\
-bject"&&!Array.isArray(r)){let n;if(r.decision===void 0&&(n="decision")||r.reasons===void 0&&(n="reasons")||r.redactions===void 0&&(n="redactions"))return H.errors=
+count:{type:"integer",minimum:1}},additionalProperties:!0}}},required:["decision","reasons","redactions"]};function D(r,{instancePath:s="",parentData:x,parentDataProperty:k,
+rootData:_=r,dynamicAnchors:b={}}={}){let i=null,e=0,l=D.evaluated;if(l.dynamicProps&&(l.props=void 0),l.dynamicItems&&(l.items=void 0),e===0)if(r&&typeof r=="o\
+bject"&&!Array.isArray(r)){let n;if(r.decision===void 0&&(n="decision")||r.reasons===void 0&&(n="reasons")||r.redactions===void 0&&(n="redactions"))return D.errors=
 [{instancePath:s,schemaPath:"#/required",keyword:"required",params:{missingProperty:n},message:"must have required property '"+n+"'"}],!1;if(r.decision!==void 0){
-let o=r.decision,c=e;if(typeof o!="string")return H.errors=[{instancePath:s+"/decision",schemaPath:"#/properties/decision/type",keyword:"type",params:{type:"str\
-ing"},message:"must be string"}],!1;if(!(o==="allowed"||o==="blocked"||o==="redacted"))return H.errors=[{instancePath:s+"/decision",schemaPath:"#/properties/dec\
+let o=r.decision,c=e;if(typeof o!="string")return D.errors=[{instancePath:s+"/decision",schemaPath:"#/properties/decision/type",keyword:"type",params:{type:"str\
+ing"},message:"must be string"}],!1;if(!(o==="allowed"||o==="blocked"||o==="redacted"))return D.errors=[{instancePath:s+"/decision",schemaPath:"#/properties/dec\
 ision/enum",keyword:"enum",params:{allowedValues:Ve.properties.decision.enum},message:"must be equal to one of the allowed values"}],!1;var a=c===e}else var a=!0;
-if(a){if(r.reasons!==void 0){let o=r.reasons,c=e;if(e===c)if(Array.isArray(o)){var t=!0;let h=o.length;for(let d=0;d<h;d++){let y=e;if(typeof o[d]!="string")return H.
+if(a){if(r.reasons!==void 0){let o=r.reasons,c=e;if(e===c)if(Array.isArray(o)){var t=!0;let g=o.length;for(let d=0;d<g;d++){let y=e;if(typeof o[d]!="string")return D.
 errors=[{instancePath:s+"/reasons/"+d,schemaPath:"#/properties/reasons/items/type",keyword:"type",params:{type:"string"},message:"must be string"}],!1;var t=y===
-e;if(!t)break}}else return H.errors=[{instancePath:s+"/reasons",schemaPath:"#/properties/reasons/type",keyword:"type",params:{type:"array"},message:"must be arr\
-ay"}],!1;var a=c===e}else var a=!0;if(a)if(r.redactions!==void 0){let o=r.redactions,c=e;if(e===c)if(Array.isArray(o)){var p=!0;let h=o.length;for(let d=0;d<h;d++){
-let y=o[d],w=e;if(e===w)if(y&&typeof y=="object"&&!Array.isArray(y)){if(y.type!==void 0){let u=y.type,v=e;if(e===v)if(typeof u=="string"){if(f(u)>64)return H.errors=
+e;if(!t)break}}else return D.errors=[{instancePath:s+"/reasons",schemaPath:"#/properties/reasons/type",keyword:"type",params:{type:"array"},message:"must be arr\
+ay"}],!1;var a=c===e}else var a=!0;if(a)if(r.redactions!==void 0){let o=r.redactions,c=e;if(e===c)if(Array.isArray(o)){var p=!0;let g=o.length;for(let d=0;d<g;d++){
+let y=o[d],w=e;if(e===w)if(y&&typeof y=="object"&&!Array.isArray(y)){if(y.type!==void 0){let u=y.type,v=e;if(e===v)if(typeof u=="string"){if(f(u)>64)return D.errors=
 [{instancePath:s+"/redactions/"+d+"/type",schemaPath:"#/properties/redactions/items/properties/type/maxLength",keyword:"maxLength",params:{limit:64},message:"mu\
-st NOT have more than 64 characters"}],!1;if(f(u)<1)return H.errors=[{instancePath:s+"/redactions/"+d+"/type",schemaPath:"#/properties/redactions/items/properti\
-es/type/minLength",keyword:"minLength",params:{limit:1},message:"must NOT have fewer than 1 characters"}],!1}else return H.errors=[{instancePath:s+"/redactions/"+
+st NOT have more than 64 characters"}],!1;if(f(u)<1)return D.errors=[{instancePath:s+"/redactions/"+d+"/type",schemaPath:"#/properties/redactions/items/properti\
+es/type/minLength",keyword:"minLength",params:{limit:1},message:"must NOT have fewer than 1 characters"}],!1}else return D.errors=[{instancePath:s+"/redactions/"+
 d+"/type",schemaPath:"#/properties/redactions/items/properties/type/type",keyword:"type",params:{type:"string"},message:"must be string"}],!1;var m=v===e}else var m=!0;
-if(m){if(y.kind!==void 0){let u=y.kind,v=e;if(e===v)if(typeof u=="string"){if(f(u)>64)return H.errors=[{instancePath:s+"/redactions/"+d+"/kind",schemaPath:"#/pr\
-operties/redactions/items/properties/kind/maxLength",keyword:"maxLength",params:{limit:64},message:"must NOT have more than 64 characters"}],!1;if(f(u)<1)return H.
+if(m){if(y.kind!==void 0){let u=y.kind,v=e;if(e===v)if(typeof u=="string"){if(f(u)>64)return D.errors=[{instancePath:s+"/redactions/"+d+"/kind",schemaPath:"#/pr\
+operties/redactions/items/properties/kind/maxLength",keyword:"maxLength",params:{limit:64},message:"must NOT have more than 64 characters"}],!1;if(f(u)<1)return D.
 errors=[{instancePath:s+"/redactions/"+d+"/kind",schemaPath:"#/properties/redactions/items/properties/kind/minLength",keyword:"minLength",params:{limit:1},message:"\
-must NOT have fewer than 1 characters"}],!1}else return H.errors=[{instancePath:s+"/redactions/"+d+"/kind",schemaPath:"#/properties/redactions/items/properties/\
+must NOT have fewer than 1 characters"}],!1}else return D.errors=[{instancePath:s+"/redactions/"+d+"/kind",schemaPath:"#/properties/redactions/items/properties/\
 kind/type",keyword:"type",params:{type:"string"},message:"must be string"}],!1;var m=v===e}else var m=!0;if(m){if(y.place!==void 0){let u=y.place,v=e;if(e===v)if(typeof u==
-"string"){if(f(u)>512)return H.errors=[{instancePath:s+"/redactions/"+d+"/place",schemaPath:"#/properties/redactions/items/properties/place/maxLength",keyword:"\
-maxLength",params:{limit:512},message:"must NOT have more than 512 characters"}],!1;if(f(u)<1)return H.errors=[{instancePath:s+"/redactions/"+d+"/place",schemaPath:"\
-#/properties/redactions/items/properties/place/minLength",keyword:"minLength",params:{limit:1},message:"must NOT have fewer than 1 characters"}],!1}else return H.
+"string"){if(f(u)>512)return D.errors=[{instancePath:s+"/redactions/"+d+"/place",schemaPath:"#/properties/redactions/items/properties/place/maxLength",keyword:"\
+maxLength",params:{limit:512},message:"must NOT have more than 512 characters"}],!1;if(f(u)<1)return D.errors=[{instancePath:s+"/redactions/"+d+"/place",schemaPath:"\
+#/properties/redactions/items/properties/place/minLength",keyword:"minLength",params:{limit:1},message:"must NOT have fewer than 1 characters"}],!1}else return D.
 errors=[{instancePath:s+"/redactions/"+d+"/place",schemaPath:"#/properties/redactions/items/properties/place/type",keyword:"type",params:{type:"string"},message:"\
-must be string"}],!1;var m=v===e}else var m=!0;if(m)if(y.count!==void 0){let u=y.count,v=e;if(!(typeof u=="number"&&!(u%1)&&!isNaN(u)&&isFinite(u)))return H.errors=
+must be string"}],!1;var m=v===e}else var m=!0;if(m)if(y.count!==void 0){let u=y.count,v=e;if(!(typeof u=="number"&&!(u%1)&&!isNaN(u)&&isFinite(u)))return D.errors=
 [{instancePath:s+"/redactions/"+d+"/count",schemaPath:"#/properties/redactions/items/properties/count/type",keyword:"type",params:{type:"integer"},message:"must\
- be integer"}],!1;if(e===v&&typeof u=="number"&&isFinite(u)&&(u<1||isNaN(u)))return H.errors=[{instancePath:s+"/redactions/"+d+"/count",schemaPath:"#/properties\
-/redactions/items/properties/count/minimum",keyword:"minimum",params:{comparison:">=",limit:1},message:"must be >= 1"}],!1;var m=v===e}else var m=!0}}}else return H.
+ be integer"}],!1;if(e===v&&typeof u=="number"&&isFinite(u)&&(u<1||isNaN(u)))return D.errors=[{instancePath:s+"/redactions/"+d+"/count",schemaPath:"#/properties\
+/redactions/items/properties/count/minimum",keyword:"minimum",params:{comparison:">=",limit:1},message:"must be >= 1"}],!1;var m=v===e}else var m=!0}}}else return D.
 errors=[{instancePath:s+"/redactions/"+d,schemaPath:"#/properties/redactions/items/type",keyword:"type",params:{type:"object"},message:"must be object"}],!1;var p=w===
-e;if(!p)break}}else return H.errors=[{instancePath:s+"/redactions",schemaPath:"#/properties/redactions/type",keyword:"type",params:{type:"array"},message:"must \
-be array"}],!1;var a=c===e}else var a=!0}}else return H.errors=[{instancePath:s,schemaPath:"#/type",keyword:"type",params:{type:"object"},message:"must be objec\
-t"}],!1;return H.errors=i,e===0}H.evaluated={props:{decision:!0,reasons:!0,redactions:!0},dynamicProps:!1,dynamicItems:!1};function Z(r,{instancePath:s="",parentData:x,
+e;if(!p)break}}else return D.errors=[{instancePath:s+"/redactions",schemaPath:"#/properties/redactions/type",keyword:"type",params:{type:"array"},message:"must \
+be array"}],!1;var a=c===e}else var a=!0}}else return D.errors=[{instancePath:s,schemaPath:"#/type",keyword:"type",params:{type:"object"},message:"must be objec\
+t"}],!1;return D.errors=i,e===0}D.evaluated={props:{decision:!0,reasons:!0,redactions:!0},dynamicProps:!1,dynamicItems:!1};function Z(r,{instancePath:s="",parentData:x,
 parentDataProperty:k,rootData:_=r,dynamicAnchors:b={}}={}){let i=null,e=0,l=Z.evaluated;if(l.dynamicProps&&(l.props=void 0),l.dynamicItems&&(l.items=void 0),e===
 0)if(r&&typeof r=="object"&&!Array.isArray(r)){let t;if(r.error===void 0&&(t="error")||r.correlation_id===void 0&&(t="correlation_id"))return Z.errors=[{instancePath:s,
 schemaPath:"#/required",keyword:"required",params:{missingProperty:t},message:"must have required property '"+t+"'"}],!1;if(r.error!==void 0){let p=e;C(r.error,
@@ -240,13 +240,13 @@ message:"must NOT have fewer than 1 characters"}],!1}else return Z.errors=[{inst
 params:{type:"string"},message:"must be string"}],!1;var a=m===e}else var a=!0;if(a){if(r.traceparent!==void 0){let p=r.traceparent,m=e;if(e===m)if(typeof p=="s\
 tring"){if(f(p)>256)return Z.errors=[{instancePath:s+"/traceparent",schemaPath:"#/properties/traceparent/maxLength",keyword:"maxLength",params:{limit:256},message:"\
 must NOT have more than 256 characters"}],!1}else return Z.errors=[{instancePath:s+"/traceparent",schemaPath:"#/properties/traceparent/type",keyword:"type",params:{
-type:"string"},message:"must be string"}],!1;var a=m===e}else var a=!0;if(a)if(r.policy_outcome!==void 0){let p=e;H(r.policy_outcome,{instancePath:s+"/policy_ou\
-tcome",parentData:r,parentDataProperty:"policy_outcome",rootData:_,dynamicAnchors:b})||(i=i===null?H.errors:i.concat(H.errors),e=i.length);var a=p===e}else var a=!0}}}}else
+type:"string"},message:"must be string"}],!1;var a=m===e}else var a=!0;if(a)if(r.policy_outcome!==void 0){let p=e;D(r.policy_outcome,{instancePath:s+"/policy_ou\
+tcome",parentData:r,parentDataProperty:"policy_outcome",rootData:_,dynamicAnchors:b})||(i=i===null?D.errors:i.concat(D.errors),e=i.length);var a=p===e}else var a=!0}}}}else
 return Z.errors=[{instancePath:s,schemaPath:"#/type",keyword:"type",params:{type:"object"},message:"must be object"}],!1;return Z.errors=i,e===0}Z.evaluated={props:{
 error:!0,correlation_id:!0,tenant_id:!0,traceparent:!0,policy_outcome:!0},dynamicProps:!1,dynamicItems:!1};function ye(r,{instancePath:s="",parentData:x,parentDataProperty:k,
 rootData:_=r,dynamicAnchors:b={}}={}){let i=null,e=0,l=ye.evaluated;return l.dynamicProps&&(l.props=void 0),l.dynamicItems&&(l.items=void 0),Z(r,{instancePath:s,
 parentData:x,parentDataProperty:k,rootData:_,dynamicAnchors:b})||(i=i===null?Z.errors:i.concat(Z.errors),e=i.length),ye.errors=i,e===0}ye.evaluated={props:{error:!0,
-correlation_id:!0,tenant_id:!0,traceparent:!0,policy_outcome:!0},dynamicProps:!1,dynamicItems:!1};var fe=he;var He={type:"object",properties:{status:{type:"string",enum:["ok","unavailable"]},service:{type:"string",maxLength:128},version:{type:"string",maxLength:128},checks:{
+correlation_id:!0,tenant_id:!0,traceparent:!0,policy_outcome:!0},dynamicProps:!1,dynamicItems:!1};var fe=he;var De={type:"object",properties:{status:{type:"string",enum:["ok","unavailable"]},service:{type:"string",maxLength:128},version:{type:"string",maxLength:128},checks:{
 type:"array",items:{type:"object",properties:{name:{type:"string",maxLength:128},status:{type:"string",enum:["ok","unavailable"]},latency_ms:{type:"number",minimum:0},
 detail:{type:"string"}},required:["name","status"]}},correlation_id:{type:"string",minLength:1,maxLength:256}},required:["status","service","version","checks"]};
 function I(r,{instancePath:s="",parentData:x,parentDataProperty:k,rootData:_=r,dynamicAnchors:b={}}={}){let i=null,e=0,l=I.evaluated;if(l.dynamicProps&&(l.props=
@@ -254,28 +254,28 @@ void 0),l.dynamicItems&&(l.items=void 0),e===0)if(r&&typeof r=="object"&&!Array.
 rvice")||r.version===void 0&&(m="version")||r.checks===void 0&&(m="checks"))return I.errors=[{instancePath:s,schemaPath:"#/required",keyword:"required",params:{
 missingProperty:m},message:"must have required property '"+m+"'"}],!1;if(r.status!==void 0){let n=r.status,o=e;if(typeof n!="string")return I.errors=[{instancePath:s+
 "/status",schemaPath:"#/properties/status/type",keyword:"type",params:{type:"string"},message:"must be string"}],!1;if(!(n==="ok"||n==="unavailable"))return I.errors=
-[{instancePath:s+"/status",schemaPath:"#/properties/status/enum",keyword:"enum",params:{allowedValues:He.properties.status.enum},message:"must be equal to one o\
+[{instancePath:s+"/status",schemaPath:"#/properties/status/enum",keyword:"enum",params:{allowedValues:De.properties.status.enum},message:"must be equal to one o\
 f the allowed values"}],!1;var a=o===e}else var a=!0;if(a){if(r.service!==void 0){let n=r.service,o=e;if(e===o)if(typeof n=="string"){if(f(n)>128)return I.errors=
 [{instancePath:s+"/service",schemaPath:"#/properties/service/maxLength",keyword:"maxLength",params:{limit:128},message:"must NOT have more than 128 characters"}],
 !1}else return I.errors=[{instancePath:s+"/service",schemaPath:"#/properties/service/type",keyword:"type",params:{type:"string"},message:"must be string"}],!1;var a=o===
 e}else var a=!0;if(a){if(r.version!==void 0){let n=r.version,o=e;if(e===o)if(typeof n=="string"){if(f(n)>128)return I.errors=[{instancePath:s+"/version",schemaPath:"\
 #/properties/version/maxLength",keyword:"maxLength",params:{limit:128},message:"must NOT have more than 128 characters"}],!1}else return I.errors=[{instancePath:s+
 "/version",schemaPath:"#/properties/version/type",keyword:"type",params:{type:"string"},message:"must be string"}],!1;var a=o===e}else var a=!0;if(a){if(r.checks!==
-void 0){let n=r.checks,o=e;if(e===o)if(Array.isArray(n)){var t=!0;let P=n.length;for(let h=0;h<P;h++){let d=n[h],y=e;if(e===y)if(d&&typeof d=="object"&&!Array.isArray(
-d)){let j;if(d.name===void 0&&(j="name")||d.status===void 0&&(j="status"))return I.errors=[{instancePath:s+"/checks/"+h,schemaPath:"#/properties/checks/items/re\
+void 0){let n=r.checks,o=e;if(e===o)if(Array.isArray(n)){var t=!0;let P=n.length;for(let g=0;g<P;g++){let d=n[g],y=e;if(e===y)if(d&&typeof d=="object"&&!Array.isArray(
+d)){let j;if(d.name===void 0&&(j="name")||d.status===void 0&&(j="status"))return I.errors=[{instancePath:s+"/checks/"+g,schemaPath:"#/properties/checks/items/re\
 quired",keyword:"required",params:{missingProperty:j},message:"must have required property '"+j+"'"}],!1;if(d.name!==void 0){let u=d.name,v=e;if(e===v)if(typeof u==
-"string"){if(f(u)>128)return I.errors=[{instancePath:s+"/checks/"+h+"/name",schemaPath:"#/properties/checks/items/properties/name/maxLength",keyword:"maxLength",
-params:{limit:128},message:"must NOT have more than 128 characters"}],!1}else return I.errors=[{instancePath:s+"/checks/"+h+"/name",schemaPath:"#/properties/che\
+"string"){if(f(u)>128)return I.errors=[{instancePath:s+"/checks/"+g+"/name",schemaPath:"#/properties/checks/items/properties/name/maxLength",keyword:"maxLength",
+params:{limit:128},message:"must NOT have more than 128 characters"}],!1}else return I.errors=[{instancePath:s+"/checks/"+g+"/name",schemaPath:"#/properties/che\
 cks/items/properties/name/type",keyword:"type",params:{type:"string"},message:"must be string"}],!1;var p=v===e}else var p=!0;if(p){if(d.status!==void 0){let u=d.
-status,v=e;if(typeof u!="string")return I.errors=[{instancePath:s+"/checks/"+h+"/status",schemaPath:"#/properties/checks/items/properties/status/type",keyword:"\
-type",params:{type:"string"},message:"must be string"}],!1;if(!(u==="ok"||u==="unavailable"))return I.errors=[{instancePath:s+"/checks/"+h+"/status",schemaPath:"\
-#/properties/checks/items/properties/status/enum",keyword:"enum",params:{allowedValues:He.properties.checks.items.properties.status.enum},message:"must be equal\
+status,v=e;if(typeof u!="string")return I.errors=[{instancePath:s+"/checks/"+g+"/status",schemaPath:"#/properties/checks/items/properties/status/type",keyword:"\
+type",params:{type:"string"},message:"must be string"}],!1;if(!(u==="ok"||u==="unavailable"))return I.errors=[{instancePath:s+"/checks/"+g+"/status",schemaPath:"\
+#/properties/checks/items/properties/status/enum",keyword:"enum",params:{allowedValues:De.properties.checks.items.properties.status.enum},message:"must be equal\
  to one of the allowed values"}],!1;var p=v===e}else var p=!0;if(p){if(d.latency_ms!==void 0){let u=d.latency_ms,v=e;if(e===v)if(typeof u=="number"&&isFinite(u)){
-if(u<0||isNaN(u))return I.errors=[{instancePath:s+"/checks/"+h+"/latency_ms",schemaPath:"#/properties/checks/items/properties/latency_ms/minimum",keyword:"minim\
-um",params:{comparison:">=",limit:0},message:"must be >= 0"}],!1}else return I.errors=[{instancePath:s+"/checks/"+h+"/latency_ms",schemaPath:"#/properties/check\
+if(u<0||isNaN(u))return I.errors=[{instancePath:s+"/checks/"+g+"/latency_ms",schemaPath:"#/properties/checks/items/properties/latency_ms/minimum",keyword:"minim\
+um",params:{comparison:">=",limit:0},message:"must be >= 0"}],!1}else return I.errors=[{instancePath:s+"/checks/"+g+"/latency_ms",schemaPath:"#/properties/check\
 s/items/properties/latency_ms/type",keyword:"type",params:{type:"number"},message:"must be number"}],!1;var p=v===e}else var p=!0;if(p)if(d.detail!==void 0){let u=e;
-if(typeof d.detail!="string")return I.errors=[{instancePath:s+"/checks/"+h+"/detail",schemaPath:"#/properties/checks/items/properties/detail/type",keyword:"type",
-params:{type:"string"},message:"must be string"}],!1;var p=u===e}else var p=!0}}}else return I.errors=[{instancePath:s+"/checks/"+h,schemaPath:"#/properties/che\
+if(typeof d.detail!="string")return I.errors=[{instancePath:s+"/checks/"+g+"/detail",schemaPath:"#/properties/checks/items/properties/detail/type",keyword:"type",
+params:{type:"string"},message:"must be string"}],!1;var p=u===e}else var p=!0}}}else return I.errors=[{instancePath:s+"/checks/"+g,schemaPath:"#/properties/che\
 cks/items/type",keyword:"type",params:{type:"object"},message:"must be object"}],!1;var t=y===e;if(!t)break}}else return I.errors=[{instancePath:s+"/checks",schemaPath:"\
 #/properties/checks/type",keyword:"type",params:{type:"array"},message:"must be array"}],!1;var a=o===e}else var a=!0;if(a)if(r.correlation_id!==void 0){let n=r.
 correlation_id,o=e;if(e===o)if(typeof n=="string"){if(f(n)>256)return I.errors=[{instancePath:s+"/correlation_id",schemaPath:"#/properties/correlation_id/maxLen\
@@ -328,11 +328,11 @@ ing"){if(f(p)>128)return V.errors=[{instancePath:s+"/purpose",schemaPath:"#/prop
 OT have more than 128 characters"}],!1}else return V.errors=[{instancePath:s+"/purpose",schemaPath:"#/properties/purpose/type",keyword:"type",params:{type:"stri\
 ng"},message:"must be string"}],!1;var a=m===e}else var a=!0;if(a)if(r.consent_tags!==void 0){let p=r.consent_tags,m=e;if(e===m)if(Array.isArray(p)){if(p.length>
 64)return V.errors=[{instancePath:s+"/consent_tags",schemaPath:"#/properties/consent_tags/maxItems",keyword:"maxItems",params:{limit:64},message:"must NOT have \
-more than 64 items"}],!1;{var t=!0;let o=p.length;for(let c=0;c<o;c++){let P=p[c],h=e;if(e===h)if(typeof P=="string"){if(f(P)>128)return V.errors=[{instancePath:s+
+more than 64 items"}],!1;{var t=!0;let o=p.length;for(let c=0;c<o;c++){let P=p[c],g=e;if(e===g)if(typeof P=="string"){if(f(P)>128)return V.errors=[{instancePath:s+
 "/consent_tags/"+c,schemaPath:"#/properties/consent_tags/items/maxLength",keyword:"maxLength",params:{limit:128},message:"must NOT have more than 128 characters"}],
 !1;if(f(P)<1)return V.errors=[{instancePath:s+"/consent_tags/"+c,schemaPath:"#/properties/consent_tags/items/minLength",keyword:"minLength",params:{limit:1},message:"\
 must NOT have fewer than 1 characters"}],!1}else return V.errors=[{instancePath:s+"/consent_tags/"+c,schemaPath:"#/properties/consent_tags/items/type",keyword:"\
-type",params:{type:"string"},message:"must be string"}],!1;var t=h===e;if(!t)break}}}else return V.errors=[{instancePath:s+"/consent_tags",schemaPath:"#/propert\
+type",params:{type:"string"},message:"must be string"}],!1;var t=g===e;if(!t)break}}}else return V.errors=[{instancePath:s+"/consent_tags",schemaPath:"#/propert\
 ies/consent_tags/type",keyword:"type",params:{type:"array"},message:"must be array"}],!1;var a=m===e}else var a=!0}}}else return V.errors=[{instancePath:s,schemaPath:"\
 #/type",keyword:"type",params:{type:"object"},message:"must be object"}],!1;return V.errors=i,e===0}V.evaluated={props:{data_classification:!0,region:!0,purpose:!0,
 consent_tags:!0},dynamicProps:!1,dynamicItems:!1};function q(r,{instancePath:s="",parentData:x,parentDataProperty:k,rootData:_=r,dynamicAnchors:b={}}={}){let i=null,
@@ -355,17 +355,17 @@ if(e===o)if(typeof n=="string"){if(f(n)>256)return q.errors=[{instancePath:s+"/a
 limit:256},message:"must NOT have more than 256 characters"}],!1}else return q.errors=[{instancePath:s+"/api_key_id",schemaPath:"#/properties/api_key_id/type",keyword:"\
 type",params:{type:"string"},message:"must be string"}],!1;var a=o===e}else var a=!0;if(a){if(r.scopes!==void 0){let n=r.scopes,o=e;if(e===o)if(Array.isArray(n)){
 if(n.length>256)return q.errors=[{instancePath:s+"/scopes",schemaPath:"#/properties/scopes/maxItems",keyword:"maxItems",params:{limit:256},message:"must NOT hav\
-e more than 256 items"}],!1;{var t=!0;let P=n.length;for(let h=0;h<P;h++){let d=n[h],y=e;if(e===y)if(typeof d=="string"){if(f(d)>128)return q.errors=[{instancePath:s+
-"/scopes/"+h,schemaPath:"#/properties/scopes/items/maxLength",keyword:"maxLength",params:{limit:128},message:"must NOT have more than 128 characters"}],!1;if(f(
-d)<1)return q.errors=[{instancePath:s+"/scopes/"+h,schemaPath:"#/properties/scopes/items/minLength",keyword:"minLength",params:{limit:1},message:"must NOT have \
-fewer than 1 characters"}],!1}else return q.errors=[{instancePath:s+"/scopes/"+h,schemaPath:"#/properties/scopes/items/type",keyword:"type",params:{type:"string"},
+e more than 256 items"}],!1;{var t=!0;let P=n.length;for(let g=0;g<P;g++){let d=n[g],y=e;if(e===y)if(typeof d=="string"){if(f(d)>128)return q.errors=[{instancePath:s+
+"/scopes/"+g,schemaPath:"#/properties/scopes/items/maxLength",keyword:"maxLength",params:{limit:128},message:"must NOT have more than 128 characters"}],!1;if(f(
+d)<1)return q.errors=[{instancePath:s+"/scopes/"+g,schemaPath:"#/properties/scopes/items/minLength",keyword:"minLength",params:{limit:1},message:"must NOT have \
+fewer than 1 characters"}],!1}else return q.errors=[{instancePath:s+"/scopes/"+g,schemaPath:"#/properties/scopes/items/type",keyword:"type",params:{type:"string"},
 message:"must be string"}],!1;var t=y===e;if(!t)break}}}else return q.errors=[{instancePath:s+"/scopes",schemaPath:"#/properties/scopes/type",keyword:"type",params:{
 type:"array"},message:"must be array"}],!1;var a=o===e}else var a=!0;if(a){if(r.roles!==void 0){let n=r.roles,o=e;if(e===o)if(Array.isArray(n)){if(n.length>64)return q.
 errors=[{instancePath:s+"/roles",schemaPath:"#/properties/roles/maxItems",keyword:"maxItems",params:{limit:64},message:"must NOT have more than 64 items"}],!1;{
-var p=!0;let P=n.length;for(let h=0;h<P;h++){let d=n[h],y=e;if(e===y)if(typeof d=="string"){if(f(d)>128)return q.errors=[{instancePath:s+"/roles/"+h,schemaPath:"\
+var p=!0;let P=n.length;for(let g=0;g<P;g++){let d=n[g],y=e;if(e===y)if(typeof d=="string"){if(f(d)>128)return q.errors=[{instancePath:s+"/roles/"+g,schemaPath:"\
 #/properties/roles/items/maxLength",keyword:"maxLength",params:{limit:128},message:"must NOT have more than 128 characters"}],!1;if(f(d)<1)return q.errors=[{instancePath:s+
-"/roles/"+h,schemaPath:"#/properties/roles/items/minLength",keyword:"minLength",params:{limit:1},message:"must NOT have fewer than 1 characters"}],!1}else return q.
-errors=[{instancePath:s+"/roles/"+h,schemaPath:"#/properties/roles/items/type",keyword:"type",params:{type:"string"},message:"must be string"}],!1;var p=y===e;if(!p)
+"/roles/"+g,schemaPath:"#/properties/roles/items/minLength",keyword:"minLength",params:{limit:1},message:"must NOT have fewer than 1 characters"}],!1}else return q.
+errors=[{instancePath:s+"/roles/"+g,schemaPath:"#/properties/roles/items/type",keyword:"type",params:{type:"string"},message:"must be string"}],!1;var p=y===e;if(!p)
 break}}}else return q.errors=[{instancePath:s+"/roles",schemaPath:"#/properties/roles/type",keyword:"type",params:{type:"array"},message:"must be array"}],!1;var a=o===
 e}else var a=!0;if(a){if(r.session!==void 0){let n=e;J(r.session,{instancePath:s+"/session",parentData:r,parentDataProperty:"session",rootData:_,dynamicAnchors:b})||
 (i=i===null?J.errors:i.concat(J.errors),e=i.length);var a=n===e}else var a=!0;if(a)if(r.policy_context!==void 0){let n=e;V(r.policy_context,{instancePath:s+"/po\
@@ -416,20 +416,20 @@ e",keyword:"type",params:{type:"integer"},message:"must be integer"}],!1;if(e===
 if(a){if(r.duplicates!==void 0){let n=r.duplicates,o=e;if(!(typeof n=="number"&&!(n%1)&&!isNaN(n)&&isFinite(n)))return A.errors=[{instancePath:s+"/duplicates",schemaPath:"\
 #/properties/duplicates/type",keyword:"type",params:{type:"integer"},message:"must be integer"}],!1;if(e===o&&typeof n=="number"&&isFinite(n)&&(n<0||isNaN(n)))return A.
 errors=[{instancePath:s+"/duplicates",schemaPath:"#/properties/duplicates/minimum",keyword:"minimum",params:{comparison:">=",limit:0},message:"must be >= 0"}],!1;
-var a=o===e}else var a=!0;if(a){if(r.results!==void 0){let n=r.results,o=e;if(e===o)if(Array.isArray(n)){var t=!0;let P=n.length;for(let h=0;h<P;h++){let d=n[h],
+var a=o===e}else var a=!0;if(a){if(r.results!==void 0){let n=r.results,o=e;if(e===o)if(Array.isArray(n)){var t=!0;let P=n.length;for(let g=0;g<P;g++){let d=n[g],
 y=e;if(e===y)if(d&&typeof d=="object"&&!Array.isArray(d)){let j;if(d.index===void 0&&(j="index")||d.status===void 0&&(j="status"))return A.errors=[{instancePath:s+
-"/results/"+h,schemaPath:"#/properties/results/items/required",keyword:"required",params:{missingProperty:j},message:"must have required property '"+j+"'"}],!1;
-if(d.index!==void 0){let u=d.index,v=e;if(!(typeof u=="number"&&!(u%1)&&!isNaN(u)&&isFinite(u)))return A.errors=[{instancePath:s+"/results/"+h+"/index",schemaPath:"\
+"/results/"+g,schemaPath:"#/properties/results/items/required",keyword:"required",params:{missingProperty:j},message:"must have required property '"+j+"'"}],!1;
+if(d.index!==void 0){let u=d.index,v=e;if(!(typeof u=="number"&&!(u%1)&&!isNaN(u)&&isFinite(u)))return A.errors=[{instancePath:s+"/results/"+g+"/index",schemaPath:"\
 #/properties/results/items/properties/index/type",keyword:"type",params:{type:"integer"},message:"must be integer"}],!1;if(e===v&&typeof u=="number"&&isFinite(u)&&
-(u<0||isNaN(u)))return A.errors=[{instancePath:s+"/results/"+h+"/index",schemaPath:"#/properties/results/items/properties/index/minimum",keyword:"minimum",params:{
+(u<0||isNaN(u)))return A.errors=[{instancePath:s+"/results/"+g+"/index",schemaPath:"#/properties/results/items/properties/index/minimum",keyword:"minimum",params:{
 comparison:">=",limit:0},message:"must be >= 0"}],!1;var p=v===e}else var p=!0;if(p){if(d.status!==void 0){let u=d.status,v=e;if(e===v)if(typeof u=="string"){if(f(
-u)>64)return A.errors=[{instancePath:s+"/results/"+h+"/status",schemaPath:"#/properties/results/items/properties/status/maxLength",keyword:"maxLength",params:{limit:64},
-message:"must NOT have more than 64 characters"}],!1}else return A.errors=[{instancePath:s+"/results/"+h+"/status",schemaPath:"#/properties/results/items/proper\
+u)>64)return A.errors=[{instancePath:s+"/results/"+g+"/status",schemaPath:"#/properties/results/items/properties/status/maxLength",keyword:"maxLength",params:{limit:64},
+message:"must NOT have more than 64 characters"}],!1}else return A.errors=[{instancePath:s+"/results/"+g+"/status",schemaPath:"#/properties/results/items/proper\
 ties/status/type",keyword:"type",params:{type:"string"},message:"must be string"}],!1;var p=v===e}else var p=!0;if(p){if(d.event_id!==void 0){let u=e;if(typeof d.
-event_id!="string")return A.errors=[{instancePath:s+"/results/"+h+"/event_id",schemaPath:"#/properties/results/items/properties/event_id/type",keyword:"type",params:{
+event_id!="string")return A.errors=[{instancePath:s+"/results/"+g+"/event_id",schemaPath:"#/properties/results/items/properties/event_id/type",keyword:"type",params:{
 type:"string"},message:"must be string"}],!1;var p=u===e}else var p=!0;if(p)if(d.reason!==void 0){let u=e;if(typeof d.reason!="string")return A.errors=[{instancePath:s+
-"/results/"+h+"/reason",schemaPath:"#/properties/results/items/properties/reason/type",keyword:"type",params:{type:"string"},message:"must be string"}],!1;var p=u===
-e}else var p=!0}}}else return A.errors=[{instancePath:s+"/results/"+h,schemaPath:"#/properties/results/items/type",keyword:"type",params:{type:"object"},message:"\
+"/results/"+g+"/reason",schemaPath:"#/properties/results/items/properties/reason/type",keyword:"type",params:{type:"string"},message:"must be string"}],!1;var p=u===
+e}else var p=!0}}}else return A.errors=[{instancePath:s+"/results/"+g,schemaPath:"#/properties/results/items/type",keyword:"type",params:{type:"object"},message:"\
 must be object"}],!1;var t=y===e;if(!t)break}}else return A.errors=[{instancePath:s+"/results",schemaPath:"#/properties/results/type",keyword:"type",params:{type:"\
 array"},message:"must be array"}],!1;var a=o===e}else var a=!0;if(a){if(r.correlation_id!==void 0){let n=r.correlation_id,o=e;if(e===o)if(typeof n=="string"){if(f(
 n)>256)return A.errors=[{instancePath:s+"/correlation_id",schemaPath:"#/properties/correlation_id/maxLength",keyword:"maxLength",params:{limit:256},message:"mus\
@@ -466,15 +466,15 @@ if(f(o)>128)return N.errors=[{instancePath:s+"/region",schemaPath:"#/properties/
 more than 128 characters"}],!1}else return N.errors=[{instancePath:s+"/region",schemaPath:"#/properties/region/type",keyword:"type",params:{type:"string"},message:"\
 must be string"}],!1;var a=c===e}else var a=!0;if(a){if(r.api_versions!==void 0){let o=r.api_versions,c=e;if(e===c)if(Array.isArray(o)){if(o.length>32)return N.
 errors=[{instancePath:s+"/api_versions",schemaPath:"#/properties/api_versions/maxItems",keyword:"maxItems",params:{limit:32},message:"must NOT have more than 32\
- items"}],!1;{var t=!0;let h=o.length;for(let d=0;d<h;d++){let y=o[d],w=e;if(e===w)if(typeof y=="string"){if(f(y)>32)return N.errors=[{instancePath:s+"/api_vers\
+ items"}],!1;{var t=!0;let g=o.length;for(let d=0;d<g;d++){let y=o[d],w=e;if(e===w)if(typeof y=="string"){if(f(y)>32)return N.errors=[{instancePath:s+"/api_vers\
 ions/"+d,schemaPath:"#/properties/api_versions/items/maxLength",keyword:"maxLength",params:{limit:32},message:"must NOT have more than 32 characters"}],!1;if(f(
 y)<1)return N.errors=[{instancePath:s+"/api_versions/"+d,schemaPath:"#/properties/api_versions/items/minLength",keyword:"minLength",params:{limit:1},message:"mu\
 st NOT have fewer than 1 characters"}],!1}else return N.errors=[{instancePath:s+"/api_versions/"+d,schemaPath:"#/properties/api_versions/items/type",keyword:"ty\
 pe",params:{type:"string"},message:"must be string"}],!1;var t=w===e;if(!t)break}}}else return N.errors=[{instancePath:s+"/api_versions",schemaPath:"#/propertie\
 s/api_versions/type",keyword:"type",params:{type:"array"},message:"must be array"}],!1;var a=c===e}else var a=!0;if(a){if(r.endpoints!==void 0){let o=r.endpoints,
-c=e;if(e===c)if(o&&typeof o=="object"&&!Array.isArray(o)){let h;if(o["agent-orchestrator_base_url"]===void 0&&(h="agent-orchestrator_base_url")||o["model-policy\
-_base_url"]===void 0&&(h="model-policy_base_url"))return N.errors=[{instancePath:s+"/endpoints",schemaPath:"#/properties/endpoints/required",keyword:"required",
-params:{missingProperty:h},message:"must have required property '"+h+"'"}],!1;if(o["agent-orchestrator_base_url"]!==void 0){let d=o["agent-orchestrator_base_url"],
+c=e;if(e===c)if(o&&typeof o=="object"&&!Array.isArray(o)){let g;if(o["agent-orchestrator_base_url"]===void 0&&(g="agent-orchestrator_base_url")||o["model-policy\
+_base_url"]===void 0&&(g="model-policy_base_url"))return N.errors=[{instancePath:s+"/endpoints",schemaPath:"#/properties/endpoints/required",keyword:"required",
+params:{missingProperty:g},message:"must have required property '"+g+"'"}],!1;if(o["agent-orchestrator_base_url"]!==void 0){let d=o["agent-orchestrator_base_url"],
 y=e;if(e===y)if(typeof d=="string"){if(f(d)>2048)return N.errors=[{instancePath:s+"/endpoints/agent-orchestrator_base_url",schemaPath:"#/properties/endpoints/pr\
 operties/agent-orchestrator_base_url/maxLength",keyword:"maxLength",params:{limit:2048},message:"must NOT have more than 2048 characters"}],!1}else return N.errors=
 [{instancePath:s+"/endpoints/agent-orchestrator_base_url",schemaPath:"#/properties/endpoints/properties/agent-orchestrator_base_url/type",keyword:"type",params:{
@@ -487,9 +487,9 @@ errors=[{instancePath:s+"/endpoints/federation_base_url",schemaPath:"#/propertie
 limit:2048},message:"must NOT have more than 2048 characters"}],!1}else return N.errors=[{instancePath:s+"/endpoints/federation_base_url",schemaPath:"#/properti\
 es/endpoints/properties/federation_base_url/type",keyword:"type",params:{type:"string"},message:"must be string"}],!1;var p=y===e}else var p=!0}}else return N.errors=
 [{instancePath:s+"/endpoints",schemaPath:"#/properties/endpoints/type",keyword:"type",params:{type:"object"},message:"must be object"}],!1;var a=c===e}else var a=!0;
-if(a)if(r.build!==void 0){let o=r.build,c=e;if(e===c)if(o&&typeof o=="object"&&!Array.isArray(o)){let h;if(o.version===void 0&&(h="version")||o.git_sha===void 0&&
-(h="git_sha")||o.timestamp===void 0&&(h="timestamp"))return N.errors=[{instancePath:s+"/build",schemaPath:"#/properties/build/required",keyword:"required",params:{
-missingProperty:h},message:"must have required property '"+h+"'"}],!1;if(o.version!==void 0){let d=o.version,y=e;if(e===y)if(typeof d=="string"){if(f(d)>128)return N.
+if(a)if(r.build!==void 0){let o=r.build,c=e;if(e===c)if(o&&typeof o=="object"&&!Array.isArray(o)){let g;if(o.version===void 0&&(g="version")||o.git_sha===void 0&&
+(g="git_sha")||o.timestamp===void 0&&(g="timestamp"))return N.errors=[{instancePath:s+"/build",schemaPath:"#/properties/build/required",keyword:"required",params:{
+missingProperty:g},message:"must have required property '"+g+"'"}],!1;if(o.version!==void 0){let d=o.version,y=e;if(e===y)if(typeof d=="string"){if(f(d)>128)return N.
 errors=[{instancePath:s+"/build/version",schemaPath:"#/properties/build/properties/version/maxLength",keyword:"maxLength",params:{limit:128},message:"must NOT h\
 ave more than 128 characters"}],!1}else return N.errors=[{instancePath:s+"/build/version",schemaPath:"#/properties/build/properties/version/type",keyword:"type",
 params:{type:"string"},message:"must be string"}],!1;var m=y===e}else var m=!0;if(m){if(o.git_sha!==void 0){let d=o.git_sha,y=e;if(e===y)if(typeof d=="string"){
@@ -513,9 +513,9 @@ bject"},message:"must be object"}],!1;return se.errors=i,e===0}se.evaluated={pro
 parentData:x,parentDataProperty:k,rootData:_=r,dynamicAnchors:b={}}={}){let i=null,e=0,l=_e.evaluated;return l.dynamicProps&&(l.props=void 0),l.dynamicItems&&(l.
 items=void 0),se(r,{instancePath:s,parentData:x,parentDataProperty:k,rootData:_,dynamicAnchors:b})||(i=i===null?se.errors:i.concat(se.errors),e=i.length),_e.errors=
 i,e===0}_e.evaluated={props:{peer:!0,correlation_id:!0},dynamicProps:!1,dynamicItems:!1};var qe=be;function L(r,{instancePath:s="",parentData:x,parentDataProperty:k,rootData:_=r,dynamicAnchors:b={}}={}){let i=null,e=0,l=L.evaluated;if(l.dynamicProps&&(l.props=
-void 0),l.dynamicItems&&(l.items=void 0),e===0)if(r&&typeof r=="object"&&!Array.isArray(r)){let h;if(r.supports===void 0&&(h="supports")||r.limits===void 0&&(h=
-"limits")||r.models===void 0&&(h="models"))return L.errors=[{instancePath:s,schemaPath:"#/required",keyword:"required",params:{missingProperty:h},message:"must \
-have required property '"+h+"'"}],!1;if(r.supports!==void 0){let d=r.supports,y=e;if(e===y)if(d&&typeof d=="object"&&!Array.isArray(d)){let w;if(d.runs_forward===
+void 0),l.dynamicItems&&(l.items=void 0),e===0)if(r&&typeof r=="object"&&!Array.isArray(r)){let g;if(r.supports===void 0&&(g="supports")||r.limits===void 0&&(g=
+"limits")||r.models===void 0&&(g="models"))return L.errors=[{instancePath:s,schemaPath:"#/required",keyword:"required",params:{missingProperty:g},message:"must \
+have required property '"+g+"'"}],!1;if(r.supports!==void 0){let d=r.supports,y=e;if(e===y)if(d&&typeof d=="object"&&!Array.isArray(d)){let w;if(d.runs_forward===
 void 0&&(w="runs_forward")||d.events_stream===void 0&&(w="events_stream")||d.tenant_isolation===void 0&&(w="tenant_isolation")||d.tool_hosting===void 0&&(w="too\
 l_hosting"))return L.errors=[{instancePath:s+"/supports",schemaPath:"#/properties/supports/required",keyword:"required",params:{missingProperty:w},message:"must\
  have required property '"+w+"'"}],!1;{let j=e;for(let u in d)if(!(u==="runs_forward"||u==="events_stream"||u==="tenant_isolation"||u==="tool_hosting")){let v=e;
@@ -633,12 +633,12 @@ xLength",params:{limit:128},message:"must NOT have more than 128 characters"}],!
 region/minLength",keyword:"minLength",params:{limit:1},message:"must NOT have fewer than 1 characters"}],!1}else return $.errors=[{instancePath:s+"/region",schemaPath:"\
 #/properties/region/type",keyword:"type",params:{type:"string"},message:"must be string"}],!1;var P=y===e}else var P=!0;if(P){if(r.required_capabilities!==void 0){
 let d=r.required_capabilities,y=e;if(e===y)if(Array.isArray(d)){if(d.length>64)return $.errors=[{instancePath:s+"/required_capabilities",schemaPath:"#/propertie\
-s/required_capabilities/maxItems",keyword:"maxItems",params:{limit:64},message:"must NOT have more than 64 items"}],!1;{var h=!0;let j=d.length;for(let u=0;u<j;u++){
+s/required_capabilities/maxItems",keyword:"maxItems",params:{limit:64},message:"must NOT have more than 64 items"}],!1;{var g=!0;let j=d.length;for(let u=0;u<j;u++){
 let v=d[u],O=e;if(e===O)if(typeof v=="string"){if(f(v)>128)return $.errors=[{instancePath:s+"/required_capabilities/"+u,schemaPath:"#/properties/required_capabi\
 lities/items/maxLength",keyword:"maxLength",params:{limit:128},message:"must NOT have more than 128 characters"}],!1;if(f(v)<1)return $.errors=[{instancePath:s+
 "/required_capabilities/"+u,schemaPath:"#/properties/required_capabilities/items/minLength",keyword:"minLength",params:{limit:1},message:"must NOT have fewer th\
 an 1 characters"}],!1}else return $.errors=[{instancePath:s+"/required_capabilities/"+u,schemaPath:"#/properties/required_capabilities/items/type",keyword:"type",
-params:{type:"string"},message:"must be string"}],!1;var h=O===e;if(!h)break}}}else return $.errors=[{instancePath:s+"/required_capabilities",schemaPath:"#/prop\
+params:{type:"string"},message:"must be string"}],!1;var g=O===e;if(!g)break}}}else return $.errors=[{instancePath:s+"/required_capabilities",schemaPath:"#/prop\
 erties/required_capabilities/type",keyword:"type",params:{type:"array"},message:"must be array"}],!1;var P=y===e}else var P=!0;if(P)if(r.preferred_model_tier!==
 void 0){let d=r.preferred_model_tier,y=e;if(e===y)if(typeof d=="string"){if(f(d)>128)return $.errors=[{instancePath:s+"/preferred_model_tier",schemaPath:"#/prop\
 erties/preferred_model_tier/maxLength",keyword:"maxLength",params:{limit:128},message:"must NOT have more than 128 characters"}],!1}else return $.errors=[{instancePath:s+
@@ -681,8 +681,8 @@ ave required property '"+y+"'"};i===null?i=[w]:i.push(w),e++}else{if(r.type!==vo
 u),e++}var P=j===e}else var P=!0;if(P)if(r.messages!==void 0){let w=r.messages,j=e;if(e===j)if(Array.isArray(w))if(w.length>200){let v={instancePath:s+"/message\
 s",schemaPath:"#/anyOf/2/properties/messages/maxItems",keyword:"maxItems",params:{limit:200},message:"must NOT have more than 200 items"};i===null?i=[v]:i.push(
 v),e++}else if(w.length<1){let v={instancePath:s+"/messages",schemaPath:"#/anyOf/2/properties/messages/minItems",keyword:"minItems",params:{limit:1},message:"mu\
-st NOT have fewer than 1 items"};i===null?i=[v]:i.push(v),e++}else{var h=!0;let v=w.length;for(let O=0;O<v;O++){let X=e;Y(w[O],{instancePath:s+"/messages/"+O,parentData:w,
-parentDataProperty:O,rootData:_,dynamicAnchors:b})||(i=i===null?Y.errors:i.concat(Y.errors),e=i.length);var h=X===e;if(!h)break}}else{let v={instancePath:s+"/me\
+st NOT have fewer than 1 items"};i===null?i=[v]:i.push(v),e++}else{var g=!0;let v=w.length;for(let O=0;O<v;O++){let X=e;Y(w[O],{instancePath:s+"/messages/"+O,parentData:w,
+parentDataProperty:O,rootData:_,dynamicAnchors:b})||(i=i===null?Y.errors:i.concat(Y.errors),e=i.length);var g=X===e;if(!g)break}}else{let v={instancePath:s+"/me\
 ssages",schemaPath:"#/anyOf/2/properties/messages/type",keyword:"type",params:{type:"array"},message:"must be array"};i===null?i=[v]:i.push(v),e++}var P=j===e}else
 var P=!0}}else{let y={instancePath:s,schemaPath:"#/anyOf/2/type",keyword:"type",params:{type:"object"},message:"must be object"};i===null?i=[y]:i.push(y),e++}var d=c===
 e;if(t=t||d,d&&o!==!0&&(o=o||{},o.type=!0,o.messages=!0),t)e=a,i!==null&&(a?i.length=a:i=null);else{let y={instancePath:s,schemaPath:"#/anyOf",keyword:"anyOf",params:{},
@@ -698,16 +698,16 @@ properties/channel/maxLength",keyword:"maxLength",params:{limit:128},message:"mu
 "/channel",schemaPath:"#/properties/channel/type",keyword:"type",params:{type:"string"},message:"must be string"}],!1;var a=n===e}else var a=!0;if(a){if(r.labels!==
 void 0){let m=r.labels,n=e;if(e===n)if(m&&typeof m=="object"&&!Array.isArray(m)){if(Object.keys(m).length>64)return U.errors=[{instancePath:s+"/labels",schemaPath:"\
 #/properties/labels/maxProperties",keyword:"maxProperties",params:{limit:64},message:"must NOT have more than 64 properties"}],!1;for(let c in m){let P=e;if(e===
-P)if(typeof c=="string"){if(f(c)>128){let h={instancePath:s+"/labels",schemaPath:"#/properties/labels/propertyNames/maxLength",keyword:"maxLength",params:{limit:128},
-message:"must NOT have more than 128 characters",propertyName:c};i===null?i=[h]:i.push(h),e++}else if(f(c)<1){let h={instancePath:s+"/labels",schemaPath:"#/prop\
-erties/labels/propertyNames/minLength",keyword:"minLength",params:{limit:1},message:"must NOT have fewer than 1 characters",propertyName:c};i===null?i=[h]:i.push(
-h),e++}}else{let h={instancePath:s+"/labels",schemaPath:"#/properties/labels/propertyNames/type",keyword:"type",params:{type:"string"},message:"must be string",
-propertyName:c};i===null?i=[h]:i.push(h),e++}var t=P===e;if(!t){let h={instancePath:s+"/labels",schemaPath:"#/properties/labels/propertyNames",keyword:"property\
-Names",params:{propertyName:c},message:"property name must be valid"};return i===null?i=[h]:i.push(h),e++,U.errors=i,!1;break}}if(t)for(let c in m){let P=m[c],h=e;
-if(e===h)if(typeof P=="string"){if(f(P)>256)return U.errors=[{instancePath:s+"/labels/"+c.replace(/~/g,"~0").replace(/\//g,"~1"),schemaPath:"#/properties/labels\
+P)if(typeof c=="string"){if(f(c)>128){let g={instancePath:s+"/labels",schemaPath:"#/properties/labels/propertyNames/maxLength",keyword:"maxLength",params:{limit:128},
+message:"must NOT have more than 128 characters",propertyName:c};i===null?i=[g]:i.push(g),e++}else if(f(c)<1){let g={instancePath:s+"/labels",schemaPath:"#/prop\
+erties/labels/propertyNames/minLength",keyword:"minLength",params:{limit:1},message:"must NOT have fewer than 1 characters",propertyName:c};i===null?i=[g]:i.push(
+g),e++}}else{let g={instancePath:s+"/labels",schemaPath:"#/properties/labels/propertyNames/type",keyword:"type",params:{type:"string"},message:"must be string",
+propertyName:c};i===null?i=[g]:i.push(g),e++}var t=P===e;if(!t){let g={instancePath:s+"/labels",schemaPath:"#/properties/labels/propertyNames",keyword:"property\
+Names",params:{propertyName:c},message:"property name must be valid"};return i===null?i=[g]:i.push(g),e++,U.errors=i,!1;break}}if(t)for(let c in m){let P=m[c],g=e;
+if(e===g)if(typeof P=="string"){if(f(P)>256)return U.errors=[{instancePath:s+"/labels/"+c.replace(/~/g,"~0").replace(/\//g,"~1"),schemaPath:"#/properties/labels\
 /additionalProperties/maxLength",keyword:"maxLength",params:{limit:256},message:"must NOT have more than 256 characters"}],!1}else return U.errors=[{instancePath:s+
 "/labels/"+c.replace(/~/g,"~0").replace(/\//g,"~1"),schemaPath:"#/properties/labels/additionalProperties/type",keyword:"type",params:{type:"string"},message:"mu\
-st be string"}],!1;var p=h===e;if(!p)break}}else return U.errors=[{instancePath:s+"/labels",schemaPath:"#/properties/labels/type",keyword:"type",params:{type:"o\
+st be string"}],!1;var p=g===e;if(!p)break}}else return U.errors=[{instancePath:s+"/labels",schemaPath:"#/properties/labels/type",keyword:"type",params:{type:"o\
 bject"},message:"must be object"}],!1;var a=n===e}else var a=!0;if(a){if(r.user_id!==void 0){let m=r.user_id,n=e;if(e===n)if(typeof m=="string"){if(f(m)>256)return U.
 errors=[{instancePath:s+"/user_id",schemaPath:"#/properties/user_id/maxLength",keyword:"maxLength",params:{limit:256},message:"must NOT have more than 256 chara\
 cters"}],!1}else return U.errors=[{instancePath:s+"/user_id",schemaPath:"#/properties/user_id/type",keyword:"type",params:{type:"string"},message:"must be strin\
@@ -721,13 +721,13 @@ e}else var a=!0}}}}}}else return U.errors=[{instancePath:s,schemaPath:"#/type",k
 i,e===0}U.evaluated={props:{locale:!0,timezone:!0,channel:!0,labels:!0,user_id:!0,session_id:!0,metadata:!0},dynamicProps:!1,dynamicItems:!1};function M(r,{instancePath:s="",parentData:x,parentDataProperty:k,rootData:_=r,dynamicAnchors:b={}}={}){let i=null,e=0,l=M.evaluated;if(l.dynamicProps&&(l.props=
 void 0),l.dynamicItems&&(l.items=void 0),e===0)if(r&&typeof r=="object"&&!Array.isArray(r)){if(r.tool_allowlist!==void 0){let c=r.tool_allowlist,P=e;if(e===P)if(Array.
 isArray(c)){if(c.length>256)return M.errors=[{instancePath:s+"/tool_allowlist",schemaPath:"#/properties/tool_allowlist/maxItems",keyword:"maxItems",params:{limit:256},
-message:"must NOT have more than 256 items"}],!1;{var a=!0;let h=c.length;for(let d=0;d<h;d++){let y=c[d],w=e;if(e===w)if(typeof y=="string"){if(f(y)>256)return M.
+message:"must NOT have more than 256 items"}],!1;{var a=!0;let g=c.length;for(let d=0;d<g;d++){let y=c[d],w=e;if(e===w)if(typeof y=="string"){if(f(y)>256)return M.
 errors=[{instancePath:s+"/tool_allowlist/"+d,schemaPath:"#/properties/tool_allowlist/items/maxLength",keyword:"maxLength",params:{limit:256},message:"must NOT h\
 ave more than 256 characters"}],!1;if(f(y)<1)return M.errors=[{instancePath:s+"/tool_allowlist/"+d,schemaPath:"#/properties/tool_allowlist/items/minLength",keyword:"\
 minLength",params:{limit:1},message:"must NOT have fewer than 1 characters"}],!1}else return M.errors=[{instancePath:s+"/tool_allowlist/"+d,schemaPath:"#/proper\
 ties/tool_allowlist/items/type",keyword:"type",params:{type:"string"},message:"must be string"}],!1;var a=w===e;if(!a)break}}}else return M.errors=[{instancePath:s+
 "/tool_allowlist",schemaPath:"#/properties/tool_allowlist/type",keyword:"type",params:{type:"array"},message:"must be array"}],!1;var t=P===e}else var t=!0;if(t){
-if(r.tool_denymap!==void 0){let c=r.tool_denymap,P=e,h=e,d=!1,y=e;if(e===y)if(Array.isArray(c))if(c.length>256){let u={instancePath:s+"/tool_denymap",schemaPath:"\
+if(r.tool_denymap!==void 0){let c=r.tool_denymap,P=e,g=e,d=!1,y=e;if(e===y)if(Array.isArray(c))if(c.length>256){let u={instancePath:s+"/tool_denymap",schemaPath:"\
 #/properties/tool_denymap/anyOf/0/maxItems",keyword:"maxItems",params:{limit:256},message:"must NOT have more than 256 items"};i===null?i=[u]:i.push(u),e++}else{
 var p=!0;let u=c.length;for(let v=0;v<u;v++){let O=c[v],X=e;if(e===X)if(typeof O=="string"){if(f(O)>256){let S={instancePath:s+"/tool_denymap/"+v,schemaPath:"#/\
 properties/tool_denymap/anyOf/0/items/maxLength",keyword:"maxLength",params:{limit:256},message:"must NOT have more than 256 characters"};i===null?i=[S]:i.push(
@@ -744,7 +744,7 @@ must NOT have fewer than 1 characters",propertyName:u};i===null?i=[O]:i.push(O),
 nymap/anyOf/1/propertyNames/type",keyword:"type",params:{type:"string"},message:"must be string",propertyName:u};i===null?i=[O]:i.push(O),e++}var m=v===e;if(!m){
 let O={instancePath:s+"/tool_denymap",schemaPath:"#/properties/tool_denymap/anyOf/1/propertyNames",keyword:"propertyNames",params:{propertyName:u},message:"prop\
 erty name must be valid"};i===null?i=[O]:i.push(O),e++;break}}else{let u={instancePath:s+"/tool_denymap",schemaPath:"#/properties/tool_denymap/anyOf/1/type",keyword:"\
-type",params:{type:"object"},message:"must be object"};i===null?i=[u]:i.push(u),e++}var n=w===e;if(d=d||n,d)e=h,i!==null&&(h?i.length=h:i=null);else{let u={instancePath:s+
+type",params:{type:"object"},message:"must be object"};i===null?i=[u]:i.push(u),e++}var n=w===e;if(d=d||n,d)e=g,i!==null&&(g?i.length=g:i=null);else{let u={instancePath:s+
 "/tool_denymap",schemaPath:"#/properties/tool_denymap/anyOf",keyword:"anyOf",params:{},message:"must match a schema in anyOf"};return i===null?i=[u]:i.push(u),e++,
 M.errors=i,!1}var t=P===e}else var t=!0;if(t)if(r.tools!==void 0){let c=r.tools,P=e;if(e===P)if(Array.isArray(c)){if(c.length>256)return M.errors=[{instancePath:s+
 "/tools",schemaPath:"#/properties/tools/maxItems",keyword:"maxItems",params:{limit:256},message:"must NOT have more than 256 items"}],!1;{var o=!0;let d=c.length;
@@ -816,56 +816,57 @@ i===null?re.errors:i.concat(re.errors),e=i.length),ke.errors=i,e===0}ke.evaluate
 dynamicAnchors:b={}}={}){let i=null,e=0,l=me.evaluated;return l.dynamicProps&&(l.props=void 0),l.dynamicItems&&(l.items=void 0),typeof r!="string"?(me.errors=[{
 instancePath:s,schemaPath:"#/type",keyword:"type",params:{type:"string"},message:"must be string"}],!1):r==="queued"||r==="running"||r==="completed"||r==="faile\
 d"||r==="canceled"?(me.errors=i,e===0):(me.errors=[{instancePath:s,schemaPath:"#/enum",keyword:"enum",params:{allowedValues:Ke.enum},message:"must be equal to o\
-ne of the allowed values"}],!1)}me.evaluated={dynamicProps:!1,dynamicItems:!1};function D(r,{instancePath:s="",parentData:x,parentDataProperty:k,rootData:_=r,dynamicAnchors:b={}}={}){
-let i=null,e=0,l=D.evaluated;if(l.dynamicProps&&(l.props=void 0),l.dynamicItems&&(l.items=void 0),e===0)if(r&&typeof r=="object"&&!Array.isArray(r)){let p;if(r.
-forwarded===void 0&&(p="forwarded")||r.correlation_id===void 0&&(p="correlation_id")||r.tenant_id===void 0&&(p="tenant_id"))return D.errors=[{instancePath:s,schemaPath:"\
+ne of the allowed values"}],!1)}me.evaluated={dynamicProps:!1,dynamicItems:!1};function H(r,{instancePath:s="",parentData:x,parentDataProperty:k,rootData:_=r,dynamicAnchors:b={}}={}){
+let i=null,e=0,l=H.evaluated;if(l.dynamicProps&&(l.props=void 0),l.dynamicItems&&(l.items=void 0),e===0)if(r&&typeof r=="object"&&!Array.isArray(r)){let p;if(r.
+forwarded===void 0&&(p="forwarded")||r.correlation_id===void 0&&(p="correlation_id")||r.tenant_id===void 0&&(p="tenant_id"))return H.errors=[{instancePath:s,schemaPath:"\
 #/required",keyword:"required",params:{missingProperty:p},message:"must have required property '"+p+"'"}],!1;if(r.forwarded!==void 0){let m=r.forwarded,n=e;if(e===
 n)if(m&&typeof m=="object"&&!Array.isArray(m)){let o;if(m.tenant_id===void 0&&(o="tenant_id")||m.remote_stack_id===void 0&&(o="remote_stack_id")||m.remote_run_id===
-void 0&&(o="remote_run_id")||m.remote_events_url===void 0&&(o="remote_events_url")||m.status===void 0&&(o="status"))return D.errors=[{instancePath:s+"/forwarded",
+void 0&&(o="remote_run_id")||m.remote_events_url===void 0&&(o="remote_events_url")||m.status===void 0&&(o="status"))return H.errors=[{instancePath:s+"/forwarded",
 schemaPath:"#/properties/forwarded/required",keyword:"required",params:{missingProperty:o},message:"must have required property '"+o+"'"}],!1;if(m.tenant_id!==void 0){
-let c=m.tenant_id,P=e;if(e===P)if(typeof c=="string"){if(f(c)>256)return D.errors=[{instancePath:s+"/forwarded/tenant_id",schemaPath:"#/properties/forwarded/pro\
-perties/tenant_id/maxLength",keyword:"maxLength",params:{limit:256},message:"must NOT have more than 256 characters"}],!1;if(f(c)<1)return D.errors=[{instancePath:s+
+let c=m.tenant_id,P=e;if(e===P)if(typeof c=="string"){if(f(c)>256)return H.errors=[{instancePath:s+"/forwarded/tenant_id",schemaPath:"#/properties/forwarded/pro\
+perties/tenant_id/maxLength",keyword:"maxLength",params:{limit:256},message:"must NOT have more than 256 characters"}],!1;if(f(c)<1)return H.errors=[{instancePath:s+
 "/forwarded/tenant_id",schemaPath:"#/properties/forwarded/properties/tenant_id/minLength",keyword:"minLength",params:{limit:1},message:"must NOT have fewer than\
- 1 characters"}],!1}else return D.errors=[{instancePath:s+"/forwarded/tenant_id",schemaPath:"#/properties/forwarded/properties/tenant_id/type",keyword:"type",params:{
+ 1 characters"}],!1}else return H.errors=[{instancePath:s+"/forwarded/tenant_id",schemaPath:"#/properties/forwarded/properties/tenant_id/type",keyword:"type",params:{
 type:"string"},message:"must be string"}],!1;var a=P===e}else var a=!0;if(a){if(m.remote_stack_id!==void 0){let c=m.remote_stack_id,P=e;if(e===P)if(typeof c=="s\
-tring"){if(f(c)>256)return D.errors=[{instancePath:s+"/forwarded/remote_stack_id",schemaPath:"#/properties/forwarded/properties/remote_stack_id/maxLength",keyword:"\
-maxLength",params:{limit:256},message:"must NOT have more than 256 characters"}],!1;if(f(c)<1)return D.errors=[{instancePath:s+"/forwarded/remote_stack_id",schemaPath:"\
-#/properties/forwarded/properties/remote_stack_id/minLength",keyword:"minLength",params:{limit:1},message:"must NOT have fewer than 1 characters"}],!1}else return D.
+tring"){if(f(c)>256)return H.errors=[{instancePath:s+"/forwarded/remote_stack_id",schemaPath:"#/properties/forwarded/properties/remote_stack_id/maxLength",keyword:"\
+maxLength",params:{limit:256},message:"must NOT have more than 256 characters"}],!1;if(f(c)<1)return H.errors=[{instancePath:s+"/forwarded/remote_stack_id",schemaPath:"\
+#/properties/forwarded/properties/remote_stack_id/minLength",keyword:"minLength",params:{limit:1},message:"must NOT have fewer than 1 characters"}],!1}else return H.
 errors=[{instancePath:s+"/forwarded/remote_stack_id",schemaPath:"#/properties/forwarded/properties/remote_stack_id/type",keyword:"type",params:{type:"string"},message:"\
-must be string"}],!1;var a=P===e}else var a=!0;if(a){if(m.remote_run_id!==void 0){let c=m.remote_run_id,P=e;if(e===P)if(typeof c=="string"){if(f(c)>256)return D.
+must be string"}],!1;var a=P===e}else var a=!0;if(a){if(m.remote_run_id!==void 0){let c=m.remote_run_id,P=e;if(e===P)if(typeof c=="string"){if(f(c)>256)return H.
 errors=[{instancePath:s+"/forwarded/remote_run_id",schemaPath:"#/properties/forwarded/properties/remote_run_id/maxLength",keyword:"maxLength",params:{limit:256},
-message:"must NOT have more than 256 characters"}],!1;if(f(c)<1)return D.errors=[{instancePath:s+"/forwarded/remote_run_id",schemaPath:"#/properties/forwarded/p\
-roperties/remote_run_id/minLength",keyword:"minLength",params:{limit:1},message:"must NOT have fewer than 1 characters"}],!1}else return D.errors=[{instancePath:s+
+message:"must NOT have more than 256 characters"}],!1;if(f(c)<1)return H.errors=[{instancePath:s+"/forwarded/remote_run_id",schemaPath:"#/properties/forwarded/p\
+roperties/remote_run_id/minLength",keyword:"minLength",params:{limit:1},message:"must NOT have fewer than 1 characters"}],!1}else return H.errors=[{instancePath:s+
 "/forwarded/remote_run_id",schemaPath:"#/properties/forwarded/properties/remote_run_id/type",keyword:"type",params:{type:"string"},message:"must be string"}],!1;
-var a=P===e}else var a=!0;if(a){if(m.remote_events_url!==void 0){let c=m.remote_events_url,P=e;if(e===P)if(typeof c=="string"){if(f(c)>2048)return D.errors=[{instancePath:s+
+var a=P===e}else var a=!0;if(a){if(m.remote_events_url!==void 0){let c=m.remote_events_url,P=e;if(e===P)if(typeof c=="string"){if(f(c)>2048)return H.errors=[{instancePath:s+
 "/forwarded/remote_events_url",schemaPath:"#/properties/forwarded/properties/remote_events_url/maxLength",keyword:"maxLength",params:{limit:2048},message:"must \
-NOT have more than 2048 characters"}],!1}else return D.errors=[{instancePath:s+"/forwarded/remote_events_url",schemaPath:"#/properties/forwarded/properties/remo\
+NOT have more than 2048 characters"}],!1}else return H.errors=[{instancePath:s+"/forwarded/remote_events_url",schemaPath:"#/properties/forwarded/properties/remo\
 te_events_url/type",keyword:"type",params:{type:"string"},message:"must be string"}],!1;var a=P===e}else var a=!0;if(a)if(m.status!==void 0){let c=e;me(m.status,
 {instancePath:s+"/forwarded/status",parentData:m,parentDataProperty:"status",rootData:_,dynamicAnchors:b})||(i=i===null?me.errors:i.concat(me.errors),e=i.length);
-var a=c===e}else var a=!0}}}}else return D.errors=[{instancePath:s+"/forwarded",schemaPath:"#/properties/forwarded/type",keyword:"type",params:{type:"object"},message:"\
-must be object"}],!1;var t=n===e}else var t=!0;if(t){if(r.correlation_id!==void 0){let m=r.correlation_id,n=e;if(e===n)if(typeof m=="string"){if(f(m)>256)return D.
+var a=c===e}else var a=!0}}}}else return H.errors=[{instancePath:s+"/forwarded",schemaPath:"#/properties/forwarded/type",keyword:"type",params:{type:"object"},message:"\
+must be object"}],!1;var t=n===e}else var t=!0;if(t){if(r.correlation_id!==void 0){let m=r.correlation_id,n=e;if(e===n)if(typeof m=="string"){if(f(m)>256)return H.
 errors=[{instancePath:s+"/correlation_id",schemaPath:"#/properties/correlation_id/maxLength",keyword:"maxLength",params:{limit:256},message:"must NOT have more \
-than 256 characters"}],!1;if(f(m)<1)return D.errors=[{instancePath:s+"/correlation_id",schemaPath:"#/properties/correlation_id/minLength",keyword:"minLength",params:{
-limit:1},message:"must NOT have fewer than 1 characters"}],!1}else return D.errors=[{instancePath:s+"/correlation_id",schemaPath:"#/properties/correlation_id/ty\
+than 256 characters"}],!1;if(f(m)<1)return H.errors=[{instancePath:s+"/correlation_id",schemaPath:"#/properties/correlation_id/minLength",keyword:"minLength",params:{
+limit:1},message:"must NOT have fewer than 1 characters"}],!1}else return H.errors=[{instancePath:s+"/correlation_id",schemaPath:"#/properties/correlation_id/ty\
 pe",keyword:"type",params:{type:"string"},message:"must be string"}],!1;var t=n===e}else var t=!0;if(t)if(r.tenant_id!==void 0){let m=r.tenant_id,n=e;if(e===n)if(typeof m==
-"string"){if(f(m)>256)return D.errors=[{instancePath:s+"/tenant_id",schemaPath:"#/properties/tenant_id/maxLength",keyword:"maxLength",params:{limit:256},message:"\
-must NOT have more than 256 characters"}],!1;if(f(m)<1)return D.errors=[{instancePath:s+"/tenant_id",schemaPath:"#/properties/tenant_id/minLength",keyword:"minL\
-ength",params:{limit:1},message:"must NOT have fewer than 1 characters"}],!1}else return D.errors=[{instancePath:s+"/tenant_id",schemaPath:"#/properties/tenant_\
-id/type",keyword:"type",params:{type:"string"},message:"must be string"}],!1;var t=n===e}else var t=!0}}else return D.errors=[{instancePath:s,schemaPath:"#/type",
-keyword:"type",params:{type:"object"},message:"must be object"}],!1;return D.errors=i,e===0}D.evaluated={props:{forwarded:!0,correlation_id:!0,tenant_id:!0},dynamicProps:!1,
+"string"){if(f(m)>256)return H.errors=[{instancePath:s+"/tenant_id",schemaPath:"#/properties/tenant_id/maxLength",keyword:"maxLength",params:{limit:256},message:"\
+must NOT have more than 256 characters"}],!1;if(f(m)<1)return H.errors=[{instancePath:s+"/tenant_id",schemaPath:"#/properties/tenant_id/minLength",keyword:"minL\
+ength",params:{limit:1},message:"must NOT have fewer than 1 characters"}],!1}else return H.errors=[{instancePath:s+"/tenant_id",schemaPath:"#/properties/tenant_\
+id/type",keyword:"type",params:{type:"string"},message:"must be string"}],!1;var t=n===e}else var t=!0}}else return H.errors=[{instancePath:s,schemaPath:"#/type",
+keyword:"type",params:{type:"object"},message:"must be object"}],!1;return H.errors=i,e===0}H.evaluated={props:{forwarded:!0,correlation_id:!0,tenant_id:!0},dynamicProps:!1,
 dynamicItems:!1};function xe(r,{instancePath:s="",parentData:x,parentDataProperty:k,rootData:_=r,dynamicAnchors:b={}}={}){let i=null,e=0,l=xe.evaluated;return l.
-dynamicProps&&(l.props=void 0),l.dynamicItems&&(l.items=void 0),D(r,{instancePath:s,parentData:x,parentDataProperty:k,rootData:_,dynamicAnchors:b})||(i=i===null?
-D.errors:i.concat(D.errors),e=i.length),xe.errors=i,e===0}xe.evaluated={props:{forwarded:!0,correlation_id:!0,tenant_id:!0},dynamicProps:!1,dynamicItems:!1};var rr={getHealthUnversioned:{validatePath:null,validateQuery:null,validateHeaders:oe,validateBody:null,validateResponse:{200:ue,400:g,500:g,503:g}},getHealthz:{
-validatePath:null,validateQuery:null,validateHeaders:oe,validateBody:null,validateResponse:{200:ue,400:g,500:g,503:g}},getMetrics:{validatePath:null,validateQuery:null,
-validateHeaders:oe,validateBody:null,validateResponse:{400:g,401:g,403:g,500:g,503:g}},getReadiness:{validatePath:null,validateQuery:null,validateHeaders:oe,validateBody:null,
-validateResponse:{200:fe,400:g,500:g,503:fe}},ingestFederatedEvents:{validatePath:null,validateQuery:null,validateHeaders:je,validateBody:Ue,validateResponse:{200:Ee,
-400:g,401:g,403:g,409:g,413:g,415:g,429:g,500:g,501:g,503:g}},federationHealth:{validatePath:null,validateQuery:null,validateHeaders:oe,validateBody:null,validateResponse:{
-200:ue,400:g,500:g,503:g}},getPeerInfo:{validatePath:null,validateQuery:null,validateHeaders:de,validateBody:null,validateResponse:{200:Ne,400:g,401:g,403:g,429:g,
-500:g,503:g}},getPeerCapabilities:{validatePath:null,validateQuery:null,validateHeaders:de,validateBody:null,validateResponse:{200:qe,400:g,401:g,403:g,429:g,500:g,
-503:g}},listPeers:{validatePath:null,validateQuery:null,validateHeaders:de,validateBody:null,validateResponse:{200:Fe,400:g,401:g,403:g,429:g,500:g,503:g}},streamFederatedRunEvents:{
-validatePath:Te,validateQuery:Ie,validateHeaders:De,validateBody:null,validateResponse:{400:g,401:g,403:g,404:g,429:g,500:g,501:g,503:g}},forwardRun:{validatePath:null,
-validateQuery:null,validateHeaders:je,validateBody:Re,validateResponse:{200:$e,400:g,401:g,403:g,404:g,409:g,413:g,415:g,429:g,500:g,501:g,503:g}},getHealthVersioned:{
-validatePath:null,validateQuery:null,validateHeaders:oe,validateBody:null,validateResponse:{200:ue,400:g,500:g,503:g}},getPeerCapabilitiesByPath:{validatePath:null,
-validateQuery:null,validateHeaders:de,validateBody:null,validateResponse:{200:qe,400:g,401:g,403:g,429:g,500:g,503:g}},getPeerInfoByPath:{validatePath:null,validateQuery:null,
-validateHeaders:de,validateBody:null,validateResponse:{200:Ne,400:g,401:g,403:g,429:g,500:g,503:g}},getReadinessVersioned:{validatePath:null,validateQuery:null,
-validateHeaders:oe,validateBody:null,validateResponse:{200:fe,400:g,500:g,503:fe}}};export{rr as validators};
+dynamicProps&&(l.props=void 0),l.dynamicItems&&(l.items=void 0),H(r,{instancePath:s,parentData:x,parentDataProperty:k,rootData:_,dynamicAnchors:b})||(i=i===null?
+H.errors:i.concat(H.errors),e=i.length),xe.errors=i,e===0}xe.evaluated={props:{forwarded:!0,correlation_id:!0,tenant_id:!0},dynamicProps:!1,dynamicItems:!1};var rr={getHealthUnversioned:{validatePath:null,validateQuery:null,validateHeaders:oe,validateBody:null,validateResponse:{200:ue,400:h,401:h,403:h,429:h,500:h,503:h}},
+getHealthz:{validatePath:null,validateQuery:null,validateHeaders:oe,validateBody:null,validateResponse:{200:ue,400:h,401:h,403:h,429:h,500:h,503:h}},getMetrics:{
+validatePath:null,validateQuery:null,validateHeaders:oe,validateBody:null,validateResponse:{400:h,401:h,403:h,429:h,500:h,503:h}},getReadiness:{validatePath:null,
+validateQuery:null,validateHeaders:oe,validateBody:null,validateResponse:{200:fe,400:h,401:h,403:h,429:h,500:h,503:fe}},ingestFederatedEvents:{validatePath:null,
+validateQuery:null,validateHeaders:je,validateBody:Ue,validateResponse:{200:Ee,400:h,401:h,403:h,409:h,413:h,415:h,429:h,500:h,501:h,503:h}},federationHealth:{validatePath:null,
+validateQuery:null,validateHeaders:oe,validateBody:null,validateResponse:{200:ue,400:h,401:h,403:h,429:h,500:h,503:h}},getPeerInfo:{validatePath:null,validateQuery:null,
+validateHeaders:de,validateBody:null,validateResponse:{200:Ne,400:h,401:h,403:h,429:h,500:h,503:h}},getPeerCapabilities:{validatePath:null,validateQuery:null,validateHeaders:de,
+validateBody:null,validateResponse:{200:qe,400:h,401:h,403:h,429:h,500:h,503:h}},listPeers:{validatePath:null,validateQuery:null,validateHeaders:de,validateBody:null,
+validateResponse:{200:Fe,400:h,401:h,403:h,429:h,500:h,503:h}},streamFederatedRunEvents:{validatePath:Te,validateQuery:Ie,validateHeaders:He,validateBody:null,validateResponse:{
+400:h,401:h,403:h,404:h,429:h,500:h,501:h,503:h}},forwardRun:{validatePath:null,validateQuery:null,validateHeaders:je,validateBody:Re,validateResponse:{200:$e,400:h,
+401:h,403:h,404:h,409:h,413:h,415:h,429:h,500:h,501:h,503:h}},getHealthVersioned:{validatePath:null,validateQuery:null,validateHeaders:oe,validateBody:null,validateResponse:{
+200:ue,400:h,401:h,403:h,429:h,500:h,503:h}},getPeerCapabilitiesByPath:{validatePath:null,validateQuery:null,validateHeaders:de,validateBody:null,validateResponse:{
+200:qe,400:h,401:h,403:h,429:h,500:h,503:h}},getPeerInfoByPath:{validatePath:null,validateQuery:null,validateHeaders:de,validateBody:null,validateResponse:{200:Ne,
+400:h,401:h,403:h,429:h,500:h,503:h}},getReadinessVersioned:{validatePath:null,validateQuery:null,validateHeaders:oe,validateBody:null,validateResponse:{200:fe,
+400:h,401:h,403:h,429:h,500:h,503:fe}}};export{rr as validators};

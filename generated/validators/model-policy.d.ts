@@ -22,6 +22,7 @@ export declare const validators: {
   readonly createEmbeddings: OperationValidators;
   readonly modelPolicyHealth: OperationValidators;
   readonly listModels: OperationValidators;
+  readonly getModel: OperationValidators;
   readonly invokeModel: OperationValidators;
   readonly listPolicies: OperationValidators;
   readonly getPolicy: OperationValidators;

@@ -1,3 +1,4 @@
+import { baseUrl } from '../lib/api.ts';
 import { bootNode, type Booted } from '../lib/boot.ts';
 import type { Command, CommandContext } from '../lib/command.ts';
 import { formatMs } from '../lib/duration.ts';
@@ -9,7 +10,7 @@ import { ALERTING, credentials, emptyReport, endpoints, finishReport } from '../
 import { writeReport, type Report, type ReportCheck, type WrittenReport } from '../lib/reports/report.ts';
 import { readSeeded } from '../lib/seeded.ts';
 import { seedNode } from '../lib/seeding.ts';
-import { clientHost, loadSettings, type Settings } from '../lib/settings.ts';
+import { loadSettings, type Settings } from '../lib/settings.ts';
 import { ensureStateFolder, withNodeLock } from '../lib/state-folder.ts';
 import { runChecks } from '../lib/validation/checks.ts';
 import { smokeChecks } from '../lib/validation/smoke.ts';
@@ -113,6 +114,7 @@ function summary(output: Output, settings: Settings, report: Report, files: Writ
     bold('Credentials'),
     ...(settings.mode === 'demo' ? ['  demo mode: the header X-Tenant-Id is identity enough; loopback only'] : []),
     ...secrets.map((row) => `  ${row.what}: ${row.where}`),
+    ...(settings.mode === 'prod' ? [] : ['  a token of the node\'s own issuer: npx agentos token']),
     '  to rotate the signing key: remove its file, then agentos up',
     '',
     bold('Tenants'),
@@ -129,5 +131,5 @@ function summary(output: Output, settings: Settings, report: Report, files: Writ
 }
 
 function baseOf(settings: Settings): string {
-  return `http://${clientHost(settings)}:${settings.ports['agent-orchestrator']}`;
+  return baseUrl(settings, 'agent-orchestrator');
 }

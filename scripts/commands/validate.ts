@@ -12,9 +12,11 @@ import { validationChecks } from '../lib/validation/run-checks.ts';
 export const command: Command = {
   name: 'validate',
   summary: 'Check the running node: health, a real run, replay, isolation of tenants',
-  examples: ['agentos validate', 'agentos validate --json > validate.json'],
-  async run(context) {
+  options: [{ flags: '--isolation', summary: 'make two tenants and ask every operation of the contract whether one sees anything of the other' }],
+  examples: ['agentos validate', 'agentos validate --json > validate.json', 'agentos validate --isolation'],
+  async run(context, _args, options) {
     const settings = loadSettings({ mode: context.global.mode, profile: context.global.profile, asBroughtUp: true });
+    if (options['isolation'] === true) return (await import('../lib/validation/isolation/command.ts')).validateIsolation(context, settings);
     const startedAt = new Date();
     const timeout = AbortSignal.timeout(context.global.timeoutMs ?? 120_000);
     const signal = AbortSignal.any([context.signal, timeout]);

@@ -1,6 +1,6 @@
 /**
  * Everything that breaks between two versions of the contract: operations (redocly diff, and what our extensions
- * promise), schemas, error codes and event types.
+ * promise), schemas, error codes, event types, scopes and roles.
  */
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -15,7 +15,7 @@ import { COMPONENT_PREFIX, referencedNames, schemaName, type SchemaLibrary } fro
 
 /** One broken promise. `what` and `change` together are what an entry in BREAKING.md names. */
 export interface Finding {
-  /** An operationId, `schema <Name>`, `error code <code>` or `event type <type>`. */
+  /** An operationId, `schema <Name>`, `error code <code>`, `event type <type>`, `scope <scope>` or `role <role>`. */
   readonly what: string;
   readonly change: string;
 }
@@ -36,6 +36,7 @@ export function diffDeclarations(base: Contract, next: Contract): Finding[] {
     ...diffSchemas(base, next),
     ...diffErrorCodes(base, next),
     ...diffEventTypes(base, next),
+    ...diffAccess(base, next),
     ...services.flatMap((service) => diffPromises(base.openapi[service], next.openapi[service])),
   ];
 }
@@ -107,6 +108,26 @@ function diffEventTypes(base: Contract, next: Contract): Finding[] {
     if (before.short_name !== after.short_name) findings.push({ what, change: 'short-name-changed' });
     return findings;
   });
+}
+
+/** Whoever holds a scope or a role keeps what it gives; what is added to a role narrows nobody. */
+function diffAccess({ access: base }: Contract, { access: next }: Contract): Finding[] {
+  const findings: Finding[] = [];
+  for (const [scope, row] of Object.entries(base.scopes)) {
+    const after = next.scopes[scope];
+    if (after === undefined) findings.push({ what: `scope ${scope}`, change: 'removed' });
+    else if (after.platform !== row.platform) findings.push({ what: `scope ${scope}`, change: after.platform ? 'reaches beyond a tenant now' : 'reaches no further than a tenant now' });
+  }
+  for (const [alias, stands] of Object.entries(base.aliases)) {
+    for (const scope of stands) if (next.aliases[alias]?.includes(scope) !== true) findings.push({ what: `scope ${alias}`, change: `stands for ${scope} no longer` });
+  }
+  for (const [role, row] of Object.entries(base.roles)) {
+    const after = next.roles[role];
+    const lost = (kind: string, values: readonly string[], kept: readonly string[] | undefined): Finding[] => values.filter((value) => kept?.includes(value) !== true).map((value) => ({ what: `role ${role}`, change: `${kind}-removed ${value}` }));
+    if (after === undefined) findings.push({ what: `role ${role}`, change: 'removed' });
+    else findings.push(...lost('scope', row.scopes, after.scopes), ...lost('alias', row.aliases, after.aliases), ...lost('principal-type', row.principal_types, after.principal_types));
+  }
+  return findings;
 }
 
 /** What our extensions and names promise, which an OpenAPI comparison does not look at. */

@@ -3,6 +3,7 @@ import { execFileSync } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { type Access, readAccess } from './access.ts';
 import { bundle, type Bundles } from './bundle.ts';
 import { type ErrorCodeRow, readErrorCodes } from './error-codes.ts';
 import { type EventTypeRow, readEventTypes } from './event-types.ts';
@@ -16,6 +17,7 @@ export interface Contract {
   readonly schemas: SchemaLibrary;
   readonly errorCodes: Readonly<Record<string, ErrorCodeRow>>;
   readonly eventTypes: readonly EventTypeRow[];
+  readonly access: Access;
 }
 
 export async function readContract(folder = specsFolder, label = 'specs/'): Promise<Contract> {
@@ -25,6 +27,7 @@ export async function readContract(folder = specsFolder, label = 'specs/'): Prom
     schemas: readSchemaLibrary(folder),
     errorCodes: readErrorCodes(folder),
     eventTypes: readEventTypes(folder),
+    access: readAccess(folder),
   };
 }
 

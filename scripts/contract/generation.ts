@@ -1,4 +1,5 @@
 /** Every generated file, in memory. Writing, checking and measuring are the caller's. */
+import { generateAccess } from './access.ts';
 import { bundle, generateBundles } from './bundle.ts';
 import { generateClients } from './client.ts';
 import { generateErrorCodes } from './error-codes.ts';
@@ -22,6 +23,7 @@ export async function generateAll(): Promise<GeneratedFiles> {
     generateEventTypes(library),
     validators,
     generateHandlers(bundles),
+    generateAccess(bundles),
     generateClients(bundles),
     generateReference(bundles, library),
     generateManifest(),

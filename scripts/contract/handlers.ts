@@ -7,6 +7,7 @@ import { aliasOf, declaredStatuses, isJson, isPlanned, listOperations, type Open
 import { type GeneratedFiles, pascalCase, type ServiceName, services, typescriptHeader } from './paths.ts';
 
 const EVENT_STREAM = 'text/event-stream';
+const JSON_LINES = 'application/x-ndjson';
 
 export function generateHandlers(bundles: Bundles): GeneratedFiles {
   return new Map(services.map((service) => [`generated/handlers/${service}.ts`, handlersModule(service, bundles[service])]));
@@ -42,7 +43,7 @@ ${members}
 `;
 }
 
-const VOCABULARY = ['Handler', 'HandlerRequest', 'JsonResult', 'OperationRow', 'StreamResult', 'TextResult'];
+const VOCABULARY = ['Handler', 'HandlerRequest', 'JsonResult', 'LinesResult', 'OperationRow', 'StreamResult', 'TextResult'];
 
 /** Local types that keep each member of the interface on a screen. */
 const SHORTHANDS = [
@@ -80,6 +81,7 @@ function operationRow(operation: OperationView): string {
     hot: node['x-agentos-hot'] === true,
     planned: isPlanned(operation),
     body: operation.requestBody === null ? null : bodyRow(operation.requestBody),
+    ...(node['x-agentos-slashed'] === undefined ? {} : { slashed: true }),
     streams: successContentTypes(operation).includes(EVENT_STREAM),
     errorShape: node['x-agentos-error-shape'] ?? 'agentos',
     produces: produces(operation),
@@ -142,6 +144,7 @@ function resultTypes(id: string, status: string, contentTypes: readonly string[]
   if (contentTypes.length === 0) return [`JsonResult<${status}, null>`];
   return contentTypes.map((contentType) => {
     if (contentType === EVENT_STREAM) return 'StreamResult';
+    if (contentType === JSON_LINES) return 'LinesResult';
     return isJson(contentType) ? `Answer<'${id}', ${status}>` : 'TextResult';
   });
 }

@@ -2,6 +2,7 @@
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { NO_ACCESS } from './access.ts';
 import type { Bundles } from './bundle.ts';
 import type { Contract } from './contract-model.ts';
 import { generatorVersions } from './manifest.ts';
@@ -68,6 +69,7 @@ export function writeSnapshot(version: Version, contract: Contract): string[] {
     'schemas.json': json(contract.schemas),
     'error-codes.json': json(contract.errorCodes),
     'event-types.json': json(contract.eventTypes),
+    'access.json': json(contract.access),
   };
   const manifest: SnapshotManifest = {
     version: version.text,
@@ -91,6 +93,8 @@ export function readSnapshot(version: Version, specs = specsFolder): Contract {
     schemas: read('schemas.json'),
     errorCodes: read('error-codes.json'),
     eventTypes: read('event-types.json'),
+    // The first releases had no roles.
+    access: existsSync(join(folder, 'access.json')) ? read('access.json') : NO_ACCESS,
   };
 }
 

@@ -1,13 +1,14 @@
 /** Plain HTTP to the node's services, with answers and errors as the command line needs them. */
 import type { IncomingHttpHeaders } from 'node:http';
 import type { ErrorObject } from '../../generated/types/index.ts';
+import { adminAddress } from '../../services/platform/config/admin-address.ts';
 import { CliError, EXIT } from './errors.ts';
 import { requestText } from './http.ts';
 import type { ServiceName } from './services/catalog.ts';
-import { clientHost, type Settings } from './settings.ts';
+import { clientHost, schemeOf, type Settings } from './settings.ts';
 
 export interface ApiRequest {
-  readonly method?: 'GET' | 'POST' | 'PATCH' | 'DELETE';
+  readonly method?: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
   readonly headers?: Readonly<Record<string, string>>;
   readonly body?: unknown;
   readonly timeoutMs?: number;
@@ -23,12 +24,20 @@ export interface ApiAnswer {
 }
 
 export function baseUrl(settings: Settings, service: ServiceName): string {
-  return `http://${clientHost(settings)}:${settings.ports[service]}`;
+  return `${schemeOf(settings)}://${clientHost(settings)}:${settings.ports[service]}`;
+}
+
+/** Where a service serves what is under /v1/admin/: in prod on a listener of its own. */
+export function adminBaseUrl(settings: Settings, service: ServiceName): string {
+  if (settings.mode !== 'prod') return baseUrl(settings, service);
+  const { host, port } = adminAddress(settings.config.values, settings.ports[service]);
+  const { protocol } = new URL(baseUrl(settings, service));
+  return `${protocol}//${host === '0.0.0.0' || host === '::' ? '127.0.0.1' : host.includes(':') ? `[${host}]` : host}:${port}`;
 }
 
 /** Sends one request; every status is an answer. @throws CliError dependency when nobody answers. */
 export async function send(settings: Settings, service: ServiceName, path: string, request: ApiRequest = {}): Promise<ApiAnswer> {
-  const url = `${baseUrl(settings, service)}${path}`;
+  const url = `${path.startsWith('/v1/admin/') ? adminBaseUrl(settings, service) : baseUrl(settings, service)}${path}`;
   const { body, timeoutMs = 15_000, ...rest } = request;
   const content = body === undefined ? {} : { body: JSON.stringify(body) };
   const headers = { ...request.headers, ...(body === undefined ? {} : { 'content-type': 'application/json' }) };

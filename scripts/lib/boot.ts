@@ -1,12 +1,15 @@
 /** Brings Postgres and the services to readiness, touching only what is not as it should be. */
 import { writeFileSync } from 'node:fs';
+import path from 'node:path';
 import { redact } from './redact.ts';
 import { CliError, EXIT } from './errors.ts';
+import { ensureFirstKey } from './first-key.ts';
 import { signingKeyFile } from './identity.ts';
+import { localIssuerFiles } from './local-issuer.ts';
 import { ensurePostgres } from './postgres/index.ts';
 import { SERVICES, type ServiceEntry } from './services/catalog.ts';
 import { ensureService, type Ensured } from './services/control.ts';
-import { rememberedModeFile, serviceEnvironment, type Settings } from './settings.ts';
+import { rememberedModeFile, schemeOf, serviceEnvironment, type Settings } from './settings.ts';
 
 export interface BootOptions {
   readonly signal: AbortSignal;
@@ -21,17 +24,28 @@ export interface Booted {
 
 export async function bootNode(settings: Settings, options: BootOptions, tell: (detail: string) => void): Promise<Booted> {
   const database = await ensureDatabase(settings, tell);
-  const environment = serviceEnvironment(settings, { databaseUrl: database.url, signingKeyFile: signingKeyFile(settings.home) });
+  const localIssuer = localIssuerFiles(settings.home);
+  if (settings.mode !== 'prod') await (await import('../../services/platform/auth/local-issuer.ts')).ensureLocalIssuer(localIssuer);
+  const environment = serviceEnvironment(settings, { databaseUrlFile: settings.databaseUrl === null ? writeDatabaseUrl(settings.home, database.url) : null, signingKeyFile: signingKeyFile(settings.home), localIssuerFile: localIssuer.jwksFile });
+  const firstKey = await ensureFirstKey(settings, database.url);
+  if (firstKey !== null) tell(firstKey);
   writeFileSync(rememberedModeFile(settings.home), `${settings.mode}\n`);
   let healthy = 0;
   const services = await Promise.all(SERVICES.map(async (service) => {
-    const ensured = await ensureService(service, { home: settings.home, host: settings.host, port: settings.ports[service.name], environment, ...options });
+    const ensured = await ensureService(service, { home: settings.home, host: settings.host, port: settings.ports[service.name], tls: schemeOf(settings) === 'https', environment, ...options });
     healthy += 1;
     tell(`healthy ${healthy}/${SERVICES.length}: ${service.name} ${ensured.action}`);
     return { service, ensured };
   }));
   const actions = [`postgres ${database.action}`, ...services.map(({ service, ensured }) => `${service.name} ${ensured.action}`)];
   return { databaseUrl: database.url, services, detail: actions.join(', ') };
+}
+
+/** Services are given it as a file: environments are read by more than the process they are for. */
+function writeDatabaseUrl(home: string, url: string): string {
+  const file = path.join(home, 'secrets', 'database-url');
+  writeFileSync(file, `${url}\n`, { mode: 0o600 });
+  return file;
 }
 
 /** The address the services get: the user's own server, or the embedded one, started. */

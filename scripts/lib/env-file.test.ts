@@ -71,8 +71,8 @@ describe('settings', () => {
 
   it('hand the services what only up knows, and keep the caller\'s key from them', () => {
     const settings = loadSettings({}, env({ AGENTOS_MODEL_POLICY_PORT: '51082' }));
-    const result = serviceEnvironment(settings, { databaseUrl: 'postgres://x/y', signingKeyFile: '/k' }, env({ AGENTOS_API_KEY: 'aos_live_secret', PATH: '/bin' }));
-    expect(result).toMatchObject({ DATABASE_URL: 'postgres://x/y', AGENTOS_SIGNING_KEY_FILE: '/k', AGENTOS_MODEL_POLICY_URL: 'http://127.0.0.1:51082', AGENTOS_DEFAULT_TENANT: 'tnt_demo', AGENTOS_MODE: 'demo', PATH: '/bin' });
+    const result = serviceEnvironment(settings, { databaseUrlFile: '/d', signingKeyFile: '/k' }, env({ AGENTOS_API_KEY: 'aos_live_secret', PATH: '/bin' }));
+    expect(result).toMatchObject({ DATABASE_URL_FILE: '/d', AGENTOS_SIGNING_KEY_FILE: '/k', AGENTOS_MODEL_POLICY_URL: 'http://127.0.0.1:51082', AGENTOS_DEFAULT_TENANT: 'tnt_demo', AGENTOS_MODE: 'demo', PATH: '/bin' });
     expect(result).not.toHaveProperty('AGENTOS_API_KEY');
   });
 });

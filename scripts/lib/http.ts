@@ -1,5 +1,6 @@
 /** One HTTP request by node:http: the global fetch costs a command line more time to load than the whole answer takes. */
 import { request, type IncomingHttpHeaders } from 'node:http';
+import { request as requestOverTls } from 'node:https';
 
 export interface HttpRequest {
   readonly method?: string;
@@ -22,7 +23,7 @@ export function requestText(url: string, options: HttpRequest): Promise<HttpAnsw
   return new Promise((resolve, reject) => {
     const fail = (error: Error): void => reject(timeout.aborted ? (timeout.reason as Error) : error);
     const length = options.body === undefined ? {} : { 'content-length': String(Buffer.byteLength(options.body)) };
-    const call = request(url, { method: options.method ?? 'GET', headers: { ...options.headers, ...length }, signal, agent: false }, (response) => {
+    const call = (url.startsWith('https:') ? requestOverTls : request)(url, { method: options.method ?? 'GET', headers: { ...options.headers, ...length }, signal, agent: false }, (response) => {
       let text = '';
       response.setEncoding('utf8').on('data', (chunk: string) => { text += chunk; });
       response.on('end', () => resolve({ status: response.statusCode ?? 0, headers: response.headers, text }));

@@ -7,7 +7,7 @@ import path from 'node:path';
 import { SERVICES, type ServiceEntry } from './services/catalog.ts';
 import { probeService } from './services/probe.ts';
 import { livingState } from './services/state.ts';
-import { clientHost, type Settings } from './settings.ts';
+import { listenerOf, type Settings } from './settings.ts';
 
 export async function nodeStatus(settings: Settings): Promise<CliStatus> {
   const services = await Promise.all([databaseStatus(settings), ...SERVICES.map((service) => serviceStatus(settings, service))]);
@@ -22,16 +22,15 @@ export async function nodeStatus(settings: Settings): Promise<CliStatus> {
 
 async function serviceStatus(settings: Settings, service: ServiceEntry): Promise<CliServiceStatus> {
   const living = livingState(settings.home, service.name);
-  const port = living?.port ?? settings.ports[service.name];
-  const host = clientHost(settings);
-  const probe = await probeService(service, host, port);
+  const { host, port, tls } = { ...listenerOf(settings, service.name), ...(living === null ? {} : { port: living.port, tls: living.tls ?? false }) };
+  const probe = await probeService(service, { host, port, tls });
   const state = probe.ready ? 'ready' : probe.healthy || living !== null ? 'not_ready' : 'down';
   return {
     name: service.name,
     state,
     pid: living?.pid ?? null,
     port,
-    url: `http://${host}:${port}`,
+    url: `${tls ? 'https' : 'http'}://${host}:${port}`,
     uptime_seconds: living === null ? null : secondsSince(Date.parse(living.startedAt)),
     detail: probe.ready && living === null ? 'ready (not started by this clone)' : probe.detail,
   };

@@ -23,10 +23,9 @@ export async function preflight(settings: Settings): Promise<PreflightResult> {
   checkNode();
   ensureStateFolder(settings.home);
   const envFileMade = ensureEnvFile(settings.envFile, { mode: settings.mode });
-  // The database's address is not known yet; any will do to ask whether the mode accepts the rest.
-  checkMode(settings, serviceEnvironment(settings, { databaseUrl: settings.databaseUrl ?? 'postgres://127.0.0.1/agentos', signingKeyFile: signingKeyFile(settings.home) }));
+  const openFiles = checkMode(settings, serviceEnvironment(settings, { databaseUrlFile: null, signingKeyFile: signingKeyFile(settings.home) }));
   await checkPorts(settings);
-  const warnings = [...settings.config.warnings];
+  const warnings = [...settings.config.warnings, ...openFiles];
   if (!existsSync(path.join(repositoryRoot, 'dist', 'services'))) warnings.push('Nothing is built: the services run from source, which starts slower. Build with: npm run build');
   else if (buildIsStale()) warnings.push('The source is newer than the build that runs. Build with: npm run build');
   if (settings.profile !== 'local') warnings.push(`Profile ${settings.profile} starts what local starts in this version: one node, the built-in or a configured model.`);

@@ -5,9 +5,11 @@
 import { existsSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { ConfigError, loadConfig, type Config, type ConfigSource } from '../../services/platform/config/load.ts';
-import { resolveMode, resolveModeRules } from '../../services/platform/config/mode.ts';
+import { resolveMode, resolveModeRules, secretFileWarnings } from '../../services/platform/config/mode.ts';
+import { describeUnsafe, UnsafeSettingsError } from '../../services/platform/config/unsafe-settings.ts';
 import { CliError, EXIT } from './errors.ts';
 import { repositoryRoot } from './repository.ts';
+import { resolvedSecrets } from './secret-references.ts';
 import { SERVICES, type ServiceName } from './services/catalog.ts';
 
 export type Mode = 'demo' | 'dev' | 'prod';
@@ -42,17 +44,22 @@ export interface Settings {
   readonly config: Config;
 }
 
-/** @throws CliError usage or configuration for a value that cannot be. */
-export function loadSettings(flags: SettingsFlags = {}, env: NodeJS.ProcessEnv = process.env): Settings {
+/** The state folder, and the file of settings. */
+export function placesOf(env: NodeJS.ProcessEnv = process.env): { readonly home: string; readonly envFile: string } {
   const ownHome = env['AGENTOS_HOME'] || env['AGENTOS_DATA_DIR'] || null;
   const home = path.resolve(ownHome ?? path.join(repositoryRoot, '.agentos'));
-  const envFile = path.resolve(env['AGENTOS_ENV_FILE'] || path.join(ownHome === null ? repositoryRoot : home, '.agentos.env'));
+  return { home, envFile: path.resolve(env['AGENTOS_ENV_FILE'] || path.join(ownHome === null ? repositoryRoot : home, '.agentos.env')) };
+}
+
+/** @throws CliError usage or configuration for a value that cannot be. */
+export function loadSettings(flags: SettingsFlags = {}, env: NodeJS.ProcessEnv = process.env): Settings {
+  const { home, envFile } = placesOf(env);
   checkFlag('--mode', flags.mode, MODES);
   checkFlag('--profile', flags.profile, PROFILES);
   return asCliErrors(() => {
-    const first = loadConfig({ flags: { AGENTOS_MODE: flags.mode, AGENTOS_PROFILE: flags.profile }, env, envFile });
+    const first = loadConfig({ flags: { AGENTOS_MODE: flags.mode, AGENTOS_PROFILE: flags.profile }, env, envFile, resolved: resolvedSecrets() });
     const remembered = flags.asBroughtUp === true && !['flag', 'environment'].includes(first.sources.AGENTOS_MODE) ? readRememberedMode(home) : undefined;
-    const config = remembered === undefined ? first : loadConfig({ flags: { AGENTOS_MODE: remembered, AGENTOS_PROFILE: flags.profile }, env, envFile });
+    const config = remembered === undefined ? first : loadConfig({ flags: { AGENTOS_MODE: remembered, AGENTOS_PROFILE: flags.profile }, env, envFile, resolved: resolvedSecrets() });
     const { values, sources } = config;
     const profile = values.AGENTOS_PROFILE;
     return {
@@ -76,9 +83,23 @@ export function loadSettings(flags: SettingsFlags = {}, env: NodeJS.ProcessEnv =
   });
 }
 
-/** Refuses what the mode refuses, before anything is started. @throws CliError configuration. */
-export function checkMode(settings: Settings, known: Readonly<Record<string, string>>): void {
-  asCliErrors(() => resolveModeRules(loadConfig({ flags: { AGENTOS_MODE: settings.mode }, env: { ...process.env, ...known }, envFile: settings.envFile })));
+/** Refuses what the mode refuses, before anything is started; answers what it only tells of. @throws CliError configuration. */
+export function checkMode(settings: Settings, known: Readonly<Record<string, string>>): readonly string[] {
+  return asCliErrors(() => {
+    const config = loadConfig({ flags: { AGENTOS_MODE: settings.mode }, env: known, envFile: settings.envFile, resolved: resolvedSecrets() });
+    resolveModeRules(config, { federation: true });
+    return secretFileWarnings(config);
+  });
+}
+
+/** Where a client on this machine finds a service. */
+export function listenerOf(settings: Settings, service: ServiceName): { readonly host: string; readonly port: number; readonly tls: boolean } {
+  return { host: clientHost(settings), port: settings.ports[service], tls: schemeOf(settings) === 'https' };
+}
+
+/** Services that have a certificate serve nothing else. */
+export function schemeOf(settings: Settings): 'http' | 'https' {
+  return settings.config.values.AGENTOS_TLS_CERT_FILE === undefined ? 'http' : 'https';
 }
 
 /** The address a client on this machine uses. */
@@ -90,21 +111,23 @@ export function clientHost(settings: Settings): string {
  * The environment of the services: the caller's own, and above it what `up` decided. The client's key is kept from
  * them; they have no use for it.
  */
-export function serviceEnvironment(settings: Settings, decided: { readonly databaseUrl: string; readonly signingKeyFile: string }, env: NodeJS.ProcessEnv = process.env): Readonly<Record<string, string>> {
-  const { AGENTOS_API_KEY: _key, AGENTOS_API_KEY_FILE: _keyFile, DATABASE_URL_FILE: _urlFile, ...passed } = env;
+export function serviceEnvironment(settings: Settings, decided: { readonly databaseUrlFile: string | null; readonly signingKeyFile: string; readonly localIssuerFile?: string }, env: NodeJS.ProcessEnv = process.env): Readonly<Record<string, string>> {
+  const { AGENTOS_API_KEY: _key, AGENTOS_API_KEY_FILE: _keyFile, ...passed } = env;
   const { sources } = settings.config;
   const result: Record<string, string> = {};
   for (const [name, value] of Object.entries(passed)) if (value !== undefined) result[name] = value;
   const unless = (source: ConfigSource, name: string, value: string): void => {
     if (source === 'default' || source === 'unset') result[name] = value;
   };
-  for (const service of SERVICES) unless(sources[service.urlVariable], service.urlVariable, `http://${clientHost(settings)}:${settings.ports[service.name]}`);
+  for (const service of SERVICES) unless(sources[service.urlVariable], service.urlVariable, `${schemeOf(settings)}://${clientHost(settings)}:${settings.ports[service.name]}`);
   unless(sources.AGENTOS_SIGNING_KEY, 'AGENTOS_SIGNING_KEY_FILE', decided.signingKeyFile);
   if (settings.mode !== 'prod') unless(sources.AGENTOS_DEFAULT_TENANT, 'AGENTOS_DEFAULT_TENANT', 'tnt_demo');
+  if (settings.mode !== 'prod' && decided.localIssuerFile !== undefined) unless(sources.AGENTOS_LOCAL_ISSUER_FILE, 'AGENTOS_LOCAL_ISSUER_FILE', decided.localIssuerFile);
   result['AGENTOS_MODE'] = settings.mode;
   result['AGENTOS_ENV_FILE'] = settings.envFile;
   result['AGENTOS_DATA_DIR'] = settings.home;
-  result['DATABASE_URL'] = decided.databaseUrl;
+  // The embedded server's address holds its password; a server of the user's own is named as the user named it.
+  if (decided.databaseUrlFile !== null) result['DATABASE_URL_FILE'] = decided.databaseUrlFile;
   return result;
 }
 
@@ -129,6 +152,9 @@ function asCliErrors<Result>(work: () => Result): Result {
     return work();
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error;
+    if (error instanceof UnsafeSettingsError) {
+      throw new CliError(error.message.split(':')[0]!, { exitCode: EXIT.configuration, evidence: error.unsafe.map(describeUnsafe), next: 'correct these in the environment or in .agentos.env, then agentos up --mode prod', cause: error });
+    }
     throw new CliError(error.message, { exitCode: EXIT.configuration, next: `correct ${error.variable} in the environment or in .agentos.env`, cause: error });
   }
 }

@@ -1,14 +1,19 @@
 /** Agent Orchestrator as it runs: which adapters, from which configuration. */
 import type { Logger } from 'pino';
+import { openServiceAudit } from '../platform/audit/configured-audit.ts';
 import { configuredVerifiers } from '../platform/auth/configured-verifiers.ts';
 import { createIdentity } from '../platform/auth/identity.ts';
 import { createServiceTokenIssuer, serviceTokenKey } from '../platform/auth/service-token.ts';
 import { ConfigError, type Config } from '../platform/config/load.ts';
+import { adminAddress } from '../platform/config/admin-address.ts';
 import { resolveModeRules, type ModeRules } from '../platform/config/mode.ts';
 import { EgressClient } from '../platform/egress/egress-client.ts';
 import { configuredEgress } from '../platform/egress/configured-egress.ts';
+import { configuredEdge } from '../platform/http/edge/configured-edge.ts';
 import type { RunningService } from '../platform/http/lifecycle.ts';
 import { createSecretBox } from '../platform/secrets/secret-box.ts';
+import { rotatingKeys, sealingKeys, type RotatingKeys } from '../platform/secrets/signing-keys.ts';
+import { openTls } from '../platform/secrets/tls-files.ts';
 import { createMetrics } from '../platform/telemetry/metrics.ts';
 import type { AuthContext } from '../platform/tenancy/auth-context.ts';
 import { HttpModel } from './adapters/model-http.ts';
@@ -26,18 +31,23 @@ import { observeCircuit } from './telemetry.ts';
 import { DEFAULT_SCHEDULE } from './webhooks/judgement.ts';
 
 /** @throws ConfigError, and AgentOsError dependency_unavailable when the database cannot be reached. */
-export async function compose(config: Config, log: Logger): Promise<RunningService & { readonly url: string }> {
+export async function compose(config: Config, log: Logger): Promise<RunningService & { readonly url: string; readonly adminUrl: string }> {
   const { values } = config;
   const mode = resolveModeRules(config);
   const metrics = createMetrics({ service: 'agent-orchestrator' });
   const inMemory = values.AGENTOS_STORE === 'memory';
-  if (inMemory && mode.mode === 'prod') throw new ConfigError('AGENTOS_STORE', 'AGENTOS_STORE is memory; prod keeps runs in PostgreSQL. Unset it and set DATABASE_URL.');
   // Read before anything is opened: settings that cannot be used must not cost a connection.
-  const verifiers = configuredVerifiers(values, 'agent-orchestrator');
-  const credentials = { modelPolicy: credentialsFor('model-policy', config, mode), federation: credentialsFor('federation', config, mode) };
+  const signingKeys = rotatingKeys(config, serviceTokenKey);
+  const verifiers = configuredVerifiers(values, 'agent-orchestrator', { mode: mode.mode, log, metrics, ...(signingKeys === null ? {} : { signingKeys }) });
+  const tls = openTls(config, log);
+  const credentials = { modelPolicy: credentialsFor('model-policy', signingKeys, mode), federation: credentialsFor('federation', signingKeys, mode) };
   const egressPolicy = configuredEgress(values);
+  const edge = configuredEdge(values, mode.mode);
+  const separateAdmin = mode.mode === 'prod' && values.AGENTOS_ROLE !== 'worker';
   const [sqlSources, mcpCommands] = [parseSqlSources(values.AGENTOS_SQL_SOURCES), parseMcpCommands(values.AGENTOS_MCP_COMMANDS)];
-  const stores = inMemory ? openMemoryStores() : await openPostgresStores(config, log, metrics);
+  const audit = openServiceAudit('agent-orchestrator', config, log, metrics, !inMemory);
+  const stores = inMemory ? openMemoryStores(audit.followers) : await openPostgresStores(config, log, metrics, { trail: audit.trail });
+  const { onRefused } = audit.attach(stores.audit, stores.directory);
   // Nobody else can reach into this process to seed it.
   if (inMemory) await seedNode(stores.directory, stores.agents);
   const identity = createIdentity({
@@ -51,7 +61,7 @@ export async function compose(config: Config, log: Logger): Promise<RunningServi
   const model = new HttpModel({ baseUrl: values.AGENTOS_MODEL_POLICY_URL, credentials: credentials.modelPolicy, circuit: { onState: observeCircuit(metrics, 'model-policy') } });
   const memory = createMemory({ ...stores, model, quotaDefaults: values, embeddingModelRef: values.AGENTOS_EMBEDDING_MODEL_REF });
   const nodeTools = openTools({
-    registry: stores.toolRegistry, memory, directory: stores.directory, egress, secrets: createSecretBox(values.AGENTOS_SIGNING_KEY), log, sqlSources, mcpCommands,
+    registry: stores.toolRegistry, memory, directory: stores.directory, egress, secrets: createSecretBox(sealingKeys(config)), log, sqlSources, mcpCommands,
     callsPerMinute: values.AGENTOS_QUOTA_TOOL_CALLS_PER_MINUTE ?? null,
     more: [agentInvokeTool(createChildRuns({ ...stores, quotaDefaults: values, implicitAgents: false, idempotencyTtlHours: values.AGENTOS_IDEMPOTENCY_TTL_HOURS }))],
   });
@@ -65,7 +75,7 @@ export async function compose(config: Config, log: Logger): Promise<RunningServi
     identity,
     metrics,
     log,
-    checks: { ...(inMemory ? {} : { postgres: () => stores.ping() }), 'model-policy': (signal: AbortSignal) => model.ping(signal) },
+    checks: { ...(inMemory ? {} : { postgres: () => stores.ping() }), 'model-policy': (signal: AbortSignal) => model.ping(signal), ...verifiers.checks },
     metricsIdentity: mode.metricsRequireAuth ? identity : null,
     quotaDefaults: values,
     embeddingModelRef: values.AGENTOS_EMBEDDING_MODEL_REF,
@@ -73,6 +83,7 @@ export async function compose(config: Config, log: Logger): Promise<RunningServi
     idempotencyKeyRequired: mode.idempotencyKeyRequired,
     idempotencyTtlHours: values.AGENTOS_IDEMPOTENCY_TTL_HOURS,
     worker: { concurrency: values.AGENTOS_WORKER_CONCURRENCY, leaseMs: values.AGENTOS_LEASE_MS, heartbeatMs: Math.floor(values.AGENTOS_LEASE_MS * 0.3) },
+    tenantDeletionGraceHours: values.AGENTOS_TENANT_DELETION_GRACE_HOURS,
     retention: { runDays: values.AGENTOS_RUN_RETENTION_DAYS, intervalMs: values.AGENTOS_RETENTION_INTERVAL_MS, batch: values.AGENTOS_RETENTION_BATCH },
     egress,
     webhookDelivery: {
@@ -82,25 +93,33 @@ export async function compose(config: Config, log: Logger): Promise<RunningServi
       schedule: { ...DEFAULT_SCHEDULE, baseMs: values.AGENTOS_WEBHOOK_RETRY_MS, disableAfter: values.AGENTOS_WEBHOOK_MAX_FAILURES },
     },
     contractCheck: mode.contractCheck,
+    http: { edge, separateAdmin, tls, onRefused },
     limits: { maxBodyBytes: values.AGENTOS_MAX_BODY_BYTES, maxConnections: values.AGENTOS_MAX_CONNECTIONS, stopGraceMs: values.AGENTOS_STOP_GRACE_MS },
   });
-  const url = await orchestrator.server.listen(values.AGENTOS_PORT ?? values.PORT ?? values.AGENTOS_AGENT_ORCHESTRATOR_PORT, values.AGENTOS_HOST);
-  log.info({ url, mode: mode.mode, role: values.AGENTOS_ROLE, store: inMemory ? 'memory' : 'postgres' }, 'Agent Orchestrator listens.');
+  const port = values.AGENTOS_PORT ?? values.PORT ?? values.AGENTOS_AGENT_ORCHESTRATOR_PORT;
+  const url = await orchestrator.server.listen(port, values.AGENTOS_HOST);
+  const admin = adminAddress(values, port);
+  const adminUrl = separateAdmin ? await orchestrator.server.listenAdmin(admin.port, admin.host) : url;
+  log.info({ url, admin_url: adminUrl, mode: mode.mode, role: values.AGENTOS_ROLE, store: inMemory ? 'memory' : 'postgres' }, 'Agent Orchestrator listens.');
   return {
     url,
+    adminUrl,
     async close() {
       await orchestrator.close();
       await nodeTools.close();
+      tls?.close();
+      await verifiers.close();
       await Promise.all([model.close(), egress.close()]);
+      await audit.close();
       await stores.close();
     },
   };
 }
 
 /** A signed token that carries the caller's context; without a key, which only demo allows, the headers of demo. */
-function credentialsFor(audience: string, { values }: Config, mode: ModeRules): (auth: AuthContext) => Promise<Readonly<Record<string, string>>> {
-  if (values.AGENTOS_SIGNING_KEY !== undefined) {
-    const issuer = createServiceTokenIssuer(serviceTokenKey(values.AGENTOS_SIGNING_KEY), 'agent-orchestrator');
+function credentialsFor(audience: string, keys: RotatingKeys | null, mode: ModeRules): (auth: AuthContext) => Promise<Readonly<Record<string, string>>> {
+  if (keys !== null) {
+    const issuer = createServiceTokenIssuer(keys, 'agent-orchestrator');
     return async (auth) => ({ authorization: `Bearer ${await issuer.issue({ audience, auth })}` });
   }
   if (!mode.headerIdentity) throw new ConfigError('AGENTOS_SIGNING_KEY', `AGENTOS_SIGNING_KEY is not set; outside demo mode it signs the calls to ${audience}. Make one with: openssl rand -base64 48`);

@@ -142,8 +142,9 @@ describe('the rest of the service', () => {
     expect(await send('PATCH', '/v1/admin/tenants/tnt_acme', { quotas: { runs: { max_concurrent_runs: 0 } } }, admin)).toMatchObject({ status: 200 });
     expect(await send('POST', '/v1/agents/x/runs', { input: 'x' }, { 'x-tenant-id': 'tnt_acme' })).toMatchObject({ status: 429, body: { error: { code: 'quota_exceeded', details: { limit: 0, used: 0 } } } });
     expect((await send('PUT', '/v1/admin/tenants/tnt_acme', { name: 'Acme Corp' }, admin)).body).toMatchObject({ tenant: { name: 'Acme Corp', quotas: { runs: { max_concurrent_runs: 0 } } } });
-    expect((await send('DELETE', '/v1/admin/tenants/tnt_acme', undefined, admin)).body).toMatchObject({ deleted: 'tnt_acme' });
-    expect((await send('GET', '/v1/admin/tenants/tnt_acme', undefined, admin)).status).toBe(404);
+    expect((await send('DELETE', '/v1/admin/tenants/tnt_acme?confirm=tnt_acme', undefined, admin)).body).toMatchObject({ deleted: 'tnt_acme' });
+    expect(await send('GET', '/v1/admin/tenants/tnt_acme', undefined, admin)).toMatchObject({ status: 200, body: { tenant: { status: 'disabled', deletion: { requested_by: 'usr_demo' } } } });
+    expect(await send('POST', '/v1/agents/x/runs', { input: 'x' }, { 'x-tenant-id': 'tnt_acme' })).toMatchObject({ status: 403, body: { error: { details: { reason: 'tenant_suspended' } } } });
     expect((await send('GET', '/v1/admin/tenants?limit=1', undefined, admin)).body).toMatchObject({ has_more: true });
   });
 

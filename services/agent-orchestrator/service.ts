@@ -11,10 +11,14 @@ import { EgressClient } from '../platform/egress/egress-client.ts';
 import { EgressPolicy } from '../platform/egress/egress-policy.ts';
 import type { RateLimiter } from '../platform/http/rate-limiter.ts';
 import { createSecretBox } from '../platform/secrets/secret-box.ts';
-import { createServer, type ServerLimits, type ServiceServer } from '../platform/http/server.ts';
+import { createServer, type HttpParts, type ServerLimits, type ServiceServer } from '../platform/http/server.ts';
 import { requireContract } from '../platform/port.ts';
 import type { Metrics } from '../platform/telemetry/metrics.ts';
+import { createKeys } from '../platform/tenancy/keys.ts';
+import { createPrincipals } from '../platform/tenancy/principals.ts';
 import type { QuotaDefaults } from '../platform/tenancy/quotas.ts';
+import { TenantPurger } from '../platform/tenancy/tenant-purge.ts';
+import { createTenants } from '../platform/tenancy/tenants.ts';
 import type { PeerInformation } from './adapters/peer-information.ts';
 import { createHandlers } from './api/index.ts';
 import { createMemory } from './memory/memory.ts';
@@ -60,11 +64,14 @@ export interface OrchestratorParts {
   readonly idempotencyTtlHours: number;
   readonly worker: Partial<WorkerOptions>;
   readonly retention?: Partial<RetentionOptions>;
+  /** Hours in which a deleted tenant can be restored; 168 when absent. */
+  readonly tenantDeletionGraceHours?: number;
   /** The way out for webhooks; absent: to public addresses alone. */
   readonly egress?: EgressClient;
   readonly webhookDelivery?: Partial<DispatcherOptions>;
   readonly contractCheck: boolean;
   readonly limits?: Partial<ServerLimits>;
+  readonly http?: HttpParts;
 }
 
 export interface Orchestrator {
@@ -109,7 +116,7 @@ export function createOrchestrator(parts: OrchestratorParts): Orchestrator {
   const server = createServer({
     service: 'agent-orchestrator',
     operations: role === 'worker' ? operations.filter((row) => row.tenancy === 'none') : operations,
-    handlers: createHandlers({ ...stores, runs, agentRules: createAgents(stores), subscriptions, memories, catalog, mcpServers, peers: parts.peers, health }),
+    handlers: createHandlers({ ...stores, ...administration(parts), runs, agentRules: createAgents(stores), subscriptions, memories, catalog, mcpServers, peers: parts.peers, health }),
     identity: parts.identity,
     directory: stores.directory,
     health,
@@ -118,27 +125,37 @@ export function createOrchestrator(parts: OrchestratorParts): Orchestrator {
     rateLimiter: parts.rateLimiter ?? null,
     contractCheck: parts.contractCheck && role !== 'worker',
     openapiPath: openapiPathOf('agent-orchestrator'),
+    ...parts.http,
     ...(parts.limits === undefined ? {} : { limits: parts.limits }),
   });
   const retention = role === 'api' ? null : new Retention({ runState: stores.runState, clock: systemClock, log, onDeleted: retentionMetrics(metrics) }, parts.retention);
+  const purger = role === 'api' ? null : new TenantPurger(stores.tenantPurge, log);
   worker?.start();
   retention?.start();
   dispatcher?.start();
   sweeper?.start();
+  purger?.start();
   return {
     server,
     worker,
     async close(drainMs = DRAIN_MS) {
-      await Promise.all([server.close(), worker?.stop(drainMs), dispatcher?.stop(drainMs), sweeper?.stop(), retention?.stop()]);
+      await Promise.all([server.close(), worker?.stop(drainMs), dispatcher?.stop(drainMs), sweeper?.stop(), purger?.stop(), retention?.stop()]);
       if (parts.egress === undefined) await egress.close();
     },
   };
 }
 
+/** The week in which a deletion can be thought over. */
+const DELETION_GRACE_HOURS = 168;
+
+function administration({ stores: { directory }, quotaDefaults, tenantDeletionGraceHours: graceHours = DELETION_GRACE_HOURS }: OrchestratorParts) {
+  return { tenants: createTenants(directory, { graceHours, quotaDefaults }), principals: createPrincipals(directory), keys: createKeys(directory) };
+}
+
 /** Before anything starts: a port that speaks another version fails here and not in somebody's run. */
 function requireContracts({ stores, model, tools }: OrchestratorParts): void {
-  const { runState, queue, events, agents, memory, directory, webhooks } = stores;
-  const ports = { 'run-state': runState, queue, events, agents, memory, directory, webhooks, model, tool: tools };
+  const { runState, queue, events, agents, memory, directory, webhooks, audit } = stores;
+  const ports = { 'run-state': runState, queue, events, agents, memory, directory, webhooks, audit, model, tool: tools };
   for (const [port, adapter] of Object.entries(ports)) requireContract(port, adapter.capabilities());
 }
 

@@ -3,16 +3,28 @@ import type pg from 'pg';
 import type { Logger } from 'pino';
 import { Gauge } from 'prom-client';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { ConfigError, type Config } from '../platform/config/load.ts';
+import { AUDIT_SCHEMA, auditMigrations } from '../platform/audit/audit-migrations.ts';
+import { MemoryAudit } from '../platform/audit/audit-memory.ts';
+import { PostgresAudit } from '../platform/audit/audit-postgres.ts';
+import { AuditTrail, type AuditFollower } from '../platform/audit/audit-trail.ts';
+import type { AuditPort } from '../platform/audit/audit.ts';
+import type { Config } from '../platform/config/load.ts';
+import { requireKnownIdentity } from '../platform/config/mode.ts';
+import { configuredDatabase } from '../platform/db/configured-database.ts';
 import { migrate } from '../platform/db/migrate.ts';
 import { createDatabase, type Database } from '../platform/db/pool.ts';
 import { AgentOsError } from '../platform/errors.ts';
 import { createSecretBox } from '../platform/secrets/secret-box.ts';
+import { sealingKeys } from '../platform/secrets/signing-keys.ts';
 import type { Metrics } from '../platform/telemetry/metrics.ts';
 import { MemoryDirectory } from '../platform/tenancy/directory-memory.ts';
 import { directoryMigrations } from '../platform/tenancy/directory-migrations.ts';
 import { PostgresDirectory } from '../platform/tenancy/directory-postgres.ts';
+import { hasLiveApiKey } from '../platform/tenancy/live-keys.ts';
 import type { DirectoryPort } from '../platform/tenancy/directory.ts';
+import { MemoryTenantPurge } from '../platform/tenancy/tenant-purge-memory.ts';
+import { PostgresTenantPurge } from '../platform/tenancy/tenant-purge-postgres.ts';
+import type { TenantPurge } from '../platform/tenancy/tenant-purge.ts';
 import { MemoryAgents } from './adapters/agents-memory.ts';
 import { PostgresAgents } from './adapters/agents-postgres.ts';
 import { MemoryEvents } from './adapters/events-memory.ts';
@@ -49,8 +61,11 @@ export interface Stores {
   readonly agents: AgentPort;
   readonly memory: MemoryPort;
   readonly directory: DirectoryPort;
+  /** What is left to do of tenants that were deleted. */
+  readonly tenantPurge: TenantPurge;
   readonly webhooks: WebhookPort;
   readonly toolRegistry: ToolRegistryPort;
+  readonly audit: AuditPort;
   /** Resolves when the store answers; for readiness. */
   ping(): Promise<void>;
   close(): Promise<void>;
@@ -65,34 +80,37 @@ const PATIENCE = { statementTimeoutMs: 5_000, idleInTransactionTimeoutMs: 3_000 
 const DATABASE_WAIT_MS = 30_000;
 
 /** @throws ConfigError, and AgentOsError dependency_unavailable when the server cannot be reached for half a minute. */
-export async function openPostgresStores(config: Config, log: Logger, metrics: Metrics, options: { readonly listen?: boolean } = {}): Promise<Stores> {
-  const { values } = config;
-  const url = values.DATABASE_URL;
-  if (url === undefined) throw new ConfigError('DATABASE_URL', 'DATABASE_URL is not set. `agentos up` starts PostgreSQL and sets it; or name a server: postgres://user:password@host:5432/database.');
-  const database = await patiently(log, () => openDatabase(config, url, log));
+export async function openPostgresStores(config: Config, log: Logger, metrics: Metrics, options: { readonly listen?: boolean; readonly trail?: AuditTrail } = {}): Promise<Stores> {
+  const named = configuredDatabase(config);
+  const database = await patiently(log, () => openDatabase(config, named, log));
   const { wake, queue, events } = openHints(config, database.pool, log, metrics, options.listen ?? true);
   const size = metrics.groupCommitSize.labels('runs');
   const duration = metrics.groupCommitDuration.labels('runs');
+  const trail = options.trail ?? new AuditTrail({ service: 'agent-orchestrator' });
   const runState = new PostgresRunState(database.pool, {
+    trail,
     tail: wake.tail,
     onFlush: (flush) => {
       size.observe(flush.size);
       duration.observe(flush.durationMs / 1000);
     },
   });
-  const webhooks = new PostgresWebhooks(database.pool, createSecretBox(values.AGENTOS_SIGNING_KEY));
+  const directory = new PostgresDirectory(database.pool, { trail, ...(options.listen === false ? {} : { hints: { url: named.url, log } }) });
+  const webhooks = new PostgresWebhooks(database.pool, createSecretBox(sealingKeys(config)), trail);
   return {
     runState,
     queue,
     events,
-    agents: new PostgresAgents(database.pool),
+    agents: new PostgresAgents(database.pool, trail),
     memory: await patiently(log, () => PostgresMemory.open(database.pool)),
-    directory: new PostgresDirectory(database.pool),
+    directory,
+    tenantPurge: new PostgresTenantPurge({ url: named.url, pool: database.pool, trail, log }),
     webhooks,
-    toolRegistry: new PostgresToolRegistry(database.pool),
+    toolRegistry: new PostgresToolRegistry(database.pool, trail),
+    audit: new PostgresAudit(database.pool, trail),
     ping: () => database.ping(),
     async close() {
-      await Promise.all([runState.close(), webhooks.close()]);
+      await Promise.all([runState.close(), webhooks.close(), directory.close()]);
       await wake.close();
       await database.close();
     },
@@ -100,9 +118,10 @@ export async function openPostgresStores(config: Config, log: Logger, metrics: M
 }
 
 /** Queue and events over one way of waking the node's other processes: NATS where one is named, else the database itself. */
-function openHints({ values }: Config, pool: pg.Pool, log: Logger, metrics: Metrics, listen: boolean): { readonly wake: RunWake; readonly queue: QueuePort; readonly events: EventPort } {
+function openHints(config: Config, pool: pg.Pool, log: Logger, metrics: Metrics, listen: boolean): { readonly wake: RunWake; readonly queue: QueuePort; readonly events: EventPort } {
+  const { values } = config;
   if (values.NATS_URL === undefined || !listen) {
-    const wake = new PostgresWake({ pool, url: values.DATABASE_URL!, log, listen });
+    const wake = new PostgresWake({ pool, url: configuredDatabase(config).url, log, listen });
     return { wake, queue: new PostgresQueue(pool, wake), events: new PostgresEvents(pool, wake) };
   }
   const connected = new Gauge({ name: 'agentos_nats_connected', help: '1 while wake-ups travel over NATS; at 0 waiters poll.', registers: [metrics.registry] });
@@ -110,11 +129,14 @@ function openHints({ values }: Config, pool: pg.Pool, log: Logger, metrics: Metr
   return { wake, queue: new NatsQueue(pool, wake), events: new NatsEvents(pool, wake) };
 }
 
-async function openDatabase({ values }: Config, url: string, log: Logger): Promise<Database> {
+async function openDatabase(config: Config, named: ReturnType<typeof configuredDatabase>, log: Logger): Promise<Database> {
+  const url = named.url();
+  await migrate({ url, schema: AUDIT_SCHEMA, migrations: auditMigrations, log });
   await migrate({ url, schema: 'directory', migrations: directoryMigrations, log });
   await migrate({ url, schema: SCHEMA, migrations, log });
-  const database = await createDatabase({ url, applicationName: 'agentos-agent-orchestrator', max: values.AGENTOS_DB_POOL_SIZE, keyedStatements: true, ...PATIENCE, log });
+  const database = await createDatabase({ ...named, applicationName: 'agentos-agent-orchestrator', max: config.values.AGENTOS_DB_POOL_SIZE, keyedStatements: true, ...PATIENCE, log });
   try {
+    await requireKnownIdentity(config, () => hasLiveApiKey(database.pool));
     const drifted = await reconcileCounters(database.pool);
     if (drifted.length > 0) log.error({ tenants: drifted.slice(0, 20), count: drifted.length }, 'Run counters disagreed with the runs and were set right.');
     return database;
@@ -139,17 +161,21 @@ async function patiently<Result>(log: Logger, open: () => Promise<Result>): Prom
 }
 
 /** For trying things out without a database: everything is gone with the process. */
-export function openMemoryStores(): Stores {
-  const store = new MemoryRunStore();
+export function openMemoryStores(followers: readonly AuditFollower[] = []): Stores {
+  const audit = new MemoryAudit(followers);
+  const store = new MemoryRunStore(Date.now, audit);
+  const directory = new MemoryDirectory(audit);
   return {
     runState: new MemoryRunState(store),
     queue: new MemoryQueue(store),
     events: new MemoryEvents(store),
-    agents: new MemoryAgents(),
+    agents: new MemoryAgents(audit),
     memory: new MemoryMemory(),
-    directory: new MemoryDirectory(),
-    webhooks: new MemoryWebhooks(store),
-    toolRegistry: new MemoryToolRegistry(),
+    directory,
+    tenantPurge: new MemoryTenantPurge(directory, audit),
+    webhooks: new MemoryWebhooks(store, Date.now, audit),
+    toolRegistry: new MemoryToolRegistry(audit),
+    audit,
     ping: async () => undefined,
     close: async () => undefined,
   };

@@ -4,7 +4,7 @@ import { operations } from '../../generated/handlers/federation.ts';
 import type { Identity } from '../platform/auth/identity.ts';
 import { openapiPathOf, SERVICE_VERSION } from '../platform/build-info.ts';
 import { createHealth, type ReadinessCheck } from '../platform/http/health.ts';
-import { createServer, type ServerLimits, type ServiceServer } from '../platform/http/server.ts';
+import { createServer, type HttpParts, type ServerLimits, type ServiceServer } from '../platform/http/server.ts';
 import type { Metrics } from '../platform/telemetry/metrics.ts';
 import type { DirectoryPort } from '../platform/tenancy/directory.ts';
 import type { NodeModelsSource } from './adapters/model-policy-models.ts';
@@ -25,6 +25,7 @@ export interface FederationParts {
   readonly metricsIdentity?: Identity | null;
   readonly contractCheck: boolean;
   readonly limits?: Partial<ServerLimits>;
+  readonly http?: HttpParts;
 }
 
 export function createFederation(parts: FederationParts): ServiceServer {
@@ -37,6 +38,7 @@ export function createFederation(parts: FederationParts): ServiceServer {
     service: 'federation', operations, handlers: createHandlers({ node, limits: parts.nodeLimits, models, health }),
     identity, directory, health, log, metrics,
     contractCheck: parts.contractCheck, openapiPath: openapiPathOf('federation'),
+    ...parts.http,
     ...(parts.limits === undefined ? {} : { limits: parts.limits }),
   });
 }

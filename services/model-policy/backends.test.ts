@@ -48,6 +48,18 @@ describe('openBackends', () => {
     expect(shown(await open({ AGENTOS_MODEL_TGI_BASE_URL: stub.baseUrl }))).toHaveLength(4);
   });
 
+  it('goes on at SIGHUP, asking its servers for their models again, and listens no longer once closed', async () => {
+    const before = process.listenerCount('SIGHUP');
+    stub.answer = { kind: 'json', body: { data: [{ id: 'qwen' }] } };
+    const backends = await open({ AGENTOS_MODEL_VLLM_BASE_URL: stub.baseUrl });
+    expect(process.listenerCount('SIGHUP')).toBe(before + 1);
+    stub.answer = { kind: 'json', body: { data: [{ id: 'llama' }] } };
+    process.emit('SIGHUP');
+    await expect.poll(() => shown(backends)[0]).toBe('vllm/llama:fast+balanced+premium');
+    await opened.pop()!.close();
+    expect(process.listenerCount('SIGHUP')).toBe(before);
+  });
+
   it('refuses a list that it cannot read, by the name of the variable', async () => {
     await expect(open({ OPENAI_API_KEY: 'k', AGENTOS_MODEL_OPENAI_MODELS: 'huge=x' })).rejects.toMatchObject({ variable: 'AGENTOS_MODEL_OPENAI_MODELS', message: expect.stringContaining("'huge=x'") });
   });

@@ -11,6 +11,7 @@
 import type { Logger } from 'pino';
 import type { ConfigValues, VariableName } from '../platform/config/variables.ts';
 import { ConfigError } from '../platform/config/load.ts';
+import type { ConfigSecrets } from '../platform/secrets/config-secrets.ts';
 import { ANTHROPIC_URL, openProvider, OPENAI_URL, type OpenProvider, type ProviderKind } from './adapters/open-provider.ts';
 import { BuiltinProvider } from './adapters/provider-builtin.ts';
 import { openFileBackends } from './file-backends.ts';
@@ -23,7 +24,7 @@ type BackendConfig = Pick<ConfigValues,
   | 'OPENAI_API_KEY' | 'OPENAI_BASE_URL' | 'AGENTOS_MODEL_OPENAI_MODELS' | 'AGENTOS_MODEL_VLLM_BASE_URL' | 'AGENTOS_MODEL_VLLM_API_KEY' | 'AGENTOS_MODEL_VLLM_MODELS'
   | 'AGENTOS_MODEL_TGI_BASE_URL' | 'AGENTOS_MODEL_TGI_API_KEY' | 'AGENTOS_MODEL_TGI_MODELS' | 'OLLAMA_HOST' | 'OLLAMA_API_KEY' | 'AGENTOS_MODEL_OLLAMA_MODELS'
   | 'ANTHROPIC_API_KEY' | 'ANTHROPIC_BASE_URL' | 'AGENTOS_MODEL_ANTHROPIC_MODELS' | 'AWS_REGION' | 'AGENTOS_MODEL_BEDROCK_BASE_URL' | 'AGENTOS_MODEL_BEDROCK_MODELS'
-  | 'AGENTOS_MODELS_FILE' | 'AGENTOS_MODEL_TIMEOUT_MS' | 'AGENTOS_MODEL_BUILTIN_FALLBACK' | 'AGENTOS_MODEL_DEFAULT' | 'AGENTOS_STACK_ID'>;
+  | 'AGENTOS_MODE' | 'AGENTOS_PROFILE' | 'AGENTOS_MODELS_FILE' | 'AGENTOS_MODEL_TIMEOUT_MS' | 'AGENTOS_MODEL_BUILTIN_FALLBACK' | 'AGENTOS_MODEL_DEFAULT' | 'AGENTOS_STACK_ID'>;
 
 export type { Backends } from './backend-set.ts';
 
@@ -47,20 +48,20 @@ const EARLIER_STUB = 'local-stub-llm';
 /**
  * Those of AGENTOS_MODELS_FILE, where it is set, otherwise those of the environment.
  *
- * @param secretFiles files that hold keys, by the variable they stand for; they are read again when they change
+ * @param secrets the keys as they are now; without them those of `config` are used as they are
  * @throws ConfigError for a file, base URL, key or model list that cannot be used.
  */
-export function openBackends(config: BackendConfig, log: Logger, secretFiles: Readonly<Partial<Record<VariableName, string>>> = {}): Promise<Backends> {
-  if (config.AGENTOS_MODELS_FILE !== undefined) return openFileBackends(config.AGENTOS_MODELS_FILE, config, log);
-  return openEnvironmentBackends(config, log, secretFiles);
+export function openBackends(config: BackendConfig, log: Logger, secrets?: ConfigSecrets): Promise<Backends> {
+  if (config.AGENTOS_MODELS_FILE !== undefined) return openFileBackends(config.AGENTOS_MODELS_FILE, config, log, secrets);
+  return openEnvironmentBackends(config, log, secrets);
 }
 
-async function openEnvironmentBackends(config: BackendConfig, log: Logger, secretFiles: Readonly<Partial<Record<VariableName, string>>>): Promise<Backends> {
+async function openEnvironmentBackends(config: BackendConfig, log: Logger, secrets: ConfigSecrets | undefined): Promise<Backends> {
   const set = new BackendSet(log);
   const remotes = remotesOf(config).map((remote) => {
     const entries = readEntries(remote);
-    const inner = openRemote(remote, entries, config, secretFiles);
-    return { remote, gated: set.open(factsOf(remote, config, secretFiles), inner), entries };
+    const inner = openRemote(remote, entries, config, secrets);
+    return { remote, gated: set.open(factsOf(remote, config), inner), entries };
   });
   const builtin = await builtinBackend(config, set);
   const rebuild = (): void => {
@@ -84,19 +85,28 @@ async function openEnvironmentBackends(config: BackendConfig, log: Logger, secre
   };
   rebuild();
   await askAll();
+  // Without a listener this signal would end the process, and operators send it to all services alike.
+  const onSignal = (): void => {
+    log.info('SIGHUP: AGENTOS_MODELS_FILE is not set, so there is no models file to read again; backends are asked for their models.');
+    void askAll();
+  };
+  process.on('SIGHUP', onSignal);
   return set.asBackends({
     kind: 'environment', path: null,
     // The environment of a process does not change; what its backends list does.
     reload: askAll,
-    close: () => timers.forEach((timer) => clearTimeout(timer)),
+    close() {
+      process.off('SIGHUP', onSignal);
+      for (const timer of timers) clearTimeout(timer);
+    },
   });
 }
 
-function factsOf(remote: Remote, config: BackendConfig, secretFiles: Readonly<Partial<Record<VariableName, string>>>): BackendFacts {
+function factsOf(remote: Remote, config: BackendConfig): BackendFacts {
   const { name, kind, baseUrl, keyVariable } = remote;
   return {
     name, kind, baseUrl: publicUrlOf(baseUrl), region: kind === 'aws_bedrock' ? (config.AWS_REGION ?? null) : null, attributes: NO_ATTRIBUTES,
-    hasApiKey: keyVariable !== null && (secretFiles[keyVariable] !== undefined || config[keyVariable as keyof BackendConfig] !== undefined),
+    hasApiKey: keyVariable !== null && config[keyVariable as keyof BackendConfig] !== undefined,
     timeoutMs: config.AGENTOS_MODEL_TIMEOUT_MS, maxConcurrency: null, health: {},
   };
 }
@@ -108,14 +118,14 @@ async function within(work: Promise<void>, ms: number): Promise<void> {
   clearTimeout(timer);
 }
 
-function openRemote(remote: Remote, entries: readonly ModelEntry[] | null, config: BackendConfig, secretFiles: Readonly<Partial<Record<VariableName, string>>>): OpenProvider {
+function openRemote(remote: Remote, entries: readonly ModelEntry[] | null, config: BackendConfig, secrets: ConfigSecrets | undefined): OpenProvider {
   const { kind, name, baseUrl, keyVariable } = remote;
-  const path = keyVariable === null ? undefined : secretFiles[keyVariable];
+  const live = keyVariable === null ? undefined : secrets?.live(keyVariable);
   const value = keyVariable === null ? undefined : (config[keyVariable as keyof BackendConfig] as string | undefined);
   try {
     return openProvider(kind, {
       name, timeoutMs: config.AGENTOS_MODEL_TIMEOUT_MS,
-      apiKey: path !== undefined ? { kind: 'file', path } : value !== undefined ? { kind: 'value', value } : { kind: 'none' },
+      apiKey: live !== undefined ? { kind: 'live', secret: live } : value !== undefined ? { kind: 'value', value } : { kind: 'none' },
       ...(baseUrl === undefined ? {} : { baseUrl }),
       ...(config.AWS_REGION === undefined ? {} : { region: config.AWS_REGION }),
       ...(entries === null ? {} : { models: entries.map(toProviderModel) }),

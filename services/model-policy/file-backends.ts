@@ -9,14 +9,15 @@ import { dirname, resolve } from 'node:path';
 import type { Logger } from 'pino';
 import type { ModelsConfig, ModelsConfigBackend, ModelsConfigModel } from '../../generated/types/index.ts';
 import { ConfigError } from '../platform/config/load.ts';
-import type { ConfigValues } from '../platform/config/variables.ts';
+import type { ConfigValues, VariableName } from '../platform/config/variables.ts';
+import type { ConfigSecrets } from '../platform/secrets/config-secrets.ts';
 import { openProvider, type ProviderSettings } from './adapters/open-provider.ts';
 import type { KeyOrigin } from './adapters/wire/api-key.ts';
 import { BackendSet, publicUrlOf, type BackendFacts, type Backends } from './backend-set.ts';
 import { catalogueOf, toModel, type BackendAttributes, type CatalogueModel } from './router/catalogue.ts';
 import { ModelsConfigError, parseModelsConfig, routingRulesOf } from './router/models-config.ts';
 
-type FileConfig = Pick<ConfigValues, 'AGENTOS_MODEL_TIMEOUT_MS' | 'AGENTOS_STACK_ID' | 'AWS_REGION'>;
+type FileConfig = Pick<ConfigValues, 'AGENTOS_MODEL_TIMEOUT_MS' | 'AGENTOS_STACK_ID' | 'AWS_REGION' | 'AGENTOS_MODE' | 'AGENTOS_PROFILE'>;
 
 /** Editors write in several steps, and mounted files are swapped as whole folders. */
 const SETTLE_MS = 150;
@@ -24,8 +25,8 @@ const SETTLE_MS = 150;
 const LOOK_MS = 5_000;
 
 /** @throws ConfigError for a file that cannot be used. */
-export async function openFileBackends(path: string, config: FileConfig, log: Logger): Promise<Backends> {
-  const file = new ModelsFile(path, config, log);
+export async function openFileBackends(path: string, config: FileConfig, log: Logger, secrets?: ConfigSecrets): Promise<Backends> {
+  const file = new ModelsFile(path, config, log, secrets);
   try {
     await file.load();
   } catch (error) {
@@ -38,13 +39,15 @@ class ModelsFile {
   readonly #path: string;
   readonly #config: FileConfig;
   readonly #log: Logger;
+  readonly #secrets: ConfigSecrets | undefined;
   readonly #set: BackendSet;
   /** By backend: what it was opened with. */
   readonly #openedWith = new Map<string, string>();
   #text = '';
   #loading: Promise<void> = Promise.resolve();
 
-  constructor(path: string, config: FileConfig, log: Logger) {
+  constructor(path: string, config: FileConfig, log: Logger, secrets: ConfigSecrets | undefined) {
+    this.#secrets = secrets;
     this.#path = path;
     this.#config = config;
     this.#log = log;
@@ -133,7 +136,7 @@ class ModelsFile {
   /** @throws ModelsConfigError for an address, key or region that cannot be used. */
   #openOne(name: string, backend: ModelsConfigBackend, models: readonly ModelsConfigModel[]) {
     const apiKey: KeyOrigin = backend.api_key_file !== undefined ? { kind: 'file', path: resolve(dirname(this.#path), backend.api_key_file) }
-      : backend.api_key_env !== undefined ? { kind: 'variable', name: backend.api_key_env } : { kind: 'none' };
+      : backend.api_key_env !== undefined ? this.#keyOf(name, backend.api_key_env) : { kind: 'none' };
     const region = backend.region ?? (backend.kind === 'aws_bedrock' ? this.#config.AWS_REGION : undefined);
     const settings: ProviderSettings = {
       name, apiKey, timeoutMs: backend.timeout_ms ?? this.#config.AGENTOS_MODEL_TIMEOUT_MS, node: this.#config.AGENTOS_STACK_ID,
@@ -157,6 +160,14 @@ class ModelsFile {
     } catch (error) {
       throw new ModelsConfigError([{ path: `/backends/${name}`, message: `cannot be opened: ${(error as Error).message}` }]);
     }
+  }
+
+  /** A variable of the node's own may be a file or a reference; any other is read as it stands, which prod refuses. */
+  #keyOf(backend: string, variable: string): KeyOrigin {
+    const live = this.#secrets?.live(variable as VariableName);
+    if (live !== undefined) return { kind: 'live', secret: live };
+    if ((this.#config.AGENTOS_MODE ?? this.#config.AGENTOS_PROFILE) === 'prod') throw new ModelsConfigError([{ path: `/backends/${backend}/api_key_env`, message: `names ${variable}, a secret in the environment as plain text, which prod refuses: use api_key_file, or a variable of AgentOS that is set by file or reference, such as OPENAI_API_KEY` }]);
+    return { kind: 'variable', name: variable };
   }
 
   #toModel(backend: ModelsConfigBackend, model: ModelsConfigModel): CatalogueModel {

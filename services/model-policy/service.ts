@@ -1,11 +1,12 @@
 /** Model Policy, wired from adapters that somebody else has chosen: `compose.ts` for the running service, tests for theirs. */
 import type { Logger } from 'pino';
 import { operations } from '../../generated/handlers/model-policy.ts';
+import type { AuditPort } from '../platform/audit/audit.ts';
 import type { Identity } from '../platform/auth/identity.ts';
 import { openapiPathOf, SERVICE_VERSION } from '../platform/build-info.ts';
 import { createHealth, type ReadinessCheck } from '../platform/http/health.ts';
 import type { RateLimiter } from '../platform/http/rate-limiter.ts';
-import { createServer, type ServerLimits, type ServiceServer } from '../platform/http/server.ts';
+import { createServer, type HttpParts, type ServerLimits, type ServiceServer } from '../platform/http/server.ts';
 import type { Metrics } from '../platform/telemetry/metrics.ts';
 import type { DirectoryPort } from '../platform/tenancy/directory.ts';
 import { createHandlers } from './api/index.ts';
@@ -30,6 +31,7 @@ export interface ModelPolicyParts {
   readonly usage: UsagePort;
   readonly decisions: DecisionsPort;
   readonly canaries: Canaries;
+  readonly audit: AuditPort;
   readonly identity: Identity;
   readonly metrics: Metrics;
   readonly log: Logger;
@@ -39,6 +41,7 @@ export interface ModelPolicyParts {
   readonly metricsIdentity?: Identity | null;
   readonly contractCheck: boolean;
   readonly limits?: Partial<ServerLimits>;
+  readonly http?: HttpParts;
 }
 
 export function createModelPolicy(parts: ModelPolicyParts): ServiceServer {
@@ -53,9 +56,10 @@ export function createModelPolicy(parts: ModelPolicyParts): ServiceServer {
     checks: { ...parts.checks, models: () => backendHealth.requireOne() },
   });
   return createServer({
-    service: 'model-policy', operations, handlers: createHandlers({ engine, rules, usage, decisions, directory, health, backends, canaries, latency: router.latency, backendHealth }),
+    service: 'model-policy', operations, handlers: createHandlers({ engine, rules, usage, decisions, directory, health, backends, canaries, latency: router.latency, backendHealth, recorder: { audit: parts.audit, service: 'model-policy' } }),
     identity, directory, health, log, metrics, rateLimiter: parts.rateLimiter ?? null,
     contractCheck: parts.contractCheck, openapiPath: openapiPathOf('model-policy'),
+    ...parts.http,
     ...(parts.limits === undefined ? {} : { limits: parts.limits }),
   });
 }

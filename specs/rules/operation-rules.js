@@ -85,13 +85,26 @@ export const operationRules = [
   },
   {
     name: 'identity-errors',
-    why: 'Whoever needs a credential can be refused for it.',
-    check: (operation) => (operation.node['x-agentos-tenancy'] === 'none' ? [] : lacks(operation, ['401', '403'])),
+    why: 'Whoever needs a credential can be refused for it. Two at once are 401 everywhere, and another host\'s name is 403 in demo mode.',
+    check: (operation) => lacks(operation, ['401', '403']),
   },
   {
     name: 'limit-errors',
-    why: 'Whoever draws from a bucket can find it empty.',
-    check: (operation) => (operation.node['x-agentos-rate-limit'] === 'none' ? [] : lacks(operation, ['429'])),
+    why: 'Every call is limited, those that need no credential by network address.',
+    check: (operation) => lacks(operation, ['429']),
+  },
+  {
+    name: 'administration-apart',
+    why: 'In prod mode administration has a listener of its own; the public one knows no such path.',
+    check: (operation) => (operation.path.startsWith('/v1/admin/') ? lacks(operation, ['404']) : []),
+  },
+  {
+    name: 'slashed',
+    why: 'The router lets a percent-encoded slash into that parameter and into no other.',
+    check: ({ node, path }) => {
+      const name = node['x-agentos-slashed'];
+      return name === undefined || path.endsWith(`{${name}}`) ? [] : [`has x-agentos-slashed: ${JSON.stringify(name)}, which is not the parameter that ends its path`];
+    },
   },
   {
     name: 'input-errors',

@@ -1,28 +1,7 @@
 // The values that an operation may declare. `services/platform/http/operation-types.ts` gives them their meaning to code.
+import { readFileSync } from 'node:fs';
 
-export const SCOPES = [
-  'agents:read',
-  'agents:write',
-  'decisions:read',
-  'memory:read',
-  'memory:write',
-  'models:invoke',
-  'models:list',
-  'policies:read',
-  'policies:write',
-  'policy:check',
-  'routing:admin',
-  'runs:cancel',
-  'runs:create',
-  'runs:forward',
-  'runs:read',
-  'tenants:admin',
-  'tools:invoke',
-  'tools:write',
-  'usage:read',
-  'webhooks:read',
-  'webhooks:write',
-];
+export const SCOPES = Object.keys(JSON.parse(readFileSync(new URL('../schemas/scopes.json', import.meta.url), 'utf8')).scopes).sort();
 export const TENANCIES = ['none', 'tenant', 'platform'];
 export const IDEMPOTENCIES = ['none', 'natural', 'key'];
 /** How errors look; without the extension it is the error model of Appendix A.3. */
@@ -37,6 +16,7 @@ export const EXTENSIONS = [
   'x-agentos-idempotency',
   'x-agentos-rate-limit',
   'x-agentos-scopes',
+  'x-agentos-slashed',
   'x-agentos-status',
   'x-agentos-tenancy',
 ];

@@ -13,10 +13,13 @@ import { closeSync, mkdtempSync, openSync, rmSync, writeFileSync } from 'node:fs
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import type { QuotaConfig } from '../../../generated/types/index.ts';
+import { migrate } from '../../../services/platform/db/migrate.ts';
 import { createDatabase } from '../../../services/platform/db/pool.ts';
 import { createApiKey } from '../../../services/platform/auth/api-key.ts';
+import { directoryMigrations } from '../../../services/platform/tenancy/directory-migrations.ts';
 import { PostgresDirectory } from '../../../services/platform/tenancy/directory-postgres.ts';
 import type { AuthContext } from '../../../services/platform/tenancy/auth-context.ts';
+import { MODEL_POLICY_SCHEMA, modelPolicyMigrations } from '../../../services/model-policy/adapters/migrations/index.ts';
 import { PostgresPolicyRules } from '../../../services/model-policy/adapters/policy-rules-postgres.ts';
 import { DEFAULT_POLICY_ID } from '../../../services/model-policy/policy/default-rules.ts';
 import type { PolicyRule } from '../../../services/model-policy/ports/policy-rules.ts';
@@ -47,13 +50,22 @@ export async function startModelPolicy(name: 'off' | 'on', around: Surroundings)
   const models = path.join(folder, 'models.yaml');
   writeFileSync(models, modelsFile(around.upstreamPort));
   const log = openSync(path.join(folder, 'log.ndjson'), 'w');
+  const secret = (file: string, text: string): string => {
+    writeFileSync(path.join(folder, file), text, { mode: 0o600 });
+    return path.join(folder, file);
+  };
+  // Before the start: prod wants to know somebody.
+  const headers = await seed(name, url);
   const child = startPinned([...profile(), builtEntry('model-policy', 'main.js', process.env['BENCH_ROOT']), '--port', String(port)], {
     place: 'gateway', output: log,
     environment: {
       ...process.env,
       AGENTOS_MODE: name === 'on' ? 'prod' : 'demo',
       AGENTOS_CONTRACT_CHECK: 'off', AGENTOS_LOG_LEVEL: name === 'on' ? 'info' : 'warn', AGENTOS_ENV_FILE: '/dev/null', AGENTOS_STOP_GRACE_MS: '0',
-      AGENTOS_SIGNING_KEY: randomBytes(48).toString('base64url'), AGENTOS_QUOTA_INVOKE_QPS: '1000000', AGENTOS_MODELS_FILE: models, DATABASE_URL: url,
+      AGENTOS_SIGNING_KEY_FILE: secret('signing-key', randomBytes(48).toString('base64url')), DATABASE_URL_FILE: secret('database-url', url), AGENTOS_MODELS_FILE: models,
+      AGENTOS_TRUSTED_PROXY: 'loopback', AGENTOS_JOURNAL_DIR: path.join(folder, 'journal'),
+      // Counted, and never reached.
+      AGENTOS_QUOTA_INVOKE_QPS: '1000000', AGENTOS_EDGE_ADDRESS_QPS: '1000000', AGENTOS_EDGE_KEY_QPS: '1000000',
     },
   });
   const stop = async (): Promise<void> => {
@@ -63,7 +75,6 @@ export async function startModelPolicy(name: 'off' | 'on', around: Surroundings)
   };
   try {
     await untilReady(`http://127.0.0.1:${port}/readyz`, child);
-    const headers = await seed(name, url);
     return { name, port, path: '/v1/chat/completions', headers, pids: { gateway: child.pid!, postgres: pid }, stop };
   } catch (error) {
     await stop();
@@ -71,8 +82,10 @@ export async function startModelPolicy(name: 'off' | 'on', around: Surroundings)
   }
 }
 
-/** The tenant with what applies to it, and the headers by which its caller is known. The service has made the tables. */
+/** The tenant with what applies to it, and the headers by which its caller is known. */
 async function seed(name: 'off' | 'on', url: string): Promise<Record<string, string>> {
+  await migrate({ url, schema: 'directory', migrations: directoryMigrations });
+  await migrate({ url, schema: MODEL_POLICY_SCHEMA, migrations: modelPolicyMigrations });
   const database = await createDatabase({ url, applicationName: 'bench-gateway', max: 2 });
   const tenantId = TENANTS[name];
   const auth: AuthContext = { tenant_id: tenantId, principal: { principal_id: PRINCIPAL, principal_type: 'user' }, scopes: [] };

@@ -2,6 +2,7 @@ import { createDatabase } from '../../../services/platform/db/pool.ts';
 import { directoryMigrations, DIRECTORY_SCHEMA } from '../../../services/platform/tenancy/directory-migrations.ts';
 import { PostgresDirectory } from '../../../services/platform/tenancy/directory-postgres.ts';
 import { testDatabase } from '../../harness/database.ts';
+import { AUDIT_SET } from '../../harness/migrations.ts';
 import type { PortFactory } from '../contract.ts';
 import { freshTenant } from '../fixtures.ts';
 import { outageOf, startStoreGate } from '../store-gate.ts';
@@ -10,15 +11,17 @@ const factory: PortFactory<'directory'> = {
   port: 'directory',
   adapter: 'postgres',
   async create() {
-    const test = await testDatabase({ migrations: [{ schema: DIRECTORY_SCHEMA, migrations: directoryMigrations }] });
+    const test = await testDatabase({ migrations: [AUDIT_SET, { schema: DIRECTORY_SCHEMA, migrations: directoryMigrations }] });
     const gate = await startStoreGate(test.url);
     const database = await createDatabase({ url: gate.url, applicationName: 'suite' });
+    const directory = new PostgresDirectory(database.pool);
     return {
-      directory: new PostgresDirectory(database.pool),
+      directory,
       staleMs: 1_000,
       outage: outageOf(gate),
       newTenant: async () => freshTenant(),
       async dispose() {
+        await directory.close();
         await database.close();
         await gate.close();
         await test.drop();

@@ -1,6 +1,7 @@
 /** The suite of each port. */
 import type { PortHarnesses, PortName } from '../contract.ts';
 import { agentsSuite } from './agents.ts';
+import { auditSuite } from './audit.ts';
 import { canaryStateSuite } from './canary-state.ts';
 import { decisionsSuite } from './decisions.ts';
 import { directorySuite } from './directory.ts';
@@ -11,6 +12,7 @@ import { policyRulesSuite } from './policy-rules.ts';
 import { providerSuite } from './provider.ts';
 import { queueSuite } from './queue.ts';
 import { runStateSuite } from './run-state.ts';
+import { secretsSuite } from './secrets.ts';
 import { toolRegistrySuite } from './tool-registry.ts';
 import { toolSuite } from './tool.ts';
 import { usageSuite } from './usage.ts';
@@ -31,5 +33,7 @@ export const suites: { readonly [Name in PortName]: (create: () => Promise<PortH
   decisions: decisionsSuite,
   'canary-state': canaryStateSuite,
   directory: directorySuite,
+  audit: auditSuite,
   webhooks: webhooksSuite,
+  secrets: secretsSuite,
 };

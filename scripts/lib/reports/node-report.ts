@@ -8,7 +8,7 @@ import { agentosVersion } from '../repository.ts';
 import { SERVICES } from '../services/catalog.ts';
 import { probeService } from '../services/probe.ts';
 import { livingState } from '../services/state.ts';
-import { clientHost, type Settings } from '../settings.ts';
+import { clientHost, listenerOf, schemeOf, type Settings } from '../settings.ts';
 import { hostInfo, type Report, type ReportAlerting, type ReportComponent, type ReportCredential, type ReportEndpoint, type ReportHealth } from './report.ts';
 
 /** The truth of today; it changes when alert rules and a mail receiver are shipped. */
@@ -80,7 +80,7 @@ function describeError(error: CliError): NonNullable<Report['error']> {
 async function readHealth(settings: Settings): Promise<ReadonlyArray<ReportHealth & { readonly version: string | null }>> {
   return Promise.all(SERVICES.map(async (service) => {
     // A port that somebody else holds and never answers on must not hold up the report of a failure.
-    const probe = await probeService(service, clientHost(settings), settings.ports[service.name], 1_000);
+    const probe = await probeService(service, listenerOf(settings, service.name), 1_000);
     return { service: service.name, healthy: probe.healthy, ready: probe.ready, latency_ms: probe.latencyMs, detail: probe.detail, version: probe.version };
   }));
 }
@@ -102,7 +102,7 @@ function postgresComponent(settings: Settings): ReportComponent {
 
 export function endpoints(settings: Settings): ReportEndpoint[] {
   const host = clientHost(settings);
-  const services = [...SERVICES].sort((a, b) => settings.ports[a.name] - settings.ports[b.name]).map((service) => ({ name: service.title, url: `http://${host}:${settings.ports[service.name]}`, port: settings.ports[service.name] }));
+  const services = [...SERVICES].sort((a, b) => settings.ports[a.name] - settings.ports[b.name]).map((service) => ({ name: service.title, url: `${schemeOf(settings)}://${host}:${settings.ports[service.name]}`, port: settings.ports[service.name] }));
   const server = settings.databaseUrl === null ? postgresStatus(settings.home) : null;
   return server === null ? services : [...services, { name: 'Postgres (embedded)', url: `postgres://127.0.0.1:${server.port}/agentos`, port: server.port }];
 }

@@ -25,6 +25,7 @@ export interface StartOptions {
   readonly home: string;
   readonly host: string;
   readonly port: number;
+  readonly tls?: boolean;
   readonly environment: Readonly<Record<string, string>>;
   readonly readyTimeoutMs: number;
   readonly signal: AbortSignal;
@@ -65,7 +66,7 @@ function isCurrent(service: ServiceEntry, state: ServiceState, options: StartOpt
 async function settle(service: ServiceEntry, state: ServiceState): Promise<Probe> {
   const deadline = Date.now() + 5_000;
   for (;;) {
-    const probe = await probeService(service, state.host, state.port);
+    const probe = await probeService(service, state);
     if (probe.ready || Date.now() > deadline || !isProcess(state.pid, state.marks)) return probe;
     await sleep(100);
   }
@@ -73,7 +74,12 @@ async function settle(service: ServiceEntry, state: ServiceState): Promise<Probe
 
 /** What the service would read now, its file of settings included; not the terminal or the folder `up` was typed in. */
 function settingsId(environment: Readonly<Record<string, string>>): string {
-  return sha256(JSON.stringify(loadConfig({ env: environment }).values));
+  return sha256(JSON.stringify(settingsOf(environment)));
+}
+
+function settingsOf(environment: Readonly<Record<string, string>>): unknown {
+  const { values, references } = loadConfig({ env: environment });
+  return Object.keys(references).length === 0 ? values : { values, references };
 }
 
 function launch(service: ServiceEntry, options: StartOptions): ServiceState {
@@ -102,6 +108,7 @@ function launch(service: ServiceEntry, options: StartOptions): ServiceState {
       marks: [program.mark, `--port ${options.port}`],
       host: options.host,
       port: options.port,
+      tls: options.tls,
       buildId: program.buildId,
       settingsId: settingsId(options.environment),
       logFile,
@@ -121,7 +128,7 @@ async function untilReady(service: ServiceEntry, state: ServiceState, options: S
     options.signal.throwIfAborted();
     const alive = isProcess(state.pid, state.marks);
     startedAtLeastOnce ||= alive;
-    const probe = await probeService(service, state.host, state.port);
+    const probe = await probeService(service, state);
     if (probe.ready && alive) return probe;
     // Between fork and exec the process still carries this program's command line: give it a second to change.
     const gone = !alive && (startedAtLeastOnce || Date.now() > deadline - options.readyTimeoutMs + 1_000);

@@ -11,6 +11,13 @@ export interface Probe {
   readonly detail: string;
 }
 
+/** Where a service listens. */
+export interface Listener {
+  readonly host: string;
+  readonly port: number;
+  readonly tls?: boolean | undefined;
+}
+
 interface HealthBody {
   readonly status?: string;
   readonly service?: string;
@@ -19,8 +26,8 @@ interface HealthBody {
 }
 
 /** Never throws. A process that answers there but is another service counts as not healthy. */
-export async function probeService(service: ServiceEntry, host: string, port: number, timeoutMs = 3_000): Promise<Probe> {
-  const base = `http://${host}:${port}`;
+export async function probeService(service: ServiceEntry, { host, port, tls }: Listener, timeoutMs = 3_000): Promise<Probe> {
+  const base = `${tls === true ? 'https' : 'http'}://${host}:${port}`;
   const started = performance.now();
   const [health, readiness] = await Promise.all([ask(`${base}${service.healthPath}`, timeoutMs), ask(`${base}/readyz`, timeoutMs)]);
   const latencyMs = Math.round(performance.now() - started);

@@ -13,6 +13,8 @@ export interface ServiceState {
   readonly marks: readonly string[];
   readonly host: string;
   readonly port: number;
+  /** It serves HTTPS. */
+  readonly tls?: boolean | undefined;
   readonly buildId: string;
   /** Digest of the settings it was started with. */
   readonly settingsId: string;

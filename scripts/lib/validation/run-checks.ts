@@ -8,7 +8,7 @@ import { expectStatus, send, type ApiAnswer, type ApiRequest } from '../api.ts';
 import { operatorHeaders, type Role } from '../identity.ts';
 import { SERVICES } from '../services/catalog.ts';
 import { probeService } from '../services/probe.ts';
-import { clientHost, type Settings } from '../settings.ts';
+import { listenerOf, type Settings } from '../settings.ts';
 import { must, SkippedCheck, type Check } from './checks.ts';
 
 const AO = 'agent-orchestrator';
@@ -48,7 +48,7 @@ export function validationChecks(settings: Settings, signal: AbortSignal): reado
 
 async function healthy(settings: Settings, name: string): Promise<string> {
   const service = SERVICES.find((entry) => entry.name === name)!;
-  const probe = await probeService(service, clientHost(settings), settings.ports[service.name]);
+  const probe = await probeService(service, listenerOf(settings, service.name));
   must(probe.ready, probe.detail);
   return `version ${probe.version ?? 'unknown'}, ${probe.latencyMs ?? 0} ms`;
 }
@@ -146,7 +146,7 @@ async function isolated(run: Run, other: string, call: CallAs): Promise<string> 
     must(Array.isArray(runs) && runs.length === 0, 'the other tenant\'s list is not empty');
     return 'get, events, cancel: 404; list: empty';
   } finally {
-    await call(run.tenant_id, `/v1/admin/tenants/${other}`, { method: 'DELETE' }, 'platform');
+    await call(run.tenant_id, `/v1/admin/tenants/${other}?confirm=${other}`, { method: 'DELETE' }, 'platform');
   }
 }
 

@@ -1,4 +1,4 @@
-import type { Tenant, TenantCreate, TenantPatch } from '../../../generated/types/index.ts';
+import type { Tenant, TenantCreate, TenantDeleted, TenantPatch } from '../../../generated/types/index.ts';
 import type { ApiPromise } from '../api-promise.ts';
 import { PagePromise } from '../pages.ts';
 import type { Session } from '../session.ts';
@@ -31,11 +31,36 @@ export class Tenants {
     );
   }
 
-  delete(tenantId: string, options: RequestOptions = {}): ApiPromise<string> {
-    return this.#session.call('mutation', options, async (init) => {
-      const answer = await this.#session.orchestrator.DELETE('/v1/admin/tenants/{tenant_id}', { ...init, params: { path: { tenant_id: tenantId } } });
-      return { data: answer.data?.deleted, error: answer.error, response: answer.response };
-    });
+  /** Refuses its calls from now on, and loses nothing of it. `reason` stands in the audit trail. */
+  suspend(tenantId: string, reason?: string, options: RequestOptions = {}): ApiPromise<Tenant> {
+    return this.#session.call('mutation', options, async (init) =>
+      unwrap(await this.#session.orchestrator.POST('/v1/admin/tenants/{tenant_id}:suspend', { ...init, params: { path: { tenant_id: tenantId } }, body: reason === undefined ? {} : { reason } })),
+    );
+  }
+
+  resume(tenantId: string, options: RequestOptions = {}): ApiPromise<Tenant> {
+    return this.#session.call('mutation', options, async (init) =>
+      unwrap(await this.#session.orchestrator.POST('/v1/admin/tenants/{tenant_id}:resume', { ...init, params: { path: { tenant_id: tenantId } } })),
+    );
+  }
+
+  /** Refuses its calls from now on; its data is deleted when the grace period is over. `confirm` is its id once more. */
+  delete(tenantId: string, { confirm }: { readonly confirm: string }, options: RequestOptions = {}): ApiPromise<TenantDeleted> {
+    return this.#session.call('mutation', options, (init) =>
+      this.#session.orchestrator.DELETE('/v1/admin/tenants/{tenant_id}', { ...init, params: { path: { tenant_id: tenantId }, query: { confirm } } }),
+    );
+  }
+
+  /** Takes back a deletion whose grace period is not over. */
+  restore(tenantId: string, options: RequestOptions = {}): ApiPromise<Tenant> {
+    return this.#session.call('mutation', options, async (init) =>
+      unwrap(await this.#session.orchestrator.POST('/v1/admin/tenants/{tenant_id}:restore', { ...init, params: { path: { tenant_id: tenantId } } })),
+    );
+  }
+
+  /** The caller's own, with the quotas that hold for it; needs the scope `tenant:read` alone. */
+  own(options: RequestOptions = {}): ApiPromise<Tenant> {
+    return this.#session.call('read', options, async (init) => unwrap(await this.#session.orchestrator.GET('/v1/tenant', init)));
   }
 
   list(query: { readonly limit?: number } = {}, options: RequestOptions = {}): PagePromise<Tenant> {

@@ -1,12 +1,20 @@
 /** Agents in memory. */
+import { MemoryAudit } from '../../platform/audit/audit-memory.ts';
+import { auditRow, type AuditFacts } from '../../platform/audit/audit-row.ts';
 import type { AuthContext } from '../../platform/tenancy/auth-context.ts';
 import type { PortCapabilities } from '../../platform/port.ts';
 import type { AgentDraft, AgentPage, AgentPort, AgentRecord } from '../ports/agents.ts';
+import { deed } from './audited-change.ts';
 import { agentExists, isSameDefinition, nextVersion, noSuchAgent, noSuchVersion, splitDraft } from './agent-versions.ts';
 
 export class MemoryAgents implements AgentPort {
+  readonly #audit: MemoryAudit;
   /** By tenant, then by agent; the versions in order. */
   readonly #agents = new Map<string, Map<string, AgentRecord[]>>();
+
+  constructor(audit = new MemoryAudit()) {
+    this.#audit = audit;
+  }
 
   capabilities(): PortCapabilities {
     return { adapter: 'memory', contractVersion: '1.1', durable: false, features: ['versions'] };
@@ -26,25 +34,32 @@ export class MemoryAgents implements AgentPort {
 
   async create(auth: AuthContext, agent: AgentDraft): Promise<AgentRecord> {
     if (this.#of(auth).has(agent.agentId)) throw agentExists(agent.agentId);
-    return this.put(auth, agent);
+    return this.#put(auth, agent, 'create');
   }
 
   async replace(auth: AuthContext, agent: AgentDraft): Promise<AgentRecord> {
     this.#found(auth, agent.agentId);
-    return this.put(auth, agent);
+    return this.#put(auth, agent, 'update');
   }
 
   async put(auth: AuthContext, agent: AgentDraft): Promise<AgentRecord> {
+    return this.#put(auth, agent, 'put');
+  }
+
+  #put(auth: AuthContext, agent: AgentDraft, verb: string): AgentRecord {
     const { status, definition } = splitDraft(structuredClone(agent));
     const versions = this.#of(auth).get(agent.agentId) ?? [];
     const newest = versions.at(-1);
     const now = new Date().toISOString();
     if (newest !== undefined && isSameDefinition(newest, definition)) {
-      if (newest.status !== status) versions[versions.length - 1] = { ...newest, status, updatedAt: now };
+      if (newest.status === status) return structuredClone(newest);
+      versions[versions.length - 1] = { ...newest, status, updatedAt: now };
+      this.#note(auth, deed('agent', verb, agent.agentId, { version: newest.version, status }));
       return structuredClone(versions.at(-1)!);
     }
     const record: AgentRecord = { ...definition, version: nextVersion(newest), tenantId: auth.tenant_id, status, createdAt: newest?.createdAt ?? now, updatedAt: now };
     this.#of(auth).set(agent.agentId, [...versions, record]);
+    this.#note(auth, deed('agent', verb, agent.agentId, { version: record.version, status }));
     return structuredClone(record);
   }
 
@@ -59,12 +74,17 @@ export class MemoryAgents implements AgentPort {
     const versions = this.#found(auth, agentId);
     const earlier = versions.find((agent) => agent.version === version);
     if (earlier === undefined) throw noSuchVersion(agentId, version);
-    return this.put(auth, { ...earlier, status: versions.at(-1)!.status });
+    return this.#put(auth, { ...earlier, status: versions.at(-1)!.status }, 'roll_back');
   }
 
   async delete(auth: AuthContext, agentId: string): Promise<void> {
     this.#found(auth, agentId);
     this.#of(auth).delete(agentId);
+    this.#note(auth, deed('agent', 'delete', agentId));
+  }
+
+  #note(auth: AuthContext, facts: AuditFacts): void {
+    this.#audit.add(auditRow('agent-orchestrator', auth, facts));
   }
 
   #of(auth: AuthContext): Map<string, AgentRecord[]> {

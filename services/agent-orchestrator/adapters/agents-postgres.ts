@@ -4,12 +4,13 @@
  * later.
  */
 import type pg from 'pg';
+import { AuditTrail, withAudit } from '../../platform/audit/audit-trail.ts';
 import type { AuthContext } from '../../platform/tenancy/auth-context.ts';
 import type { PortCapabilities } from '../../platform/port.ts';
-import { withTenant } from '../../platform/db/transaction.ts';
 import { ShortMemory } from '../../platform/tenancy/short-memory.ts';
 import type { AgentDefinition, AgentDraft, AgentPage, AgentPort, AgentRecord, AgentStatus } from '../ports/agents.ts';
 import { agentExists, isSameDefinition, nextVersion, noSuchAgent, noSuchVersion, splitDraft } from './agent-versions.ts';
+import { changeAsTenant, deed } from './audited-change.ts';
 import { readAsTenant } from './postgres-read.ts';
 import { isoTime, storableJson } from './run-rows.ts';
 
@@ -85,11 +86,13 @@ const recordOf = (row: AgentRow): AgentRecord => ({
 
 export class PostgresAgents implements AgentPort {
   readonly #pool: pg.Pool;
+  readonly #trail: AuditTrail;
   /** null: there is no such agent, which is remembered as well. */
   readonly #recent: ShortMemory<AgentRecord | null>;
 
-  constructor(pool: pg.Pool) {
+  constructor(pool: pg.Pool, trail: AuditTrail = new AuditTrail({ service: 'agent-orchestrator' })) {
     this.#pool = pool;
+    this.#trail = trail;
     this.#recent = new ShortMemory((key) => {
       const [tenantId, agentId] = JSON.parse(key) as [string, string];
       return this.#read(tenantId, agentId);
@@ -112,21 +115,21 @@ export class PostgresAgents implements AgentPort {
   }
 
   create(auth: AuthContext, agent: AgentDraft): Promise<AgentRecord> {
-    return this.#write(auth, agent.agentId, async (_client, newest) => {
+    return this.#write(auth, agent.agentId, 'create', async (_client, newest) => {
       if (newest !== null) throw agentExists(agent.agentId);
       return agent;
     });
   }
 
   replace(auth: AuthContext, agent: AgentDraft): Promise<AgentRecord> {
-    return this.#write(auth, agent.agentId, async (_client, newest) => {
+    return this.#write(auth, agent.agentId, 'update', async (_client, newest) => {
       if (newest === null) throw noSuchAgent(agent.agentId);
       return agent;
     });
   }
 
   put(auth: AuthContext, agent: AgentDraft): Promise<AgentRecord> {
-    return this.#write(auth, agent.agentId, async () => agent);
+    return this.#write(auth, agent.agentId, 'put', async () => agent);
   }
 
   async versions(auth: AuthContext, agentId: string, query: { readonly limit: number; readonly after?: string }): Promise<AgentPage> {
@@ -139,7 +142,7 @@ export class PostgresAgents implements AgentPort {
   }
 
   rollBack(auth: AuthContext, agentId: string, version: string): Promise<AgentRecord> {
-    return this.#write(auth, agentId, async (client, newest) => {
+    return this.#write(auth, agentId, 'roll_back', async (client, newest) => {
       if (newest === null) throw noSuchAgent(agentId);
       const { rows } = await client.query<Pick<AgentRow, 'definition'>>({ ...GET_VERSION, values: [auth.tenant_id, agentId, versionNumber(version)] });
       if (rows[0] === undefined) throw noSuchVersion(agentId, version);
@@ -148,15 +151,15 @@ export class PostgresAgents implements AgentPort {
   }
 
   async delete(auth: AuthContext, agentId: string): Promise<void> {
-    const rows = await readAsTenant<AgentRow>(this.#pool, auth.tenant_id, DELETE_AGENT, [auth.tenant_id, agentId]);
+    const rows = await changeAsTenant(this.#pool, this.#trail, auth, DELETE_AGENT, [auth.tenant_id, agentId], ({ length }) => (length === 0 ? null : deed('agent', 'delete', agentId)));
     this.#recent.forget(JSON.stringify([auth.tenant_id, agentId]));
     if (rows.length === 0) throw noSuchAgent(agentId);
   }
 
   /** One transaction under the agent's row: `choose` sees the newest version and answers what it is to become. */
-  async #write(auth: AuthContext, agentId: string, choose: (client: pg.PoolClient, newest: AgentRecord | null) => Promise<AgentDraft>): Promise<AgentRecord> {
+  async #write(auth: AuthContext, agentId: string, verb: string, choose: (client: pg.PoolClient, newest: AgentRecord | null) => Promise<AgentDraft>): Promise<AgentRecord> {
     const tenantId = auth.tenant_id;
-    const record = await withTenant(this.#pool, tenantId, async (client) => {
+    const record = await withAudit(this.#pool, this.#trail, tenantId, async (client, note) => {
       for (;;) {
         const [row] = (await client.query<AgentRow>({ ...LOCK_AGENT, values: [tenantId, agentId] })).rows;
         const newest = row === undefined ? null : recordOf(row);
@@ -168,6 +171,7 @@ export class PostgresAgents implements AgentPort {
         // Somebody created it in between: look again, it is there now.
         if (written === undefined) continue;
         if (newest?.version !== version) await client.query({ ...ADD_VERSION, values: [tenantId, agentId, Number(version), json] });
+        note(auth, deed('agent', verb, agentId, { version, status }));
         return recordOf(written);
       }
     });

@@ -5,6 +5,7 @@
 import type pg from 'pg';
 import type { Logger } from 'pino';
 import { listen, NOTIFY } from '../../platform/db/listener.ts';
+import type { DatabaseUrl } from '../../platform/db/pool.ts';
 import { RunWake, type HintChannel, type HintReceiver } from './run-wake.ts';
 
 export const WAKE_CHANNEL = 'agentos_orchestrator';
@@ -14,7 +15,7 @@ const MAX_PAYLOAD_BYTES = 7_800;
 
 export interface PostgresWakeOptions {
   readonly pool: pg.Pool;
-  readonly url: string;
+  readonly url: DatabaseUrl;
   /** Time in which hints gather. */
   readonly coalesceMs?: number;
   /** False hears nothing from other processes; for tests. */

@@ -6,6 +6,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type pg from 'pg';
 import { storeEndedRuns } from '../../../conformance/load/stored-runs.ts';
 import { testDatabase, type TestDatabase } from '../../../conformance/harness/database.ts';
+import { AUDIT_SET } from '../../../conformance/harness/migrations.ts';
 import { canceled, claimOptions, completion, newRun, step, WORKER } from '../../../conformance/ports/run-fixtures.ts';
 import { createDatabase, type Database } from '../../platform/db/pool.ts';
 import type { AuthContext } from '../../platform/tenancy/auth-context.ts';
@@ -47,7 +48,7 @@ let sent: Sent[] = [];
 let partial = new Set<string>();
 
 beforeAll(async () => {
-  test = await testDatabase({ migrations: [{ schema: SCHEMA, migrations }] });
+  test = await testDatabase({ migrations: [AUDIT_SET, { schema: SCHEMA, migrations }] });
   const owner = await createDatabase({ url: test.url, applicationName: 'plans-owner', role: null, max: 1, statementTimeoutMs: 60_000 });
   const client = await owner.pool.connect();
   try {

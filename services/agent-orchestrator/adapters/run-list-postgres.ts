@@ -14,6 +14,7 @@ import { runIdAt } from '../runtime/child-id.ts';
 import type { Statement } from './postgres-read.ts';
 import { labelFacet, parentFacet } from './run-facets.ts';
 import { PRIORITY_LEVEL, RUN_COLUMNS } from './run-rows.ts';
+import { timestampMs } from '../../platform/timestamp.ts';
 
 /** A child's id carries the time at which its parent started, at most this much before its own creation. */
 const ID_SLACK_MS = 2 * 3_600_000;
@@ -62,11 +63,11 @@ export function listRunsStatement(tenantId: string, query: ListRunsQuery): { rea
 function addTimes({ createdAfter, createdBefore }: ListRunsQuery, id: string, add: (name: string, text: (place: string) => string, value: unknown) => void): void {
   if (createdAfter !== undefined) {
     add('t', (place) => `r.created_at >= ${place}::timestamptz`, createdAfter);
-    add('', (place) => `${id} >= ${place}`, runIdAt(Date.parse(createdAfter) - ID_SLACK_MS));
+    add('', (place) => `${id} >= ${place}`, runIdAt(timestampMs(createdAfter) - ID_SLACK_MS));
   }
   if (createdBefore !== undefined) {
     add('b', (place) => `r.created_at < ${place}::timestamptz`, createdBefore);
-    add('', (place) => `${id} < ${place}`, runIdAt(Date.parse(createdBefore) + 60_000));
+    add('', (place) => `${id} < ${place}`, runIdAt(timestampMs(createdBefore) + 60_000));
   }
 }
 

@@ -2,6 +2,7 @@
 import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { testDatabase, type TestDatabase } from '../../../conformance/harness/database.ts';
+import { AUDIT_SET } from '../../../conformance/harness/migrations.ts';
 import { createDatabase, type Database } from '../../platform/db/pool.ts';
 import { withScheduler, withTenant } from '../../platform/db/transaction.ts';
 import type { ListRunsQuery } from '../ports/run-state.ts';
@@ -31,7 +32,7 @@ const FILL = `
     FROM unnest($1::text[]) WITH ORDINALITY AS u (id, i)) n`;
 
 beforeAll(async () => {
-  test = await testDatabase({ migrations: [{ schema: SCHEMA, migrations }] });
+  test = await testDatabase({ migrations: [AUDIT_SET, { schema: SCHEMA, migrations }] });
   const admin = new pg.Client({ connectionString: test.url });
   await admin.connect();
   const ids = Array.from({ length: RUNS }, (_, i) => idOf(i + 1));

@@ -5,6 +5,7 @@ import { AgentOsError } from '../../platform/errors.ts';
 import type { WorkerIdentity } from '../ports/queue.ts';
 import type { AdvanceResult, CreateRunResult, EventDraft, ListRunsQuery, NewRun, RetentionQuery, RunLease, RunPage, RunRecord, RunStatePort, RunTransition, RunWork } from '../ports/run-state.ts';
 import type { MemoryRunStore } from './run-store-memory.ts';
+import { timestampMs } from '../../platform/timestamp.ts';
 
 export class MemoryRunState implements RunStatePort {
   readonly #store: MemoryRunStore;
@@ -40,12 +41,12 @@ export class MemoryRunState implements RunStatePort {
   }
 
   async cancelRun(auth: AuthContext, runId: string, canceled: EventDraft): Promise<RunRecord> {
-    return this.#store.cancel(auth.tenant_id, runId, canceled);
+    return this.#store.cancel(auth, runId, canceled);
   }
 
   async advance(auth: AuthContext, lease: RunLease, transition: RunTransition): Promise<AdvanceResult> {
     if (auth.tenant_id !== lease.tenantId) throw new AgentOsError('not_found', { message: `There is no run ${lease.runId}.`, details: { run_id: lease.runId } });
-    return this.#store.advance(lease, transition);
+    return this.#store.advance(auth, lease, transition);
   }
 
   async deleteExpired(_worker: WorkerIdentity, query: RetentionQuery): Promise<{ readonly runs: number; readonly keys: number }> {
@@ -59,7 +60,7 @@ function matches(run: RunRecord, query: ListRunsQuery): boolean {
   if (status !== undefined && ![status].flat().includes(run.status)) return false;
   if (priority !== undefined && run.options.priority !== priority) return false;
   if (parentRunId !== undefined && run.lineage?.parentRunId !== parentRunId) return false;
-  if (createdAfter !== undefined && Date.parse(run.createdAt) < Date.parse(createdAfter)) return false;
-  if (createdBefore !== undefined && Date.parse(run.createdAt) >= Date.parse(createdBefore)) return false;
+  if (createdAfter !== undefined && Date.parse(run.createdAt) < timestampMs(createdAfter)) return false;
+  if (createdBefore !== undefined && Date.parse(run.createdAt) >= timestampMs(createdBefore)) return false;
   return Object.entries(labels ?? {}).every(([key, value]) => run.labels[key] === value);
 }

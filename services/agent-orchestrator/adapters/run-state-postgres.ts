@@ -5,6 +5,7 @@
 import type pg from 'pg';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { AuthContext } from '../../platform/tenancy/auth-context.ts';
+import { AuditTrail } from '../../platform/audit/audit-trail.ts';
 import type { PortCapabilities } from '../../platform/port.ts';
 import { AgentOsError } from '../../platform/errors.ts';
 import { GroupCommit, type GroupCommitOptions } from '../../platform/db/group-commit.ts';
@@ -35,6 +36,8 @@ export interface PostgresRunStateOptions {
   readonly maxBatch?: number;
   /** Told what was committed, for readers in this process. */
   readonly tail?: EventTail;
+  /** The audit log; absent: it is written, and nobody follows it. */
+  readonly trail?: AuditTrail;
   readonly onFlush?: GroupCommitOptions<RunWrite, RunVerdict>['onFlush'];
 }
 
@@ -46,11 +49,12 @@ export class PostgresRunState implements RunStatePort {
   readonly #keys: RunKeys;
 
   constructor(pool: pg.Pool, options: PostgresRunStateOptions = {}) {
+    const trail = options.trail ?? new AuditTrail({ service: 'agent-orchestrator' });
     this.#pool = pool;
     this.#tail = options.tail;
     this.#keys = new RunKeys(pool);
     this.#writer = new GroupCommit<RunWrite, RunVerdict>({
-      flush: (writes) => flushWrites(pool, writes, this.#notes),
+      flush: (writes) => flushWrites(pool, trail, writes, this.#notes),
       key: writeKey,
       group: tenantOf,
       lanes: options.lanes ?? DEFAULT_LANES,
@@ -114,7 +118,7 @@ export class PostgresRunState implements RunStatePort {
   }
 
   async cancelRun(auth: AuthContext, runId: string, canceled: EventDraft): Promise<RunRecord> {
-    const write: RunWrite = { kind: 'cancel', tenantId: auth.tenant_id, runId, canceled };
+    const write: RunWrite = { kind: 'cancel', auth, runId, canceled };
     try {
       const run = (await this.#writer.submit(write)) as RunRecord;
       this.#tail?.append(auth.tenant_id, runId, { drafts: [canceled], lastSequence: run.lastSequence, time: run.completedAt!, status: 'canceled', bytes: 200 });
@@ -130,6 +134,7 @@ export class PostgresRunState implements RunStatePort {
     if (auth.tenant_id !== lease.tenantId) throw noSuchRun(lease.runId);
     const write: RunWrite = {
       kind: 'advance',
+      auth,
       lease,
       transition,
       applied: (time, lastSequence, bytes) =>

@@ -4,6 +4,8 @@
  * Every method is one synchronous step, which is what a transaction is here. The rules are those of the Postgres
  * family: the same admission, the same places in the queue, the same fence, one terminal event a run.
  */
+import { MemoryAudit } from '../../platform/audit/audit-memory.ts';
+import { auditRow } from '../../platform/audit/audit-row.ts';
 import { AgentOsError } from '../../platform/errors.ts';
 import { newId } from '../../platform/ids.ts';
 import type { AuthContext } from '../../platform/tenancy/auth-context.ts';
@@ -14,6 +16,7 @@ import { traceparentAt } from '../runtime/ids.ts';
 import { admit, type TenantRunsState } from '../tenancy/admission.ts';
 import { QueuePlaces, type GivenRanks, type WaitingRanks } from '../tenancy/fairness.ts';
 import { handedOverRun, newRecord } from '../ports/new-run.ts';
+import { runCanceled, runCreated, toolsDenied } from './run-deeds.ts';
 import { PRIORITY_LEVEL } from './run-rows.ts';
 import { WakeHub } from './wake-hub.ts';
 
@@ -42,6 +45,7 @@ const notFound = (runId: string): AgentOsError => new AgentOsError('not_found', 
 export class MemoryRunStore {
   readonly wake = new WakeHub();
   readonly #now: () => number;
+  readonly #audit: MemoryAudit;
   /** By tenant, then by run: nothing is ever looked up without a tenant. */
   readonly #runs = new Map<string, Map<string, StoredRun>>();
   readonly #tenants = new Map<string, TenantRunsState>();
@@ -49,8 +53,9 @@ export class MemoryRunStore {
   readonly #keys = new Map<string, StoredKey>();
   readonly #observers: ((event: RunEvent) => void)[] = [];
 
-  constructor(now: () => number = Date.now) {
+  constructor(now: () => number = Date.now, audit = new MemoryAudit()) {
     this.#now = now;
+    this.#audit = audit;
   }
 
   /** Is told every event in the step that stores it: what follows from an event is stored with it or not at all. */
@@ -87,6 +92,7 @@ export class MemoryRunStore {
     this.#runs.set(auth.tenant_id, runs.set(run.runId, stored));
     if (key !== null) this.#keys.set(key, { runId: run.runId, requestHash: run.idempotency!.requestHash, expiresAtMs: nowMs + run.idempotency!.ttlHours * 3_600_000 });
     this.#append(stored, [run.created]);
+    this.#audit.add(auditRow('agent-orchestrator', auth, runCreated(run)));
     const created = this.record(auth.tenant_id, run.runId);
     return { outcome: 'created', run: created, handedOver: waits ? null : this.#handOver(auth, run, stored, created) };
   }
@@ -121,8 +127,8 @@ export class MemoryRunStore {
     return { run: recordOf(stored.work), events: stored.events };
   }
 
-  cancel(tenantId: string, runId: string, canceled: EventDraft): RunRecord {
-    const stored = this.#find(tenantId, runId);
+  cancel(auth: AuthContext, runId: string, canceled: EventDraft): RunRecord {
+    const stored = this.#find(auth.tenant_id, runId);
     if (isEnded(stored.work)) {
       throw new AgentOsError('invalid_state_transition', {
         message: `Run ${runId} has ended as ${stored.work.status}; only a queued or running run can be canceled.`,
@@ -131,10 +137,12 @@ export class MemoryRunStore {
     }
     this.#append(stored, [canceled]);
     this.#end(stored, { status: 'canceled' });
+    const { agentId, agentVersion, correlationId } = stored.work;
+    this.#audit.add(auditRow('agent-orchestrator', auth, runCanceled({ run_id: runId, agent_id: agentId, agent_version: agentVersion, correlation_id: correlationId })));
     return recordOf(stored.work);
   }
 
-  advance(lease: RunLease, transition: RunTransition): AdvanceResult {
+  advance(auth: AuthContext, lease: RunLease, transition: RunTransition): AdvanceResult {
     const stored = this.#runs.get(lease.tenantId)?.get(lease.runId);
     if (stored === undefined) return { outcome: 'fenced', status: 'canceled' };
     const { work } = stored;
@@ -146,6 +154,7 @@ export class MemoryRunStore {
     }
     const { summaryDelta, end } = transition;
     this.#append(stored, transition.events);
+    this.#audit.add(...toolsDenied(lease.runId, transition.events).map((facts) => auditRow('agent-orchestrator', auth, facts)));
     stored.fruitlessClaims = 0;
     stored.work = {
       ...stored.work,

@@ -4,6 +4,7 @@ import type pg from 'pg';
 import { pino } from 'pino';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { testDatabase, type TestDatabase } from '../../../conformance/harness/database.ts';
+import { AUDIT_SET } from '../../../conformance/harness/migrations.ts';
 import { createDatabase, type Database } from '../../platform/db/pool.ts';
 import type { AuthContext } from '../../platform/tenancy/auth-context.ts';
 import { runCanceled, runCompleted } from '../events/drafts.ts';
@@ -56,7 +57,7 @@ async function cancelAll(...tenants: readonly AuthContext[]): Promise<void> {
 const range = (length: number): number[] => Array.from({ length }, (_, index) => index + 1);
 
 beforeAll(async () => {
-  test = await testDatabase({ migrations: [{ schema: SCHEMA, migrations }] });
+  test = await testDatabase({ migrations: [AUDIT_SET, { schema: SCHEMA, migrations }] });
   database = await createDatabase({ url: test.url, applicationName: 'orchestrator-test', keyedStatements: true });
   wake = new PostgresWake({ pool: database.pool, url: test.url });
   runState = new PostgresRunState(database.pool);

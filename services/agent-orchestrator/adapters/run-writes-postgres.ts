@@ -2,65 +2,63 @@
  * One flush: creations, transitions and cancellations of many runs in one transaction, each with its own verdict.
  *
  * A flush with creations makes two round trips: BEGIN, lock, clock, keys and transitions go out together; what was
- * admitted follows with COMMIT. Without creations it makes one. A creation is decided in JavaScript (tenancy/) under
+ * admitted follows with its audit records and COMMIT. Without creations and cancellations it makes one. A creation is decided in JavaScript (tenancy/) under
  * the locks of this transaction, so the decision is exact over any number of processes.
  */
 import { randomUUID } from 'node:crypto';
 import type pg from 'pg';
-import type { AuthContext } from '../../platform/tenancy/auth-context.ts';
+import type { AuditRow } from '../../platform/audit/audit-row.ts';
+import type { AppendedRow } from '../../platform/audit/audit-sql.ts';
+import type { AuditTrail } from '../../platform/audit/audit-trail.ts';
 import { AgentOsError } from '../../platform/errors.ts';
 import { FlushRolledBackError } from '../../platform/db/group-commit.ts';
 import { fromDatabaseError, isConnectionError, isRetryableTransaction } from '../../platform/db/sqlstate.ts';
 import { withTenant } from '../../platform/db/transaction.ts';
-import type { AdvanceResult, CreateRunResult, EventDraft, NewRun, RunLease, RunRecord, RunTransition } from '../ports/run-state.ts';
+import type { AdvanceResult } from '../ports/run-state.ts';
 import { admit, type TenantRunsState } from '../tenancy/admission.ts';
 import { AdmissionNotes, type SeenTenant } from '../tenancy/admission-notes.ts';
 import type { Backlog } from '../tenancy/backlog.ts';
 import type { Refusal } from '../tenancy/refusals.ts';
 import { QueuePlaces, type GivenRanks, type WaitingRanks } from '../tenancy/fairness.ts';
 import { handedOverRun, newRecord } from '../ports/new-run.ts';
-import { PRIORITY_LEVEL, isoTime, recordOf, storableJson, storableText, type RunRow, type StoredWork } from './run-rows.ts';
+import { runCanceled, runCreated, toolsDenied } from './run-deeds.ts';
+import { PRIORITY_LEVEL, isoTime, recordOf, storableJson, storableText, type RunRow } from './run-rows.ts';
 import { ADD_FACETS, facetRows, type FacetRow } from './run-facets.ts';
+import { createRow, firstEvents, type AdvanceWrite, type AppliedRow, type BackRow, type CancelWrite, type CreateWrite, type KeyRow, type LockRow, type QueueRow, type RunVerdict, type RunWrite } from './run-write-rows.ts';
 import { ADD_TENANTS, ADVANCE_RUNS, CANCEL_RUNS, CREATE_RUNS, LOCK_QUEUE, LOCK_TENANTS, READ_BACK, READ_KEYS, READ_QUEUE } from './run-writes-sql.ts';
 
-export type CreateWrite = { readonly kind: 'create'; readonly auth: AuthContext; readonly run: NewRun };
-export type AdvanceWrite = { readonly kind: 'advance'; readonly lease: RunLease; readonly transition: RunTransition; /** Told once it is committed. */ readonly applied?: Applied };
-export type Applied = (time: string, lastSequence: number, bytes: number) => void;
-export type CancelWrite = { readonly kind: 'cancel'; readonly tenantId: string; readonly runId: string; readonly canceled: EventDraft };
-export type RunWrite = CreateWrite | AdvanceWrite | CancelWrite;
-export type RunVerdict = CreateRunResult | AdvanceResult | RunRecord;
+export type { RunVerdict, RunWrite } from './run-write-rows.ts';
 
 /** Writes with equal keys keep their order and never share a flush. */
 export function writeKey(write: RunWrite): string {
   if (write.kind === 'advance') return `run ${write.lease.tenantId} ${write.lease.runId}`;
-  if (write.kind === 'cancel') return `run ${write.tenantId} ${write.runId}`;
+  if (write.kind === 'cancel') return `run ${write.auth.tenant_id} ${write.runId}`;
   const { auth, run } = write;
   return run.idempotency === null
     ? `run ${auth.tenant_id} ${run.runId}`
     : `key ${JSON.stringify([auth.tenant_id, auth.principal.principal_id, run.agent.agentId, run.idempotency.key])}`;
 }
 
-export const tenantOf = (write: RunWrite): string =>
-  write.kind === 'create' ? write.auth.tenant_id : write.kind === 'advance' ? write.lease.tenantId : write.tenantId;
+export const tenantOf = (write: RunWrite): string => (write.kind === 'advance' ? write.lease.tenantId : write.auth.tenant_id);
 
 const CONTENTION_ATTEMPTS = 4;
 
 /** While writes waited for the flush before theirs, that flush may have learned what becomes of them. */
-export async function flushWrites(pool: pg.Pool, writes: readonly RunWrite[], notes: AdmissionNotes = new AdmissionNotes()): Promise<ReadonlyArray<RunVerdict | Error>> {
+export async function flushWrites(pool: pg.Pool, trail: AuditTrail, writes: readonly RunWrite[], notes: AdmissionNotes = new AdmissionNotes()): Promise<ReadonlyArray<RunVerdict | Error>> {
   const nowMs = performance.now();
   const known = writes.map((write) => (write.kind === 'create' && !mayReplay(write) ? notes.refusal(write.auth.tenant_id, write.run.limits, nowMs) : null));
   const open = writes.filter((_write, index) => known[index] === null);
-  if (open.length === writes.length) return flushOpen(pool, writes, notes);
-  const verdicts = open.length === 0 ? [] : await flushOpen(pool, open, notes);
+  if (open.length === writes.length) return flushOpen(pool, trail, writes, notes);
+  const verdicts = open.length === 0 ? [] : await flushOpen(pool, trail, open, notes);
   let next = 0;
   return known.map((verdict) => verdict ?? verdicts[next++]!);
 }
 
 const mayReplay = ({ run: { idempotency } }: CreateWrite): boolean => idempotency !== null && idempotency.madeUp !== true;
 
-async function flushOpen(pool: pg.Pool, writes: readonly RunWrite[], notes: AdmissionNotes): Promise<ReadonlyArray<RunVerdict | Error>> {
+async function flushOpen(pool: pg.Pool, trail: AuditTrail, writes: readonly RunWrite[], notes: AdmissionNotes): Promise<ReadonlyArray<RunVerdict | Error>> {
   for (let attempt = 1; ; attempt += 1) {
-    const flush = new Flush(pool, writes, notes);
+    const flush = new Flush(pool, trail, writes, notes);
     try {
       return await flush.run();
     } catch (thrown) {
@@ -78,6 +76,7 @@ type Slot<W extends RunWrite> = { readonly ord: number; readonly write: W };
 
 class Flush {
   readonly #pool: pg.Pool;
+  readonly #trail: AuditTrail;
   readonly #notes: AdmissionNotes;
   readonly #backlog: Backlog;
   readonly #verdicts: (RunVerdict | Error)[];
@@ -88,13 +87,16 @@ class Flush {
   readonly #writes: readonly RunWrite[];
   readonly #applied: { readonly row: AppliedRow; readonly bytes: number }[] = [];
   readonly #pending: Promise<unknown>[] = [];
+  readonly #deeds: AuditRow[] = [];
+  #chained: Promise<AppendedRow[]> | null = null;
   /** What was decided, worth remembering once it is committed. */
   readonly #learned: { readonly seen: SeenTenant; readonly refusal: Refusal | null }[] = [];
   /** The first statement that failed; COMMIT then only reports that it rolled back. */
   statementError: unknown = null;
 
-  constructor(pool: pg.Pool, writes: readonly RunWrite[], notes: AdmissionNotes) {
+  constructor(pool: pg.Pool, trail: AuditTrail, writes: readonly RunWrite[], notes: AdmissionNotes) {
     this.#pool = pool;
+    this.#trail = trail;
     this.#notes = notes;
     this.#backlog = notes.backlog;
     this.#writes = writes;
@@ -111,6 +113,7 @@ class Flush {
     await withTenant(this.#pool, this.#tenants, (client) => this.#body(client), { attempts: 1 });
     // Committed, so every statement succeeded; nothing below may fail the flush as a whole.
     await Promise.all(this.#pending);
+    if (this.#chained !== null) this.#trail.committed(this.#deeds, await this.#chained);
     for (const { seen, refusal } of this.#learned) this.#notes.decided(seen, refusal);
     for (const { row, bytes } of this.#applied) {
       const { transition, applied } = this.#writes[row.ord] as AdvanceWrite;
@@ -129,12 +132,39 @@ class Flush {
     const locked = moves > 0 ? this.#send<LockRow>(client, LOCK_TENANTS, [this.#tenants]) : null;
     const queue = this.#creates.length > 0 ? this.#send<QueueRow>(client, READ_QUEUE, [this.#tenants, countUpTo]) : null;
     const keys = this.#sendKeys(client);
-    this.#sendAdvances(client);
-    this.#sendCancels(client);
-    if (queue === null) return;
-    const rows = await locked!;
-    if (rows.length === this.#tenants.length) this.#decide(client, rows, await queue, await keys);
-    else await this.#decideForNewTenants(client, countUpTo);
+    const advanced = this.#sendAdvances(client);
+    const canceled = this.#sendCancels(client);
+    if (queue !== null) {
+      const rows = await locked!;
+      if (rows.length === this.#tenants.length) this.#decide(client, rows, await queue, await keys);
+      else await this.#decideForNewTenants(client, countUpTo);
+    }
+    await this.#noteOutcomes(advanced, canceled);
+    this.#appendDeeds(client);
+  }
+
+  /**
+   * Whether a run was canceled, or a step with a denied tool was still the run's, only the database knows; their records
+   * wait for its answer. Nothing else does.
+   */
+  async #noteOutcomes(advanced: Promise<readonly AppliedRow[]> | null, canceled: Promise<readonly (RunRow & { ord: number })[]> | null): Promise<void> {
+    if (canceled !== null) {
+      for (const row of await canceled) this.#deeds.push(this.#trail.row((this.#writes[row.ord] as CancelWrite).auth, runCanceled(row)));
+    }
+    const denials = this.#advances.map(({ ord, write }) => ({ ord, write, denied: toolsDenied(write.lease.runId, write.transition.events) })).filter(({ denied }) => denied.length > 0);
+    if (denials.length === 0) return;
+    const applied = new Set((await advanced!).map(({ ord }) => ord));
+    for (const { write, denied } of denials.filter(({ ord }) => applied.has(ord))) this.#deeds.push(...denied.map((facts) => this.#trail.row(write.auth, facts)));
+  }
+
+  /** Behind everything else: who holds the end of a chain waits for nothing but the commit. */
+  #appendDeeds(client: pg.PoolClient): void {
+    if (this.#deeds.length === 0) return;
+    this.#chained = this.#trail.send(client, this.#deeds);
+    this.#later(this.#chained.catch((error: unknown) => {
+      this.statementError ??= error;
+      throw error;
+    }));
   }
 
   /**
@@ -219,6 +249,7 @@ class Flush {
       admitted.push(createRow(write, rank, handedOver?.lease.token ?? null));
       facets.push(...facetRows(auth.tenant_id, run));
       events.push(...firstEvents(write, handedOver !== null));
+      if (this.#trail.enabled) this.#deeds.push(this.#trail.row(auth, runCreated(run)));
       this.#verdicts[ord] = { outcome: 'created', run: record, handedOver };
     }
     if (admitted.length === 0) return;
@@ -227,8 +258,8 @@ class Flush {
     if (facets.length > 0) this.#later(this.#send(client, ADD_FACETS, [storableJson(facets)]));
   }
 
-  #sendAdvances(client: pg.PoolClient): void {
-    if (this.#advances.length === 0) return;
+  #sendAdvances(client: pg.PoolClient): Promise<AppliedRow[]> | null {
+    if (this.#advances.length === 0) return null;
     const runs: unknown[] = [];
     const events: unknown[] = [];
     for (const { ord, write } of this.#advances) {
@@ -265,13 +296,14 @@ class Flush {
         }
       }),
     );
+    return applied;
   }
 
-  #sendCancels(client: pg.PoolClient): void {
-    if (this.#cancels.length === 0) return;
-    const rows = this.#cancels.map(({ ord, write: { tenantId, runId, canceled } }) => ({
+  #sendCancels(client: pg.PoolClient): Promise<(RunRow & { ord: number })[]> | null {
+    if (this.#cancels.length === 0) return null;
+    const rows = this.#cancels.map(({ ord, write: { auth, runId, canceled } }) => ({
       ord,
-      tenant_id: tenantId,
+      tenant_id: auth.tenant_id,
       run_id: runId,
       event_id: canceled.eventId,
       type: canceled.type,
@@ -284,6 +316,7 @@ class Flush {
         for (const row of found) this.#verdicts[row.ord] = recordOf(row);
       }),
     );
+    return canceled;
   }
 
   /** Zero rows: look what the store says. The log tells a transition of ours that was committed before from a lost lease. */
@@ -323,74 +356,4 @@ function refusedCancel(write: CancelWrite, row: BackRow | undefined): Error {
     message: `Run ${write.runId} has ended as ${row.status}; only a queued or running run can be canceled.`,
     details: { run_id: write.runId, status: row.status },
   });
-}
-
-function createRow({ auth, run }: CreateWrite, queueRank: number, token: string | null): Record<string, unknown> {
-  const handover = token === null ? null : run.handover!;
-  const work: StoredWork = { auth, input: run.input, context: run.context, agent: run.agent };
-  return {
-    tenant_id: auth.tenant_id,
-    run_id: run.runId,
-    agent_id: run.agent.agentId,
-    agent_version: run.agent.version,
-    correlation_id: run.correlationId,
-    traceparent: run.traceparent,
-    principal_id: auth.principal.principal_id,
-    idempotency_key: run.idempotency?.key ?? null,
-    request_hash: run.idempotency?.requestHash ?? null,
-    ttl_hours: run.idempotency?.ttlHours ?? null,
-    request: { options: run.options, tooling: run.tooling, labels: run.labels, lineage: run.lineage },
-    work,
-    priority: PRIORITY_LEVEL[run.options.priority],
-    queue_rank: queueRank,
-    last_seq: handover === null ? 1 : 2 + handover.opening.length,
-    step: handover === null || handover.opening.length === 0 ? 0 : 1,
-    token,
-    worker: handover?.workerId ?? null,
-    lease_ms: handover?.leaseMs ?? null,
-  };
-}
-
-function firstEvents({ auth, run }: CreateWrite, handedOver: boolean): Record<string, unknown>[] {
-  const drafts = handedOver ? [run.created, run.handover!.started, ...run.handover!.opening] : [run.created];
-  return drafts.map((draft, index) => ({
-    tenant_id: auth.tenant_id,
-    run_id: run.runId,
-    sequence: index + 1,
-    event_id: draft.eventId,
-    type: draft.type,
-    step_id: draft.stepId,
-    span_id: draft.spanId,
-    payload: draft.payload,
-  }));
-}
-
-interface LockRow extends pg.QueryResultRow {
-  readonly tenant_id: string;
-  readonly active: number;
-  readonly arrival_ms: number;
-  readonly last_ranks: GivenRanks;
-}
-interface AppliedRow extends pg.QueryResultRow {
-  readonly ord: number;
-  readonly last_seq: number;
-  readonly now_ms: number;
-}
-interface QueueRow extends pg.QueryResultRow {
-  readonly tenant_id: string;
-  readonly low: number | null;
-  readonly normal: number | null;
-  readonly high: number | null;
-  readonly smallest: number | null;
-  /** null: it was not counted. */
-  readonly queued: number | null;
-  readonly now_ms: number;
-}
-type KeyRow = RunRow & { readonly ord: number; readonly request_hash: string };
-interface BackRow extends pg.QueryResultRow {
-  readonly ord: number;
-  readonly status: RunRecord['status'];
-  readonly step: number;
-  readonly last_seq: number;
-  readonly written: boolean;
 }

@@ -1,8 +1,11 @@
 /** A tenant's tools in memory. */
 import { isDeepStrictEqual } from 'node:util';
+import { MemoryAudit } from '../../platform/audit/audit-memory.ts';
+import { auditRow, type AuditFacts } from '../../platform/audit/audit-row.ts';
 import type { AuthContext } from '../../platform/tenancy/auth-context.ts';
 import type { PortCapabilities } from '../../platform/port.ts';
 import { MAX_MCP_SERVERS, MAX_WEBHOOK_TOOLS, type CallRate, type CallVerdict, type McpServer, type McpServerRecord, type ToolRegistrations, type ToolRegistryPort, type WebhookTool, type WebhookToolRecord } from '../ports/tool-registry.ts';
+import { deed } from './audited-change.ts';
 import { noSuchServer, noSuchTool, rateOf, retryAfterMs, serverExists, tooManyServers, tooManyTools, toolExists } from './tool-registrations.ts';
 
 interface TenantTools {
@@ -15,7 +18,12 @@ interface TenantTools {
 const UNKNOWN = { state: 'unknown', error: null, checkedAt: null } as const;
 
 export class MemoryToolRegistry implements ToolRegistryPort {
+  readonly #audit: MemoryAudit;
   readonly #tenants = new Map<string, TenantTools>();
+
+  constructor(audit = new MemoryAudit()) {
+    this.#audit = audit;
+  }
 
   capabilities(): PortCapabilities {
     return { adapter: 'memory', contractVersion: '1.0', durable: false, features: [] };
@@ -31,12 +39,14 @@ export class MemoryToolRegistry implements ToolRegistryPort {
     const { tools } = this.#of(auth);
     if (tools.has(tool.toolId)) throw toolExists(tool.toolId);
     if (tools.size >= MAX_WEBHOOK_TOOLS) throw tooManyTools();
+    this.#note(auth, deed('tool', 'create', tool.toolId));
     return this.#putTool(auth, tool, sealedSecret);
   }
 
   async replaceTool(auth: AuthContext, tool: WebhookTool, sealedSecret: string | null): Promise<WebhookToolRecord> {
     const known = this.#of(auth).tools.get(tool.toolId);
     if (known === undefined) throw noSuchTool(tool.toolId);
+    this.#note(auth, deed('tool', 'update', tool.toolId, { rotated: sealedSecret !== null }));
     return this.#putTool(auth, tool, sealedSecret ?? known.sealedSecret);
   }
 
@@ -44,23 +54,27 @@ export class MemoryToolRegistry implements ToolRegistryPort {
     const { tools, arrivalsMs } = this.#of(auth);
     if (!tools.delete(toolId)) throw noSuchTool(toolId);
     arrivalsMs.delete(toolId);
+    this.#note(auth, deed('tool', 'delete', toolId));
   }
 
   async createServer(auth: AuthContext, server: McpServer, sealedHeaders: string | null): Promise<McpServerRecord> {
     const { servers } = this.#of(auth);
     if (servers.has(server.serverId)) throw serverExists(server.serverId);
     if (servers.size >= MAX_MCP_SERVERS) throw tooManyServers();
+    this.#note(auth, deed('mcp_server', 'create', server.serverId));
     return this.#putServer(auth, server, sealedHeaders);
   }
 
   async replaceServer(auth: AuthContext, server: McpServer, sealedHeaders: string | null | undefined): Promise<McpServerRecord> {
     const known = this.#of(auth).servers.get(server.serverId);
     if (known === undefined) throw noSuchServer(server.serverId);
+    this.#note(auth, deed('mcp_server', 'update', server.serverId, { rotated: sealedHeaders !== undefined }));
     return this.#putServer(auth, server, sealedHeaders === undefined ? known.sealedHeaders : sealedHeaders);
   }
 
   async deleteServer(auth: AuthContext, serverId: string): Promise<void> {
     if (!this.#of(auth).servers.delete(serverId)) throw noSuchServer(serverId);
+    this.#note(auth, deed('mcp_server', 'delete', serverId));
   }
 
   async recordServer(auth: AuthContext, server: Parameters<ToolRegistryPort['recordServer']>[1], seen: Parameters<ToolRegistryPort['recordServer']>[2]): Promise<void> {
@@ -80,6 +94,10 @@ export class MemoryToolRegistry implements ToolRegistryPort {
     }
     for (const { bucket, perMinute } of rates) arrivalsMs.set(bucket, Math.max(arrivalsMs.get(bucket) ?? 0, nowMs) + rateOf(perMinute).intervalMs);
     return { allowed: true };
+  }
+
+  #note(auth: AuthContext, facts: AuditFacts): void {
+    this.#audit.add(auditRow('agent-orchestrator', auth, facts));
   }
 
   #of(auth: AuthContext): TenantTools {

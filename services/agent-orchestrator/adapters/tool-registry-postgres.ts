@@ -1,10 +1,13 @@
 /** A tenant's tools in Postgres: a row a tool, a row a server, a row a rate. */
 import type pg from 'pg';
+import type { AuditFacts } from '../../platform/audit/audit-row.ts';
+import { AuditTrail } from '../../platform/audit/audit-trail.ts';
 import type { AuthContext } from '../../platform/tenancy/auth-context.ts';
 import type { PortCapabilities } from '../../platform/port.ts';
 import { withTenant } from '../../platform/db/transaction.ts';
 import { MAX_MCP_SERVERS, MAX_WEBHOOK_TOOLS, type CallRate, type CallVerdict, type McpServer, type McpServerRecord, type McpTool, type ToolRegistrations, type ToolRegistryPort, type WebhookTool, type WebhookToolRecord } from '../ports/tool-registry.ts';
-import { readAsTenant, readScoped, scoped } from './postgres-read.ts';
+import { changeAsTenant, deed } from './audited-change.ts';
+import { readAsTenant, readScoped, scoped, type Statement } from './postgres-read.ts';
 import { isoTime } from './run-rows.ts';
 import { noSuchServer, noSuchTool, rateOf, retryAfterMs, serverExists, tooManyServers, tooManyTools, toolExists } from './tool-registrations.ts';
 
@@ -109,9 +112,11 @@ class Denied extends Error {
 
 export class PostgresToolRegistry implements ToolRegistryPort {
   readonly #pool: pg.Pool;
+  readonly #trail: AuditTrail;
 
-  constructor(pool: pg.Pool) {
+  constructor(pool: pg.Pool, trail: AuditTrail = new AuditTrail({ service: 'agent-orchestrator' })) {
     this.#pool = pool;
+    this.#trail = trail;
   }
 
   capabilities(): PortCapabilities {
@@ -128,36 +133,36 @@ export class PostgresToolRegistry implements ToolRegistryPort {
   }
 
   async createTool(auth: AuthContext, tool: WebhookTool, sealedSecret: string): Promise<WebhookToolRecord> {
-    const [row] = await readAsTenant<ToolRow & { existed: boolean }>(this.#pool, auth.tenant_id, CREATE_TOOL, [auth.tenant_id, tool.toolId, JSON.stringify(tool), sealedSecret, MAX_WEBHOOK_TOOLS]);
+    const [row] = await this.#change<ToolRow & { existed: boolean }>(auth, CREATE_TOOL, [auth.tenant_id, tool.toolId, JSON.stringify(tool), sealedSecret, MAX_WEBHOOK_TOOLS], deed('tool', 'create', tool.toolId));
     if (row!.definition === null) throw row!.existed || !(await this.#isFull(auth, 'tools')) ? toolExists(tool.toolId) : tooManyTools();
     return toolOf(row!);
   }
 
   async replaceTool(auth: AuthContext, tool: WebhookTool, sealedSecret: string | null): Promise<WebhookToolRecord> {
-    const [row] = await readAsTenant<ToolRow>(this.#pool, auth.tenant_id, REPLACE_TOOL, [auth.tenant_id, tool.toolId, JSON.stringify(tool), sealedSecret]);
+    const [row] = await this.#change<ToolRow>(auth, REPLACE_TOOL, [auth.tenant_id, tool.toolId, JSON.stringify(tool), sealedSecret], deed('tool', 'update', tool.toolId, { rotated: sealedSecret !== null }));
     if (row === undefined) throw noSuchTool(tool.toolId);
     return toolOf(row);
   }
 
   async deleteTool(auth: AuthContext, toolId: string): Promise<void> {
-    if ((await readAsTenant(this.#pool, auth.tenant_id, DELETE_TOOL, [auth.tenant_id, toolId])).length === 0) throw noSuchTool(toolId);
+    if ((await this.#change(auth, DELETE_TOOL, [auth.tenant_id, toolId], deed('tool', 'delete', toolId))).length === 0) throw noSuchTool(toolId);
   }
 
   async createServer(auth: AuthContext, server: McpServer, sealedHeaders: string | null): Promise<McpServerRecord> {
-    const [row] = await readAsTenant<ServerRow & { existed: boolean }>(this.#pool, auth.tenant_id, CREATE_SERVER, [auth.tenant_id, server.serverId, JSON.stringify(server), sealedHeaders, MAX_MCP_SERVERS]);
+    const [row] = await this.#change<ServerRow & { existed: boolean }>(auth, CREATE_SERVER, [auth.tenant_id, server.serverId, JSON.stringify(server), sealedHeaders, MAX_MCP_SERVERS], deed('mcp_server', 'create', server.serverId));
     if (row!.definition === null) throw row!.existed || !(await this.#isFull(auth, 'servers')) ? serverExists(server.serverId) : tooManyServers();
     return serverOf(row!);
   }
 
   async replaceServer(auth: AuthContext, server: McpServer, sealedHeaders: string | null | undefined): Promise<McpServerRecord> {
     const values = [auth.tenant_id, server.serverId, JSON.stringify(server), sealedHeaders ?? null, sealedHeaders === undefined];
-    const [row] = await readAsTenant<ServerRow>(this.#pool, auth.tenant_id, REPLACE_SERVER, values);
+    const [row] = await this.#change<ServerRow>(auth, REPLACE_SERVER, values, deed('mcp_server', 'update', server.serverId, { rotated: sealedHeaders !== undefined }));
     if (row === undefined) throw noSuchServer(server.serverId);
     return serverOf(row);
   }
 
   async deleteServer(auth: AuthContext, serverId: string): Promise<void> {
-    if ((await readAsTenant(this.#pool, auth.tenant_id, DELETE_SERVER, [auth.tenant_id, serverId])).length === 0) throw noSuchServer(serverId);
+    if ((await this.#change(auth, DELETE_SERVER, [auth.tenant_id, serverId], deed('mcp_server', 'delete', serverId))).length === 0) throw noSuchServer(serverId);
   }
 
   async recordServer(auth: AuthContext, server: Parameters<ToolRegistryPort['recordServer']>[1], seen: Parameters<ToolRegistryPort['recordServer']>[2]): Promise<void> {
@@ -186,6 +191,11 @@ export class PostgresToolRegistry implements ToolRegistryPort {
       if (error instanceof Denied) return error.verdict;
       throw error;
     }
+  }
+
+  /** A creation that was refused answers a row without a definition. */
+  #change<Row extends pg.QueryResultRow>(auth: AuthContext, statement: Statement, values: readonly unknown[], done: AuditFacts): Promise<Row[]> {
+    return changeAsTenant<Row>(this.#pool, this.#trail, auth, statement, values, ([row]) => (row === undefined || row['definition'] === null ? null : done));
   }
 
   async #isFull(auth: AuthContext, kind: keyof ToolRegistrations): Promise<boolean> {

@@ -1,10 +1,13 @@
 /** Webhooks in memory: the fake of the webhooks port, held to the same suite as the Postgres adapter. */
+import { MemoryAudit } from '../../platform/audit/audit-memory.ts';
+import { auditRow, type AuditFacts } from '../../platform/audit/audit-row.ts';
 import type { AuthContext } from '../../platform/tenancy/auth-context.ts';
 import type { PortCapabilities } from '../../platform/port.ts';
 import { AgentOsError } from '../../platform/errors.ts';
 import { newId } from '../../platform/ids.ts';
 import type { RunEvent } from '../ports/events.ts';
 import type { DeliveryOutcome, DeliveryRecord, DispatcherIdentity, DueDelivery, DueQuery, ListDeliveriesQuery, NewWebhook, WebhookDefinition, WebhookLease, WebhookPort, WebhookRecord, WebhookTarget } from '../ports/webhooks.ts';
+import { deed } from './audited-change.ts';
 import type { MemoryRunStore } from './run-store-memory.ts';
 import { tooManyWebhooks, webhookKeyReused, webhookNotFound } from './webhook-refusals.ts';
 
@@ -33,10 +36,12 @@ interface StoredWebhook {
 
 export class MemoryWebhooks implements WebhookPort {
   readonly #now: () => number;
+  readonly #audit: MemoryAudit;
   /** By tenant, then by webhook. */
   readonly #webhooks = new Map<string, Map<string, StoredWebhook>>();
 
-  constructor(store: MemoryRunStore, now: () => number = Date.now) {
+  constructor(store: MemoryRunStore, now: () => number = Date.now, audit = new MemoryAudit()) {
+    this.#audit = audit;
     this.#now = now;
     store.observe((event) => this.#enqueue(event));
   }
@@ -61,6 +66,7 @@ export class MemoryWebhooks implements WebhookPort {
     };
     webhooks.set(webhookId, { record, secret, key, previous: null, pausedUntilMs: 0, lease: null, servedAtMs: 0, deliveries: [] });
     this.#webhooks.set(auth.tenant_id, webhooks);
+    this.#note(auth, deed('webhook', 'create', webhookId, { enabled, event_types: eventTypes }));
     return { webhook: structuredClone(record), replayed: false };
   }
 
@@ -89,12 +95,18 @@ export class MemoryWebhooks implements WebhookPort {
     }
     stored.pausedUntilMs = 0;
     this.#hasten(stored);
+    this.#note(auth, deed('webhook', 'update', webhookId, { enabled, event_types: eventTypes, rotated: rotation !== null }));
     return structuredClone(stored.record);
   }
 
   async delete(auth: AuthContext, webhookId: string): Promise<void> {
     this.#find(auth, webhookId);
     this.#webhooks.get(auth.tenant_id)!.delete(webhookId);
+    this.#note(auth, deed('webhook', 'delete', webhookId));
+  }
+
+  #note(auth: AuthContext, facts: AuditFacts): void {
+    this.#audit.add(auditRow('agent-orchestrator', auth, facts));
   }
 
   async target(auth: AuthContext, webhookId: string): Promise<WebhookTarget> {

@@ -1,5 +1,6 @@
 /** Webhooks in Postgres: leases on rows of `orchestrator.webhooks`, outcomes of many webhooks in one commit. */
 import type pg from 'pg';
+import { AuditTrail, withAudit } from '../../platform/audit/audit-trail.ts';
 import type { AuthContext } from '../../platform/tenancy/auth-context.ts';
 import type { PortCapabilities } from '../../platform/port.ts';
 import { AgentOsError } from '../../platform/errors.ts';
@@ -8,6 +9,7 @@ import type { SecretBox } from '../../platform/secrets/secret-box.ts';
 import { withScheduler, withTenant } from '../../platform/db/transaction.ts';
 import type { DeliveryOutcome, DeliveryRecord, DeliveryState, DispatcherIdentity, DueDelivery, DueQuery, ListDeliveriesQuery, NewWebhook, WebhookDefinition, WebhookLease, WebhookPort, WebhookRecord, WebhookTarget } from '../ports/webhooks.ts';
 import { traceparentAt } from '../runtime/ids.ts';
+import { changeAsTenant, deed } from './audited-change.ts';
 import { readAsTenant } from './postgres-read.ts';
 import { isoOrNull, isoTime, storableJson } from './run-rows.ts';
 import { tooManyWebhooks, webhookKeyReused, webhookNotFound } from './webhook-refusals.ts';
@@ -72,11 +74,13 @@ interface Settlement {
 
 export class PostgresWebhooks implements WebhookPort {
   readonly #pool: pg.Pool;
+  readonly #trail: AuditTrail;
   readonly #box: SecretBox;
   readonly #settlements: GroupCommit<Settlement, boolean>;
 
-  constructor(pool: pg.Pool, box: SecretBox) {
+  constructor(pool: pg.Pool, box: SecretBox, trail: AuditTrail = new AuditTrail({ service: 'agent-orchestrator' })) {
     this.#pool = pool;
+    this.#trail = trail;
     this.#box = box;
     this.#settlements = new GroupCommit({ flush: (batch) => flushSettlements(pool, batch), key: ({ lease }) => `${lease.tenantId} ${lease.webhookId}` });
   }
@@ -96,13 +100,14 @@ export class PostgresWebhooks implements WebhookPort {
       auth.tenant_id, webhookId, webhook.url, webhook.eventTypes, webhook.agentIds, webhook.enabled, webhook.description,
       this.#box.seal(webhook.secret, placeOf(auth.tenant_id, webhookId)), auth.principal.principal_id, idempotency?.key ?? null, idempotency?.requestHash ?? null, limit,
     ];
-    return withTenant(this.#pool, auth.tenant_id, async (client) => {
+    return withAudit(this.#pool, this.#trail, auth.tenant_id, async (client, note) => {
       await client.query({ ...sql.LOCK_WEBHOOKS, values: [auth.tenant_id] });
       const known = idempotency === null ? undefined : (await client.query<WebhookRow>({ ...sql.FIND_BY_KEY, values: [auth.tenant_id, auth.principal.principal_id, idempotency.key] })).rows[0];
       if (known !== undefined && known['request_hash'] !== idempotency!.requestHash) throw webhookKeyReused(known.webhook_id);
       if (known !== undefined) return { webhook: recordOf(known), replayed: true };
       const { rows } = await client.query<WebhookRow>({ ...sql.CREATE_WEBHOOK, values });
       if (rows[0] === undefined) throw tooManyWebhooks(limit);
+      note(auth, deed('webhook', 'create', webhookId, { enabled: webhook.enabled, event_types: webhook.eventTypes }));
       return { webhook: recordOf(rows[0]), replayed: false };
     });
   }
@@ -121,15 +126,17 @@ export class PostgresWebhooks implements WebhookPort {
   async replace(auth: AuthContext, webhookId: string, definition: WebhookDefinition, rotation: { readonly secret: string; readonly overlapMs: number } | null): Promise<WebhookRecord> {
     const { url, eventTypes, agentIds, enabled, description } = definition;
     const values = [auth.tenant_id, webhookId, url, eventTypes, agentIds, enabled, description, rotation === null ? null : this.#box.seal(rotation.secret, placeOf(auth.tenant_id, webhookId)), rotation?.overlapMs ?? 0];
-    const [row] = await readAsTenant<WebhookRow>(this.#pool, auth.tenant_id, sql.REPLACE_WEBHOOK, values);
+    const replaced = deed('webhook', 'update', webhookId, { enabled, event_types: eventTypes, rotated: rotation !== null });
+    const [row] = await changeAsTenant<WebhookRow>(this.#pool, this.#trail, auth, sql.REPLACE_WEBHOOK, values, ({ length }) => (length === 0 ? null : replaced));
     if (row === undefined) throw webhookNotFound(webhookId);
     return recordOf(row);
   }
 
   async delete(auth: AuthContext, webhookId: string): Promise<void> {
-    const deleted = await withTenant(this.#pool, auth.tenant_id, async (client) => {
+    const deleted = await withAudit(this.#pool, this.#trail, auth.tenant_id, async (client, note) => {
       const { rowCount } = await client.query({ ...sql.DELETE_WEBHOOK, values: [auth.tenant_id, webhookId] });
       if (rowCount === 1) await client.query({ ...sql.DELETE_DELIVERIES, values: [auth.tenant_id, webhookId] });
+      if (rowCount === 1) note(auth, deed('webhook', 'delete', webhookId));
       return rowCount === 1;
     });
     if (!deleted) throw webhookNotFound(webhookId);

@@ -1,9 +1,9 @@
-/** DELETE /v1/admin/tenants/{tenant_id}. */
+/** DELETE /v1/admin/tenants/{tenant_id}?confirm=<tenant_id>: refused from now on, its data deleted after the grace period. */
 import type { AgentOrchestratorHandlers } from '../../../generated/handlers/agent-orchestrator.ts';
-import type { DirectoryPort } from '../../platform/tenancy/directory.ts';
+import type { Tenants } from '../../platform/tenancy/tenants.ts';
 
-export const deleteTenant = (directory: DirectoryPort): AgentOrchestratorHandlers['deleteTenant'] =>
-  async ({ path, auth, context }) => {
-    await directory.deleteTenant(auth, path.tenant_id);
-    return { status: 200, body: { deleted: path.tenant_id, correlation_id: context.correlationId } };
+export const deleteTenant = (tenants: Tenants): AgentOrchestratorHandlers['deleteTenant'] =>
+  async ({ path, query, auth, context }) => {
+    const { purgeAfter } = await tenants.delete(auth, path.tenant_id, query.confirm);
+    return { status: 200, body: { deleted: path.tenant_id, purge_after: purgeAfter, correlation_id: context.correlationId } };
   };

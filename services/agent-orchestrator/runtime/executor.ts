@@ -35,6 +35,7 @@
  * nothing is written. What was done and not yet written is done again by the next worker.
  */
 import type { Logger } from 'pino';
+import { originOf, withOrigin } from '../../platform/audit/request-origin.ts';
 import { AgentOsError } from '../../platform/errors.ts';
 import type { EventPort } from '../ports/events.ts';
 import type { ModelPort } from '../ports/model.ts';
@@ -97,6 +98,12 @@ export async function executeRun(dependencies: ExecutorDependencies, claimed: Cl
 
 class Fenced extends Error {}
 
+/** What the worker does for the run, the audit log finds under the run's own correlation. */
+function withCorrelation(run: RunWork): RunWork {
+  if (originOf(run.auth) !== null) return run;
+  return { ...run, auth: withOrigin(run.auth, { operationId: null, correlationId: run.correlationId, source: null }) };
+}
+
 class Execution {
   readonly #dependencies: ExecutorDependencies;
   readonly #claimed: ClaimedRun;
@@ -111,7 +118,7 @@ class Execution {
   constructor(dependencies: ExecutorDependencies, claimed: ClaimedRun, signal: AbortSignal) {
     this.#dependencies = dependencies;
     this.#claimed = claimed;
-    this.#work = claimed.run;
+    this.#work = withCorrelation(claimed.run);
     this.#signal = signal;
     this.#progress = startProgress(claimed.run);
     this.#expectedStep = claimed.run.step;

@@ -3,6 +3,9 @@ import type { ModelDecision } from '../../../generated/types/index.ts';
 import { AgentOsError } from '../../platform/errors.ts';
 import type { PortCapabilities } from '../../platform/port.ts';
 import type { AuthContext } from '../../platform/tenancy/auth-context.ts';
+import { MemoryAudit } from '../../platform/audit/audit-memory.ts';
+import { auditRow } from '../../platform/audit/audit-row.ts';
+import { deedOf } from './decisions-audit.ts';
 import type { DecisionQuery, DecisionsPort } from '../ports/decisions.ts';
 
 const KEPT = 10_000;
@@ -11,6 +14,12 @@ export class MemoryDecisions implements DecisionsPort {
   /** By tenant and decision_id, in the order in which they came. */
   readonly #tenants = new Map<string, Map<string, ModelDecision>>();
 
+  readonly #audit: MemoryAudit;
+
+  constructor(audit = new MemoryAudit()) {
+    this.#audit = audit;
+  }
+
   capabilities(): PortCapabilities {
     return { adapter: 'memory', contractVersion: '1.0', durable: false, features: [] };
   }
@@ -18,7 +27,10 @@ export class MemoryDecisions implements DecisionsPort {
   async record(auth: AuthContext, decision: ModelDecision): Promise<void> {
     let decisions = this.#tenants.get(auth.tenant_id);
     if (decisions === undefined) this.#tenants.set(auth.tenant_id, (decisions = new Map()));
-    if (!decisions.has(decision.decision_id)) decisions.set(decision.decision_id, structuredClone(decision));
+    if (!decisions.has(decision.decision_id)) {
+      decisions.set(decision.decision_id, structuredClone(decision));
+      this.#audit.add(auditRow('model-policy', auth, deedOf(decision)));
+    }
     if (decisions.size > KEPT) decisions.delete(decisions.keys().next().value!);
   }
 

@@ -1,31 +1,33 @@
 /**
- * Decisions in `model_policy.decisions`, written in group commits.
- *
- * As with the ledger (docs/adr/0008-budget-leases.md), a flush does not wait for the disk: a record is seen by every
- * process and outlives this one when `record` resolves, and PostgreSQL writes it out within the second. A flush whose
- * fate is unknown is sent again; a record that stands already is passed over.
+ * Decisions in `model_policy.decisions`, on the way of what finished calls leave behind (usage-call-writer.ts): with the
+ * ledger row of the same call, and before its caller is answered.
  */
-import { setTimeout as sleep } from 'node:timers/promises';
 import type pg from 'pg';
 import type { Logger } from 'pino';
 import type { ModelDecision } from '../../../generated/types/index.ts';
-import { FlushRolledBackError, GroupCommit } from '../../platform/db/group-commit.ts';
-import { fromDatabaseError, isConnectionError } from '../../platform/db/sqlstate.ts';
+import { storableJson } from '../../platform/db/storable.ts';
 import { withScheduler, withTenant } from '../../platform/db/transaction.ts';
+import type { AuditTrail } from '../../platform/audit/audit-trail.ts';
 import type { PortCapabilities } from '../../platform/port.ts';
 import type { AuthContext } from '../../platform/tenancy/auth-context.ts';
 import type { DecisionQuery, DecisionsPort } from '../ports/decisions.ts';
+import { deedOf } from './decisions-audit.ts';
 import { noSuchDecision, servedBy } from './decisions-memory.ts';
+import type { CallWriter } from './usage-call-writer.ts';
+import { DatabaseWriter } from './usage-postgres-writer.ts';
 
 export interface PostgresDecisionsOptions {
   readonly pool: pg.Pool;
   /** Milliseconds that a decision is kept. */
   readonly retentionMs: number;
   readonly log?: Logger;
+  /** As the ledger uses it; its owner closes it. One of its own, straight into the database, when absent. */
+  readonly writer?: CallWriter;
+  /** Writes a record of each call into the audit log, with its decision. */
+  readonly trail?: AuditTrail;
 }
 
-/** How long callers wait for a database that is away. */
-const PATIENCE_MS = 3_000;
+const UPKEEP_MS = 500;
 const CLEANING_MS = 300_000;
 const CLEANED_AT_ONCE = 5_000;
 /** Flushes of one cleaning, so that it ends before the next one begins. */
@@ -35,15 +37,20 @@ export class PostgresDecisions implements DecisionsPort {
   readonly #pool: pg.Pool;
   readonly #retentionMs: number;
   readonly #log: Logger | undefined;
-  readonly #commits: GroupCommit<ModelDecision, 'kept'>;
+  readonly #writer: CallWriter;
+  readonly #trail: AuditTrail | null;
+  /** Where nobody else keeps it up. */
+  readonly #ownUpkeep: NodeJS.Timeout | null;
   readonly #timer: NodeJS.Timeout;
   #cleaning: Promise<void> | null = null;
 
-  constructor({ pool, retentionMs, log }: PostgresDecisionsOptions) {
+  constructor({ pool, retentionMs, log, writer, trail }: PostgresDecisionsOptions) {
+    this.#trail = trail?.enabled === true ? trail : null;
     this.#pool = pool;
     this.#retentionMs = retentionMs;
     this.#log = log;
-    this.#commits = new GroupCommit({ flush: (decisions) => this.#flush(decisions), maxBatch: 256, maxWaiting: 20_000 });
+    this.#writer = writer ?? new DatabaseWriter({ pool, log });
+    this.#ownUpkeep = writer !== undefined ? null : setInterval(() => void this.#writer.upkeep().catch(() => undefined), UPKEEP_MS).unref();
     this.#timer = setInterval(() => {
       this.#cleaning ??= this.forgetOld().catch((error: unknown) => this.#log?.warn({ err: error }, 'Old decisions could not be deleted; it is tried again.')).finally(() => {
         this.#cleaning = null;
@@ -56,10 +63,16 @@ export class PostgresDecisions implements DecisionsPort {
   }
 
   async record(auth: AuthContext, decision: ModelDecision): Promise<void> {
-    await this.#commits.submit({ ...decision, tenant_id: auth.tenant_id });
+    const record = { ...decision, tenant_id: auth.tenant_id };
+    const kept = this.#writer.book({
+      kind: 'trace', tenantId: auth.tenant_id, decisionId: record.decision_id, requestId: record.request_id, at: record.at, verdict: record.policy.decision, model: servedBy(record), record: storableJson(record),
+    });
+    if (this.#trail === null) return kept;
+    await Promise.all([kept, this.#writer.book({ kind: 'audit', tenantId: auth.tenant_id, decisionId: record.decision_id, row: this.#trail.row(auth, deedOf(record)) })]);
   }
 
   async get(auth: AuthContext, requestId: string): Promise<ModelDecision> {
+    await this.#writer.flushAll();
     const { rows } = await withTenant(this.#pool, auth.tenant_id, (client) => client.query<{ record: ModelDecision }>({
       name: 'mp_get_decision',
       text: 'SELECT record FROM model_policy.decisions WHERE tenant_id = $1 AND request_id = $2 ORDER BY decision_id DESC LIMIT 1',
@@ -70,6 +83,7 @@ export class PostgresDecisions implements DecisionsPort {
   }
 
   async list(auth: AuthContext, { limit, after, decision, model, fromMs, toMs }: DecisionQuery) {
+    await this.#writer.flushAll();
     const { rows } = await withTenant(this.#pool, auth.tenant_id, (client) => client.query<{ record: ModelDecision }>({
       text: `SELECT record FROM model_policy.decisions d WHERE d.tenant_id = $1 AND ($2::text IS NULL OR d.decision_id < $2) AND ($3::text IS NULL OR d.decision = $3)
           AND ($4::text IS NULL OR d.model = $4) AND ($5::float8 IS NULL OR d.at >= to_timestamp($5 / 1000.0)) AND ($6::float8 IS NULL OR d.at < to_timestamp($6 / 1000.0))
@@ -93,50 +107,10 @@ export class PostgresDecisions implements DecisionsPort {
 
   async close(): Promise<void> {
     clearInterval(this.#timer);
-    await this.#commits.close();
+    if (this.#ownUpkeep !== null) {
+      clearInterval(this.#ownUpkeep);
+      await this.#writer.close();
+    }
     await this.#cleaning;
   }
-
-  async #flush(decisions: readonly ModelDecision[]): Promise<'kept'[]> {
-    const deadline = performance.now() + PATIENCE_MS;
-    for (let pauseMs = 20; ; pauseMs = Math.min(pauseMs * 2, 500)) {
-      try {
-        await this.#insert(decisions);
-        return decisions.map(() => 'kept');
-      } catch (error) {
-        const isAway = isConnectionError(error) || isConnectionError((error as Error).cause);
-        if (!isAway) throw new FlushRolledBackError(fromDatabaseError(error));
-        if (performance.now() + pauseMs > deadline) throw fromDatabaseError(error);
-        await sleep(pauseMs);
-      }
-    }
-  }
-
-  async #insert(decisions: readonly ModelDecision[]): Promise<void> {
-    const tenants = [...new Set(decisions.map((decision) => decision.tenant_id))].sort();
-    const values = [
-      decisions.map((each) => each.tenant_id), decisions.map((each) => each.decision_id), decisions.map((each) => each.request_id), decisions.map((each) => each.at),
-      decisions.map((each) => each.policy.decision), decisions.map(servedBy), decisions.map(toJson),
-    ];
-    // Both travel together, and COMMIT right behind them; a statement that fails is told of by its own promise.
-    const sent: Promise<unknown>[] = [];
-    await withTenant(this.#pool, tenants, async (client) => {
-      sent.push(client.query({ name: 'mp_decisions_async', text: "SELECT set_config('synchronous_commit', 'off', true)" }), client.query({ ...INSERT, values }));
-      for (const each of sent) each.catch(() => undefined);
-    }, { attempts: 1 }).catch(async (error: unknown) => {
-      await Promise.all(sent);
-      throw error;
-    });
-  }
-}
-
-const INSERT = {
-  name: 'mp_insert_decisions',
-  text: `INSERT INTO model_policy.decisions (tenant_id, decision_id, request_id, at, decision, model, record)
-    SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::timestamptz[], $5::text[], $6::text[], $7::jsonb[]) ON CONFLICT DO NOTHING`,
-};
-
-/** What no jsonb can hold, NUL and halves of characters, is replaced: the record of a strange name is still a record. */
-function toJson(decision: ModelDecision): string {
-  return JSON.stringify(decision).replace(/\\u(?:0000|d[89a-f][0-9a-f]{2})/g, '\\ufffd');
 }

@@ -6,6 +6,7 @@
  * that time on every replica, and a busy tenant costs one query a second in place of one a call. A row that has not
  * changed gives the object that it gave before, with what was compiled from it.
  */
+import { AuditTrail, withAudit } from '../../platform/audit/audit-trail.ts';
 import type { Database } from '../../platform/db/pool.ts';
 import { withTenant } from '../../platform/db/transaction.ts';
 import type { PortCapabilities } from '../../platform/port.ts';
@@ -34,11 +35,13 @@ const COLUMNS = `policy_id, version, description, rules, (extract(epoch FROM upd
 
 export class PostgresPolicyRules implements PolicyRulesPort {
   private readonly pool: Database['pool'];
+  private readonly trail: AuditTrail;
   private readonly memory: ShortMemory<PolicyRuleSet | null>;
   private readonly known = new Map<string, { readonly stamp: string; readonly set: PolicyRuleSet }>();
 
-  constructor(pool: Database['pool']) {
+  constructor(pool: Database['pool'], trail: AuditTrail = new AuditTrail({ service: 'model-policy' })) {
     this.pool = pool;
+    this.trail = trail;
     this.memory = new ShortMemory((key) => this.read(key));
   }
 
@@ -66,7 +69,7 @@ export class PostgresPolicyRules implements PolicyRulesPort {
   }
 
   async put(auth: AuthContext, draft: PolicyRulesDraft): Promise<{ readonly policy: PolicyRuleSet; readonly created: boolean }> {
-    const { row, stored } = await withTenant(this.pool, auth.tenant_id, async (client) => {
+    const { row, stored } = await withAudit(this.pool, this.trail, auth.tenant_id, async (client, note) => {
       const insert = draft.version === undefined;
       const values = [auth.tenant_id, draft.policyId, JSON.stringify(draft.rules), draft.description ?? null];
       const { rows } = await client.query<Row>(
@@ -78,7 +81,10 @@ export class PostgresPolicyRules implements PolicyRulesPort {
              WHERE tenant_id = $1 AND policy_id = $2 AND version = $5 RETURNING ${COLUMNS}`,
         insert ? values : [...values, draft.version],
       );
-      if (rows[0] !== undefined) return { row: rows[0], stored: null };
+      if (rows[0] !== undefined) {
+        note(auth, { action: 'policy.put', resource: { type: 'policy', id: draft.policyId }, details: { version: rows[0].version, rules: draft.rules.length } });
+        return { row: rows[0], stored: null };
+      }
       const held = await client.query<{ version: number }>('SELECT version FROM model_policy.policy_rules WHERE tenant_id = $1 AND policy_id = $2', [auth.tenant_id, draft.policyId]);
       return { row: null, stored: held.rows[0]?.version ?? null };
     });
@@ -88,8 +94,11 @@ export class PostgresPolicyRules implements PolicyRulesPort {
   }
 
   async delete(auth: AuthContext, policyId: string): Promise<void> {
-    const { rowCount } = await withTenant(this.pool, auth.tenant_id, (client) =>
-      client.query('DELETE FROM model_policy.policy_rules WHERE tenant_id = $1 AND policy_id = $2', [auth.tenant_id, policyId]));
+    const rowCount = await withAudit(this.pool, this.trail, auth.tenant_id, async (client, note) => {
+      const deleted = await client.query('DELETE FROM model_policy.policy_rules WHERE tenant_id = $1 AND policy_id = $2', [auth.tenant_id, policyId]);
+      if (deleted.rowCount !== 0) note(auth, { action: 'policy.delete', resource: { type: 'policy', id: policyId } });
+      return deleted.rowCount;
+    });
     this.memory.forget(keyOf(auth.tenant_id, policyId));
     if (rowCount === 0) throw noSuchRuleSet(policyId);
   }

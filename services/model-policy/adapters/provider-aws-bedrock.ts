@@ -2,6 +2,7 @@
  * Models on AWS Bedrock: chat by Converse and ConverseStream, embeddings of Amazon Titan and Cohere by InvokeModel. The
  * runtime API lists no models, so configuration names them.
  */
+import type { DepartureSignal } from '../../platform/departure.ts';
 import type { ConverseStreamOutput } from '@aws-sdk/client-bedrock-runtime';
 import { request as httpRequest } from 'undici';
 import type { AuthContext } from '../../platform/tenancy/auth-context.ts';
@@ -109,7 +110,7 @@ export class AwsBedrockProvider implements ProviderPort {
     return this.loaded;
   }
 
-  private async watched<Answer>(signal: AbortSignal, work: (bedrock: LoadedBedrock, watch: CallWatch) => Promise<Answer>): Promise<Answer> {
+  private async watched<Answer>(signal: DepartureSignal, work: (bedrock: LoadedBedrock, watch: CallWatch) => Promise<Answer>): Promise<Answer> {
     const watch = new CallWatch(signal, this.settings.timeoutMs, null);
     let isComplete = false;
     try {

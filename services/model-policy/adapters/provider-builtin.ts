@@ -17,6 +17,7 @@
  * report, tokens in an answer, and the context they take. Token counts are the approximation of `metering/tokens.ts`.
  * Every answer names `builtin` in `route.backend`.
  */
+import type { DepartureSignal } from '../../platform/departure.ts';
 import type { AuthContext } from '../../platform/tenancy/auth-context.ts';
 import type { PortCapabilities } from '../../platform/port.ts';
 import { AgentOsError } from '../../platform/errors.ts';
@@ -135,7 +136,7 @@ function traceId(traceparent: string): string {
   return traceparent.split('-')[1] ?? traceparent;
 }
 
-function refuseAborted(signal: AbortSignal): void {
+function refuseAborted(signal: DepartureSignal): void {
   if (signal.aborted) throw new AgentOsError('timeout', { message: 'The call was given up before the built-in model answered.' });
 }
 

@@ -1,165 +1,219 @@
 /**
- * Bookings: what ended, set-based, many calls in a transaction. Spending is added, leases shrink, the ledger grows and
- * request ids are claimed or finished, all or nothing.
+ * Bookings: what finished calls leave behind, set-based, many calls in one transaction. Spending is added, leases
+ * shrink, the ledger grows, request ids are finished, decisions are kept and the audit is written, all or nothing.
  *
- * These transactions do not wait for the disk (see docs/adr/0009-budget-leases.md): they are visible to everybody
- * and outlive this process at once, and PostgreSQL writes them out within the second. A booking can be sent again:
- * its ledger row says whether it stands.
+ * Bookings are plain values, since they also travel through journals (docs/adr/0010-call-journal.md). A booking can be
+ * sent again: its ledger row, and the decision of its call, say whether it stands.
  */
 import type pg from 'pg';
+import type { Logger } from 'pino';
+import { sendAudit, type AppendedRow } from '../../platform/audit/audit-sql.ts';
+import type { AuditRow } from '../../platform/audit/audit-row.ts';
 import { FlushRolledBackError } from '../../platform/db/group-commit.ts';
 import { fromDatabaseError, isConnectionError, isRetryableTransaction } from '../../platform/db/sqlstate.ts';
 import { withTenant } from '../../platform/db/transaction.ts';
 import type { Amounts } from '../budgets/allowance.ts';
-import { CLAIM_TTL_MS, type ClaimOutcome, type UsageEntry } from '../ports/usage.ts';
-import type { Lease } from './usage-postgres-leases.ts';
-import { ADD_ENTRIES, BOOK, CLAIM, FINISH_CLAIMS, FREE_CLAIMS, HAS_ENTRY, keyColumns, LOCK_BUDGETS, READ_CLAIMS, type Statement } from './usage-postgres-sql.ts';
+import { CLAIM_TTL_MS, type UsageEntry } from '../ports/usage.ts';
+import { keyId, type BudgetKey } from './usage-postgres-leases.ts';
+import { ADD_DECISIONS, ADD_ENTRIES, BOOK, FINISH_CLAIMS, FREE_CLAIMS, keyColumns, LOCK_BUDGETS, STANDING_DECISIONS, STANDING_ENTRIES, type Statement } from './usage-postgres-sql.ts';
 
 export interface BookedPart {
-  readonly lease: Lease;
+  readonly key: BudgetKey;
+  /** The life of the process that held it. */
+  readonly replicaId: string;
   readonly spent: Amounts;
-  /** What leaves the lease of the process that held it. */
+  /** What leaves the lease of that life. */
   readonly leaves: Amounts;
 }
 
 export type Booking =
   | { readonly kind: 'end'; readonly tenantId: string; readonly entry: UsageEntry | null; readonly parts: readonly BookedPart[] }
-  | { readonly kind: 'claim'; readonly tenantId: string; readonly requestId: string; readonly requestHash: string }
-  | { readonly kind: 'finish' | 'free'; readonly tenantId: string; readonly requestId: string };
+  | { readonly kind: 'finish'; readonly tenantId: string; readonly requestId: string; readonly requestHash: string; readonly replicaId: string }
+  | { readonly kind: 'free'; readonly tenantId: string; readonly requestId: string }
+  /** `record` is the decision as JSON. */
+  | { readonly kind: 'trace'; readonly tenantId: string; readonly decisionId: string; readonly requestId: string; readonly at: string; readonly verdict: string; readonly model: string | null; readonly record: string }
+  /** Of the call with this decision, which comes with it in one flush. */
+  | { readonly kind: 'audit'; readonly tenantId: string; readonly decisionId: string; readonly row: AuditRow };
 
-type Ended = Extract<Booking, { kind: 'end' }>;
-type Claimed = Extract<Booking, { kind: 'claim' }>;
-export type BookingVerdict = ClaimOutcome | 'booked';
+type Of<Kind extends Booking['kind']> = Extract<Booking, { kind: Kind }>;
 
-/** Bookings with equal keys keep their order and never share a flush. */
-let ends = 0;
-export function bookingKey(booking: Booking): string {
-  return booking.kind === 'end' ? `end ${(ends += 1)}` : `claim ${booking.tenantId}\n${booking.requestId}`;
+export interface FlushOptions {
+  readonly pool: pg.Pool;
+  /** Some of it may have been applied before. */
+  readonly again: boolean;
+  /** Whether COMMIT waits for the disk. */
+  readonly durable: boolean;
+  readonly onAudited?: ((rows: readonly AuditRow[], appended: readonly AppendedRow[]) => void) | undefined;
 }
 
-/** @param again it may have been applied before @throws FlushRolledBackError, or a connection's error when nobody knows. */
-export async function flushBookings(pool: pg.Pool, replicaId: string, bookings: readonly Booking[], again: boolean): Promise<BookingVerdict[]> {
-  const flush = new BookingFlush(replicaId, bookings, again);
-  const ended = again && (await flush.stands(pool));
-  const tenants = [...new Set(bookings.map((booking) => booking.tenantId))].sort();
+/** @throws FlushRolledBackError, or a connection's error when nobody knows. */
+export async function flushBookings(options: FlushOptions, bookings: readonly Booking[]): Promise<void> {
+  const { pool, again, durable } = options;
+  const flush = new BookingFlush(again ? await missing(pool, bookings) : bookings);
+  if (flush.isEmpty) return;
   try {
-    await withTenant(pool, tenants, async (client) => flush.send(client, ended), { attempts: 1, asynchronous: true });
-    return await flush.verdicts();
+    await withTenant(pool, tenantsOf(bookings), async (client) => flush.send(client), { attempts: 1, asynchronous: !durable });
   } catch (thrown) {
+    await flush.answered();
     const error = flush.statementError ?? thrown;
-    if (isConnectionError(error) || isConnectionError((error as Error).cause)) throw error;
+    if (isAway(error)) throw error;
     const rolledBack = new FlushRolledBackError(fromDatabaseError(error));
     throw isRetryableTransaction(error) ? Object.assign(rolledBack, { contended: true }) : rolledBack;
   }
+  if (flush.audited !== null) options.onAudited?.(flush.auditRows, await flush.audited);
+}
+
+/** `flushBookings` for what has been answered already: all at once; where the database does not take that, each by itself. @throws while the database is away or contended. */
+export async function storeBookings(options: FlushOptions, bookings: readonly Booking[], log: Logger | undefined): Promise<void> {
+  try {
+    return await flushBookings(options, bookings);
+  } catch (error) {
+    if (isAway(error) || !(error instanceof FlushRolledBackError) || 'contended' in error) throw error;
+  }
+  for (const unit of unitsOf(bookings)) {
+    try {
+      await flushBookings({ ...options, again: true }, unit);
+    } catch (error) {
+      if (isAway(error) || !(error instanceof FlushRolledBackError) || 'contended' in error) throw error;
+      log?.error({ err: error.cause, tenant_id: unit[0]!.tenantId, refused: JSON.stringify(unit).slice(0, 4_000) }, 'The database refuses a booking: it stands in this line only.');
+    }
+  }
+}
+
+/** A decision and its audit record stand or fall together: the one tells whether the other stands. */
+function unitsOf(bookings: readonly Booking[]): readonly (readonly Booking[])[] {
+  const units = new Map<unknown, Booking[]>();
+  for (const booking of bookings) {
+    const key = booking.kind === 'trace' || booking.kind === 'audit' ? `${booking.tenantId} ${booking.decisionId}` : booking;
+    units.set(key, [...(units.get(key) ?? []), booking]);
+  }
+  return [...units.values()];
+}
+
+export const isAway = (error: unknown): boolean => isConnectionError(error) || isConnectionError((error as Error).cause);
+
+const tenantsOf = (bookings: readonly Booking[]): string[] => [...new Set(bookings.map((booking) => booking.tenantId))].sort();
+const ofKind = <Kind extends Booking['kind']>(bookings: readonly Booking[], kind: Kind): Of<Kind>[] => bookings.filter((booking): booking is Of<Kind> => booking.kind === kind);
+
+/** What does not stand yet. An end without a ledger row cannot be asked after: what it gives back is found when its lease is dropped. */
+async function missing(pool: pg.Pool, bookings: readonly Booking[]): Promise<readonly Booking[]> {
+  const ends = ofKind(bookings, 'end').filter(({ entry }) => entry !== null);
+  const told = [...ofKind(bookings, 'trace'), ...ofKind(bookings, 'audit')];
+  const standing = new Set<string>();
+  await withTenant(pool, tenantsOf(bookings), async (client) => {
+    const [entries, decisions] = await Promise.all([
+      client.query<{ id: string }>({ ...STANDING_ENTRIES, values: [ends.map((booking) => booking.tenantId), ends.map((booking) => booking.entry!.entryId)] }),
+      client.query<{ id: string }>({ ...STANDING_DECISIONS, values: [told.map((booking) => booking.tenantId), told.map((booking) => booking.decisionId)] }),
+    ]);
+    for (const { id } of [...entries.rows, ...decisions.rows]) standing.add(id);
+  });
+  return bookings.filter((booking) => {
+    if (booking.kind === 'end') return booking.entry !== null && !standing.has(`${booking.tenantId} ${booking.entry.entryId}`);
+    if (booking.kind === 'trace' || booking.kind === 'audit') return !standing.has(`${booking.tenantId} ${booking.decisionId}`);
+    return true;
+  });
 }
 
 class BookingFlush {
-  readonly #replicaId: string;
   readonly #bookings: readonly Booking[];
-  readonly #again: boolean;
-  readonly #ended: readonly Ended[];
-  readonly #claims: readonly Claimed[];
-  readonly #pending: Promise<unknown>[] = [];
-  #claimed: Promise<pg.QueryResult<ClaimKey>> | null = null;
-  #known: Promise<pg.QueryResult<ClaimKey & { request_hash: string; done: boolean }>> | null = null;
+  readonly #sent: Promise<unknown>[] = [];
   statementError: unknown = null;
+  auditRows: readonly AuditRow[] = [];
+  audited: Promise<AppendedRow[]> | null = null;
 
-  constructor(replicaId: string, bookings: readonly Booking[], again: boolean) {
-    this.#replicaId = replicaId;
+  constructor(bookings: readonly Booking[]) {
     this.#bookings = bookings;
-    this.#again = again;
-    this.#ended = bookings.filter((booking): booking is Ended => booking.kind === 'end');
-    this.#claims = bookings.filter((booking): booking is Claimed => booking.kind === 'claim').sort((one, other) => (bookingKey(one) < bookingKey(other) ? -1 : 1));
   }
 
-  /** Whether the calls' ends stand already; they do so together or not at all. */
-  async stands(pool: pg.Pool): Promise<boolean> {
-    const first = this.#ended.find((booking) => booking.entry !== null);
-    // Without a ledger row there is nothing to tell by: what such an end gives back is found when its lease is dropped.
-    if (first === undefined) return true;
-    const { rows } = await withTenant(pool, first.tenantId, (client) => client.query({ ...HAS_ENTRY, values: [first.tenantId, first.entry!.entryId] }));
-    return rows.length > 0;
+  get isEmpty(): boolean {
+    return this.#bookings.length === 0;
+  }
+
+  /** Which statement it was that failed is known when all have been answered. */
+  async answered(): Promise<void> {
+    await Promise.allSettled(this.#sent);
   }
 
   /** Sends everything without waiting: COMMIT travels right behind it. */
-  send(client: pg.PoolClient, ended: boolean): void {
-    if (!ended) {
-      this.#sendParts(client);
-      this.#sendEntries(client);
-    }
-    if (this.#claims.length > 0) {
-      const tenants = this.#claims.map((claim) => claim.tenantId);
-      const ids = this.#claims.map((claim) => claim.requestId);
-      this.#claimed = this.#send(client, CLAIM, [tenants, ids, this.#claims.map((claim) => claim.requestHash), this.#replicaId, CLAIM_TTL_MS, this.#again]);
-      this.#known = this.#send(client, READ_CLAIMS, [tenants, ids]);
-    }
-    for (const kind of ['finish', 'free'] as const) {
-      const of = this.#bookings.filter((booking) => booking.kind === kind) as Extract<Booking, { kind: 'finish' | 'free' }>[];
-      if (of.length === 0) continue;
-      const values = [of.map((booking) => booking.tenantId), of.map((booking) => booking.requestId)];
-      this.#send(client, kind === 'finish' ? FINISH_CLAIMS : FREE_CLAIMS, kind === 'finish' ? [...values, CLAIM_TTL_MS] : values);
-    }
+  send(client: pg.PoolClient): void {
+    const ends = ofKind(this.#bookings, 'end');
+    this.#sendParts(client, ends);
+    this.#sendEntries(client, ends);
+    this.#sendClaims(client);
+    this.#sendTraces(client);
+    const audit = ofKind(this.#bookings, 'audit');
+    if (audit.length === 0) return;
+    this.auditRows = audit.map((booking) => booking.row);
+    this.audited = this.#noted(sendAudit(client, this.auditRows));
   }
 
-  async verdicts(): Promise<BookingVerdict[]> {
-    await Promise.all(this.#pending);
-    const claimed = new Set((await this.#claimed)?.rows.map(claimId));
-    const known = new Map((await this.#known)?.rows.map((row) => [claimId(row), row]));
-    return this.#bookings.map((booking) => {
-      if (booking.kind !== 'claim') return 'booked';
-      const id = `${booking.tenantId}\n${booking.requestId}`;
-      if (claimed.has(id)) return 'claimed';
-      const row = known.get(id);
-      if (row !== undefined && row.request_hash !== booking.requestHash) return 'other_request';
-      return row?.done === true ? 'done' : 'open';
-    });
-  }
-
-  #sendParts(client: pg.PoolClient): void {
-    const sums = new Map<string, { readonly lease: Lease; readonly sum: number[] }>();
-    for (const { parts } of this.#ended) {
-      for (const { lease, spent, leaves } of parts) {
-        let each = sums.get(lease.id);
-        if (each === undefined) sums.set(lease.id, (each = { lease, sum: [0, 0, 0, 0] }));
-        each.sum[0]! += spent.tokens;
-        each.sum[1]! += spent.costMicroUsd;
-        // What an earlier life of this process had taken has gone back with its leases.
-        if (lease.replicaId !== this.#replicaId) continue;
-        each.sum[2]! += leaves.tokens;
-        each.sum[3]! += leaves.costMicroUsd;
+  #sendParts(client: pg.PoolClient, ends: readonly Of<'end'>[]): void {
+    const sums = new Map<string, { readonly part: BookedPart; readonly sum: number[] }>();
+    for (const { parts } of ends) {
+      for (const part of parts) {
+        const id = `${keyId(part.key)}\n${part.replicaId}`;
+        let each = sums.get(id);
+        if (each === undefined) sums.set(id, (each = { part, sum: [0, 0, 0, 0] }));
+        each.sum[0]! += part.spent.tokens;
+        each.sum[1]! += part.spent.costMicroUsd;
+        each.sum[2]! += part.leaves.tokens;
+        each.sum[3]! += part.leaves.costMicroUsd;
       }
     }
     if (sums.size === 0) return;
     const all = [...sums.values()];
-    const keys = keyColumns(all.map(({ lease }) => lease.key));
+    const keys = keyColumns(all.map(({ part }) => part.key));
     this.#send(client, LOCK_BUDGETS, keys);
-    this.#send(client, BOOK, [...keys, ...[0, 1, 2, 3].map((column) => all.map(({ sum }) => sum[column])), this.#replicaId]);
+    this.#send(client, BOOK, [...keys, ...[0, 1, 2, 3].map((column) => all.map(({ sum }) => sum[column])), all.map(({ part }) => part.replicaId)]);
   }
 
-  #sendEntries(client: pg.PoolClient): void {
-    const booked = this.#ended.filter((booking) => booking.entry !== null).map(({ tenantId, entry }) => ({ tenantId, ...entry! }));
+  #sendEntries(client: pg.PoolClient, ends: readonly Of<'end'>[]): void {
+    const booked = ends.filter((booking) => booking.entry !== null);
     if (booked.length === 0) return;
-    const column = (of: (row: (typeof booked)[number]) => unknown): unknown[] => booked.map(of);
+    const column = (of: (entry: UsageEntry) => unknown): unknown[] => booked.map(({ entry }) => of(entry!));
     this.#send(client, ADD_ENTRIES, [
-      column((row) => row.tenantId), column((row) => row.entryId), column((row) => row.atMs), column((row) => row.requestId), column((row) => row.runId), column((row) => row.agentId),
+      booked.map((booking) => booking.tenantId), column((row) => row.entryId), column((row) => row.atMs), column((row) => row.requestId), column((row) => row.runId), column((row) => row.agentId),
       column((row) => row.principalId), column((row) => row.operation), column((row) => row.model), column((row) => row.backend), column((row) => row.inputTokens),
       column((row) => row.outputTokens), column((row) => row.costMicroUsd), column((row) => row.state), column((row) => row.fallbackUsed), column((row) => row.estimated),
     ]);
   }
 
-  #send<Row extends pg.QueryResultRow>(client: pg.PoolClient, statement: Statement, values: unknown[]): Promise<pg.QueryResult<Row>> {
-    const sent = client.query<Row>({ ...statement, values });
+  /** In the order in which claims are made, so that nobody waits in a circle. */
+  #sendClaims(client: pg.PoolClient): void {
+    const finished = [...new Map(ofKind(this.#bookings, 'finish').map((booking) => [claimId(booking), booking])).values()].sort(byClaim);
+    const freed = ofKind(this.#bookings, 'free').sort(byClaim);
+    if (finished.length > 0) {
+      this.#send(client, FINISH_CLAIMS, [finished.map((each) => each.tenantId), finished.map((each) => each.requestId), finished.map((each) => each.requestHash), finished.map((each) => each.replicaId), CLAIM_TTL_MS]);
+    }
+    if (freed.length > 0) this.#send(client, FREE_CLAIMS, [freed.map((each) => each.tenantId), freed.map((each) => each.requestId)]);
+  }
+
+  #sendTraces(client: pg.PoolClient): void {
+    const traces = ofKind(this.#bookings, 'trace');
+    if (traces.length === 0) return;
+    this.#send(client, ADD_DECISIONS, [
+      traces.map((each) => each.tenantId), traces.map((each) => each.decisionId), traces.map((each) => each.requestId), traces.map((each) => each.at),
+      traces.map((each) => each.verdict), traces.map((each) => each.model), traces.map((each) => each.record),
+    ]);
+  }
+
+  #send(client: pg.PoolClient, statement: Statement, values: unknown[]): void {
+    void this.#noted(client.query({ ...statement, values }));
+  }
+
+  #noted<Result>(sent: Promise<Result>): Promise<Result> {
     sent.catch((error: unknown) => {
       this.statementError ??= error;
     });
-    this.#pending.push(sent);
+    this.#sent.push(sent);
     return sent;
   }
 }
 
-interface ClaimKey extends pg.QueryResultRow {
-  readonly tenant_id: string;
-  readonly request_id: string;
+interface ClaimKey {
+  readonly tenantId: string;
+  readonly requestId: string;
 }
 
-const claimId = (row: ClaimKey): string => `${row.tenant_id}\n${row.request_id}`;
+export const claimId = ({ tenantId, requestId }: ClaimKey): string => `${tenantId}\n${requestId}`;
+export const byClaim = (one: ClaimKey, other: ClaimKey): number => (claimId(one) < claimId(other) ? -1 : 1);

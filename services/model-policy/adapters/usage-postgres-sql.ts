@@ -89,15 +89,19 @@ export const RECALL: Statement = {
 export const BOOK: Statement = {
   name: 'mp_book',
   text: `WITH k AS MATERIALIZED (
-      SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::float8[], $6::bigint[], $7::bigint[], $8::bigint[], $9::bigint[])
-        AS k (tenant_id, scope, scope_id, time_window, start_ms, spent_tokens, spent_micro_usd, lease_tokens, lease_micro_usd)),
+      SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::float8[], $6::bigint[], $7::bigint[], $8::bigint[], $9::bigint[], $10::text[])
+        AS k (tenant_id, scope, scope_id, time_window, start_ms, spent_tokens, spent_micro_usd, lease_tokens, lease_micro_usd, replica_id)),
     l AS (
       UPDATE model_policy.usage_leases l SET tokens = l.tokens - k.lease_tokens, micro_usd = l.micro_usd - k.lease_micro_usd
-      FROM k WHERE ${ON_KEY('l')} AND l.replica_id = $10 AND (k.lease_tokens > 0 OR k.lease_micro_usd > 0)
-      RETURNING k.*)
+      FROM k WHERE ${ON_KEY('l')} AND l.replica_id = k.replica_id AND (k.lease_tokens > 0 OR k.lease_micro_usd > 0)
+      RETURNING k.*),
+    s AS (
+      SELECT k.tenant_id, k.scope, k.scope_id, k.time_window, k.start_ms, sum(k.spent_tokens) AS spent_tokens, sum(k.spent_micro_usd) AS spent_micro_usd,
+        COALESCE(sum(l.lease_tokens), 0) AS lease_tokens, COALESCE(sum(l.lease_micro_usd), 0) AS lease_micro_usd
+      FROM k LEFT JOIN l USING (tenant_id, scope, scope_id, time_window, start_ms, replica_id) GROUP BY 1, 2, 3, 4, 5)
     UPDATE model_policy.budgets b SET spent_tokens = b.spent_tokens + k.spent_tokens, spent_micro_usd = b.spent_micro_usd + k.spent_micro_usd,
-      reserved_tokens = b.reserved_tokens - COALESCE(l.lease_tokens, 0), reserved_micro_usd = b.reserved_micro_usd - COALESCE(l.lease_micro_usd, 0)
-    FROM k LEFT JOIN l USING (tenant_id, scope, scope_id, time_window, start_ms) WHERE ${ON_KEY('b')}`,
+      reserved_tokens = b.reserved_tokens - k.lease_tokens, reserved_micro_usd = b.reserved_micro_usd - k.lease_micro_usd
+    FROM s AS k WHERE ${ON_KEY('b')}`,
 };
 
 export const ADD_ENTRIES: Statement = {
@@ -108,9 +112,17 @@ export const ADD_ENTRIES: Statement = {
       AS k (tenant_id, entry_id, at_ms, request_id, run_id, agent_id, principal_id, operation, model, backend, input_tokens, output_tokens, micro_usd, state, fallback_used, estimated)`,
 };
 
-export const HAS_ENTRY: Statement = { name: 'mp_has_entry', text: 'SELECT 1 FROM model_policy.usage_entries WHERE tenant_id = $1 AND entry_id = $2' };
+const STANDING = (table: string, id: string): string => `SELECT e.tenant_id || ' ' || e.${id} AS id FROM model_policy.${table} e JOIN unnest($1::text[], $2::text[]) AS k (tenant_id, id) ON e.tenant_id = k.tenant_id AND e.${id} = k.id`;
+export const STANDING_ENTRIES: Statement = { name: 'mp_standing_entries', text: STANDING('usage_entries', 'entry_id') };
+export const STANDING_DECISIONS: Statement = { name: 'mp_standing_decisions', text: STANDING('decisions', 'decision_id') };
 
-/** Free again: a claim that was charged and has run out, and one of a process that is gone. $4 the process, $5 the time kept, $6 that its own open claims count as made now. */
+export const ADD_DECISIONS: Statement = {
+  name: 'mp_insert_decisions',
+  text: `INSERT INTO model_policy.decisions (tenant_id, decision_id, request_id, at, decision, model, record)
+    SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::timestamptz[], $5::text[], $6::text[], $7::jsonb[]) ON CONFLICT DO NOTHING`,
+};
+
+/** Free again: a claim that was charged and has run out, and one of a process that is gone and has left no journal. $4 the process, $5 the time kept, $6 that its own open claims count as made now. */
 export const CLAIM: Statement = {
   name: 'mp_claim',
   text: `INSERT INTO model_policy.request_claims AS c (tenant_id, request_id, request_hash, replica_id, expires_at)
@@ -118,7 +130,7 @@ export const CLAIM: Statement = {
     FROM unnest($1::text[], $2::text[], $3::text[]) AS k (tenant_id, request_id, request_hash)
     ON CONFLICT (tenant_id, request_id) DO UPDATE SET request_hash = excluded.request_hash, replica_id = excluded.replica_id, done = false, expires_at = excluded.expires_at
       WHERE (c.done AND c.expires_at <= clock_timestamp()) OR ($6 AND NOT c.done AND c.replica_id = $4 AND c.request_hash = excluded.request_hash)
-        OR (NOT c.done AND NOT EXISTS (SELECT FROM model_policy.usage_replicas r WHERE r.replica_id = c.replica_id AND r.alive_until > clock_timestamp()))
+        OR (NOT c.done AND NOT EXISTS (SELECT FROM model_policy.usage_replicas r WHERE r.replica_id = c.replica_id AND (r.alive_until > clock_timestamp() OR r.journal IS NOT NULL)))
     RETURNING c.tenant_id, c.request_id`,
 };
 
@@ -128,10 +140,13 @@ export const READ_CLAIMS: Statement = {
     JOIN unnest($1::text[], $2::text[]) AS k (tenant_id, request_id) ON c.tenant_id = k.tenant_id AND c.request_id = k.request_id`,
 };
 
+/** Whether or not the claim itself still stands: it was not waited for on disk. */
 export const FINISH_CLAIMS: Statement = {
   name: 'mp_finish_claims',
-  text: `UPDATE model_policy.request_claims c SET done = true, expires_at = clock_timestamp() + $3 * interval '1 millisecond'
-    FROM unnest($1::text[], $2::text[]) AS k (tenant_id, request_id) WHERE c.tenant_id = k.tenant_id AND c.request_id = k.request_id`,
+  text: `INSERT INTO model_policy.request_claims AS c (tenant_id, request_id, request_hash, replica_id, done, expires_at)
+    SELECT k.tenant_id, k.request_id, k.request_hash, k.replica_id, true, clock_timestamp() + $5 * interval '1 millisecond'
+    FROM unnest($1::text[], $2::text[], $3::text[], $4::text[]) AS k (tenant_id, request_id, request_hash, replica_id)
+    ON CONFLICT (tenant_id, request_id) DO UPDATE SET done = true, expires_at = excluded.expires_at`,
 };
 
 export const FREE_CLAIMS: Statement = {

@@ -1,6 +1,9 @@
 /** Budgets over several real processes, some of which are killed: what the port's suite cannot do from one process. */
 import { fork, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
+import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { testDatabase, type TestDatabase } from '../../../conformance/harness/database.ts';
 import { startStoreGate } from '../../../conformance/ports/store-gate.ts';
@@ -15,6 +18,9 @@ import type { CallPlan, Told } from './usage-process.fixture.ts';
 const ALIVE_MS = 1_500;
 const budget = (maxTokens: number): BudgetLimit => ({ scope: 'tenant', scopeId: '', window: 'month', maxTokens, maxCostMicroUsd: null });
 
+/** So that what is not shipped when a process is killed is everything. */
+const NEVER_SHIPPED = { SHIP_AFTER_MS: '600000' };
+
 interface Process {
   readonly child: ChildProcess;
   /** Calls whose settlement was acknowledged. */
@@ -22,14 +28,17 @@ interface Process {
   run(plan: CallPlan): Promise<Extract<Told, { kind: 'done' }>>;
 }
 
-describe('budgets over processes', () => {
+describe.each(['database', 'journal'] as const)('budgets over processes, written to the %s', (commit) => {
   let test: TestDatabase;
   let database: Database;
+  let folder: string;
   const running = new Set<ChildProcess>();
 
   beforeAll(async () => {
+    folder = mkdtempSync(join(tmpdir(), 'agentos-usage-'));
     test = await testDatabase({ migrations: [{ schema: MODEL_POLICY_SCHEMA, migrations: modelPolicyMigrations }] });
     database = await createDatabase({ url: test.url, applicationName: 'observer', role: null, max: 3 });
+    await database.pool.query('CREATE VIEW model_policy.finished_claims AS SELECT * FROM model_policy.request_claims WHERE done');
   });
   afterEach(async () => {
     for (const child of running) await end(child, 'SIGKILL');
@@ -37,10 +46,11 @@ describe('budgets over processes', () => {
   afterAll(async () => {
     await database?.close();
     await test?.drop();
+    rmSync(folder, { recursive: true, force: true });
   });
 
-  const start = async (): Promise<Process> => {
-    const child = fork(new URL('./usage-process.fixture.ts', import.meta.url), ['serve'], { execArgv: ['--import', 'tsx'], env: { ...process.env, DATABASE_URL: test.url, ALIVE_MS: String(ALIVE_MS) }, stdio: ['ignore', 'ignore', 'inherit', 'ipc'] });
+  const start = async (more: Readonly<Record<string, string>> = {}): Promise<Process> => {
+    const child = fork(new URL('./usage-process.fixture.ts', import.meta.url), ['serve'], { execArgv: ['--import', 'tsx'], env: { ...process.env, DATABASE_URL: test.url, ALIVE_MS: String(ALIVE_MS), ...(commit === 'journal' ? { JOURNAL_DIR: folder } : {}), ...more }, stdio: ['ignore', 'ignore', 'inherit', 'ipc'] });
     running.add(child);
     const settled: { requestId: string; tokens: number }[] = [];
     child.on('message', (told: Told) => {
@@ -118,7 +128,7 @@ describe('budgets over processes', () => {
     expect(told[0].failed + told[1].failed).toBe(0);
     expect(seen).toMatchObject({ above: 0, unequal: 0 });
     expect(seen.looks).toBeGreaterThan(5);
-    expect(await stateOf(auth.tenant_id)).toMatchObject({ spent: 1_000, booked: 1_000, entries: 50 });
+    await expect.poll(() => stateOf(auth.tenant_id)).toMatchObject({ spent: 1_000, booked: 1_000, entries: 50 });
     await Promise.all([end(one.child, null), end(other.child, null)]);
     expect(await stateOf(auth.tenant_id)).toMatchObject({ reserved: 0 });
   }), 60_000);
@@ -134,7 +144,7 @@ describe('budgets over processes', () => {
     const spent = [...told, ...last].reduce((sum, each) => sum + each.spent, 0);
     expect([...told, ...last].reduce((sum, each) => sum + each.failed, 0)).toBe(0);
     expect(seen).toMatchObject({ above: 0, unequal: 0 });
-    expect(await stateOf(auth.tenant_id)).toMatchObject({ spent, booked: spent });
+    await expect.poll(() => stateOf(auth.tenant_id)).toMatchObject({ spent, booked: spent });
     expect(limit - spent).toBeLessThan(20);
     expect(limit - spent).toBeGreaterThanOrEqual(0);
     for (const each of processes) await end(each.child, null);
@@ -152,10 +162,17 @@ describe('budgets over processes', () => {
     const killedAt = performance.now();
     await end(victim.child, 'SIGKILL');
     await surviving;
-    const { rows } = await database.pool.query<{ request_id: string }>('SELECT request_id FROM model_policy.usage_entries WHERE tenant_id = $1', [auth.tenant_id]);
-    const booked = new Set(rows.map((row) => row.request_id));
     const acknowledged = [...victim.settled, ...survivor.settled];
-    expect(acknowledged.filter((call) => !booked.has(call.requestId))).toEqual([]);
+    const lost = async (): Promise<readonly string[]> => {
+      const { rows } = await database.pool.query<{ request_id: string }>(
+        'SELECT e.request_id FROM model_policy.usage_entries e JOIN model_policy.decisions d ON d.tenant_id = e.tenant_id AND d.request_id = e.request_id WHERE e.tenant_id = $1', [auth.tenant_id]);
+      const booked = new Set(rows.map((row) => row.request_id));
+      expect(rows.length, 'none twice').toBe(booked.size);
+      return acknowledged.map((call) => call.requestId).filter((requestId) => !booked.has(requestId));
+    };
+    // What the dead one had only in its journal, the living one ships.
+    if (commit === 'database') expect(await lost()).toEqual([]);
+    else await expect.poll(lost, { timeout: 5_000 }).toEqual([]);
     const dead = async (): Promise<number> => (await database.pool.query<{ count: number }>('SELECT count(*)::int AS count FROM model_policy.usage_leases l WHERE l.tenant_id = $1 AND NOT EXISTS (SELECT FROM model_policy.usage_replicas r WHERE r.replica_id = l.replica_id AND r.alive_until > clock_timestamp())', [auth.tenant_id])).rows[0]!.count;
     await expect.poll(async () => (performance.now() - killedAt > ALIVE_MS ? dead() : 1), { timeout: ALIVE_MS + 5_000 }).toBe(0);
     // Everything that is left can be spent by the one that is left.
@@ -164,9 +181,41 @@ describe('budgets over processes', () => {
     expect(rest.held).toBe(1);
     const seen = await observer.stop();
     expect(seen).toMatchObject({ above: 0, unequal: 0 });
-    expect(await stateOf(auth.tenant_id)).toMatchObject({ spent: limit, booked: limit });
+    await expect.poll(() => stateOf(auth.tenant_id)).toMatchObject({ spent: limit, booked: limit });
     await end(survivor.child, null);
   }), 60_000);
+
+  it.runIf(commit === 'journal')('has every call that was answered, once, when its successor has started, kill after kill', verifies(['T08-01', 'PRS-15.3-04'], async () => {
+    const auth = freshTenant('successor');
+    const limit = 50_000;
+    const observer = observe(auth.tenant_id, limit);
+    const answered: string[] = [];
+    let lost = 0;
+    for (let round = 1; round <= 5; round += 1) {
+      const victim = await start(NEVER_SHIPPED);
+      victim.run(plan(auth, limit, { calls: 1_000_000, width: 24, tokens: [20, 60], usedPart: [20, 100], pauseMs: 3, seed: round, claims: true })).catch(() => undefined);
+      await expect.poll(() => victim.settled.length, { timeout: 20_000 }).toBeGreaterThan(40 * round);
+      await end(victim.child, 'SIGKILL');
+      answered.push(...victim.settled.map((call) => call.requestId));
+      const { entries: before } = await stateOf(auth.tenant_id);
+      lost += answered.length - before;
+      const successor = await start(NEVER_SHIPPED);
+      const ids = async (table: string): Promise<string[]> => (await database.pool.query<{ request_id: string }>(`SELECT request_id FROM model_policy.${table} WHERE tenant_id = $1`, [auth.tenant_id])).rows.map((row) => row.request_id);
+      const [entries, traces, finished] = [await ids('usage_entries'), await ids('decisions'), await ids('finished_claims')];
+      expect([new Set(entries).size, new Set(traces).size], 'none twice').toEqual([entries.length, traces.length]);
+      expect(answered.filter((id) => ![entries, traces, finished].every((each) => each.includes(id))), `round ${round}`).toEqual([]);
+      await end(successor.child, null);
+      const { spent, booked } = await stateOf(auth.tenant_id);
+      expect(spent).toBe(booked);
+    }
+    // What was answered stood nowhere but in journals when the processes were killed.
+    expect(lost).toBeGreaterThan(100);
+    expect(await observer.stop()).toMatchObject({ above: 0, unequal: 0 });
+    const last = await start();
+    await expect.poll(async () => (await stateOf(auth.tenant_id)).reserved, { timeout: ALIVE_MS + 5_000 }).toBe(0);
+    await end(last.child, null);
+    expect(readdirSync(folder)).toEqual([]);
+  }), 90_000);
 
   it('spends nothing from leases that were given back while it slept', async () => {
     const auth = freshTenant('asleep');
@@ -183,7 +232,7 @@ describe('budgets over processes', () => {
     const seen = await observer.stop();
     expect(100 + 500 + both[0].held + both[1].held).toBe(1_000);
     expect(seen).toMatchObject({ above: 0, unequal: 0 });
-    expect(await stateOf(auth.tenant_id)).toMatchObject({ spent: limit, booked: limit });
+    await expect.poll(() => stateOf(auth.tenant_id)).toMatchObject({ spent: limit, booked: limit });
     for (const each of [sleeper, waker]) await end(each.child, null);
   }, 60_000);
 
@@ -207,7 +256,7 @@ describe('budgets over processes', () => {
     await expect.poll(async () => (await stateOf(auth.tenant_id)).reserved, { timeout: ALIVE_MS + 6_000 }).toBe(0);
   }, 60_000);
 
-  it('books later, once, what it could not book while the database was away', async () => {
+  it.runIf(commit === 'database')('books later, once, what it could not book while the database was away', async () => {
     const auth = freshTenant('away');
     const gate = await startStoreGate(test.url);
     const own = await createDatabase({ url: gate.url, applicationName: 'usage-own', max: 2 });
@@ -229,7 +278,7 @@ describe('budgets over processes', () => {
     expect(await stateOf(auth.tenant_id)).toMatchObject({ spent: 60, reserved: 0, entries: 1 });
   }, 30_000);
 
-  it('sends again what the server forgot when it broke down', async () => {
+  it.runIf(commit === 'database')('sends again what the server forgot when it broke down', async () => {
     const auth = freshTenant('forgot');
     const own = await createDatabase({ url: test.url, applicationName: 'usage-own', max: 2 });
     const usage = new PostgresUsage({ pool: own.pool, url: test.url, aliveMs: ALIVE_MS });
@@ -255,7 +304,7 @@ describe('budgets over processes', () => {
     expect(await stateOf(auth.tenant_id)).toMatchObject({ spent: 120, reserved: 0 });
   });
 
-  it('begins a new life when it was taken for dead, and books what the old one held', async () => {
+  it.runIf(commit === 'database')('begins a new life when it was taken for dead, and books what the old one held', async () => {
     const auth = freshTenant('anew');
     const own = await createDatabase({ url: test.url, applicationName: 'usage-own', max: 2 });
     const usage = new PostgresUsage({ pool: own.pool, url: test.url, aliveMs: 60_000 });
@@ -278,7 +327,7 @@ describe('budgets over processes', () => {
     expect(rows).toEqual([{ scope: 'principal', spent: 0, reserved: 0 }, { scope: 'tenant', spent: 70, reserved: 0 }]);
   });
 
-  it('counts as spent what a process had set aside that went down together with the server', async () => {
+  it.runIf(commit === 'database')('counts as spent what a process had set aside that went down together with the server', async () => {
     const auth = freshTenant('both');
     const victim = await start();
     void victim.run(plan(auth, 100_000, { calls: 100, width: 4, tokens: [100, 100], pauseMs: 60_000 })).catch(() => undefined);
@@ -293,7 +342,7 @@ describe('budgets over processes', () => {
     await end(survivor.child, null);
   }, 30_000);
 
-  it('cannot be made negative, whoever tries', async () => {
+  it.runIf(commit === 'database')('cannot be made negative, whoever tries', async () => {
     const auth = freshTenant('negative');
     await database.pool.query("INSERT INTO model_policy.budgets (tenant_id, scope, scope_id, time_window, window_start) VALUES ($1, 'tenant', '', 'day', now())", [auth.tenant_id]);
     for (const column of ['spent_tokens', 'reserved_tokens', 'spent_micro_usd', 'reserved_micro_usd']) {

@@ -1,8 +1,8 @@
 /**
- * Budgets and ledger in PostgreSQL, for any number of processes (docs/adr/0009-budget-leases.md).
+ * Budgets and ledger in PostgreSQL, for any number of processes (docs/adr/0009-budget-leases.md, 0010-call-journal.md).
  *
  * A call is held from leases in memory; the database is asked when a lease is empty, and durably, before anything is
- * spent from it. What ends is booked before the caller learns of it. A tenant without budgets costs its ledger row.
+ * spent from it. What ends is booked before the caller learns of it: in the journal of this process, or in the database.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type pg from 'pg';
@@ -10,6 +10,7 @@ import type { Logger } from 'pino';
 import { encodeTime } from 'ulid';
 import { GroupCommit } from '../../platform/db/group-commit.ts';
 import { listen, type Listener } from '../../platform/db/listener.ts';
+import type { DatabaseUrl } from '../../platform/db/pool.ts';
 import { fromDatabaseError, isConnectionError } from '../../platform/db/sqlstate.ts';
 import { AgentOsError } from '../../platform/errors.ts';
 import { newId } from '../../platform/ids.ts';
@@ -18,19 +19,27 @@ import type { AuthContext } from '../../platform/tenancy/auth-context.ts';
 import { priceRefusal, type Amounts } from '../budgets/allowance.ts';
 import { windowStart } from '../budgets/windows.ts';
 import type { BudgetState, ClaimOutcome, HoldRequest, ReserveOutcome, UsageByModel, UsageDraft, UsageFilter, UsagePort } from '../ports/usage.ts';
-import { BookingWriter } from './usage-postgres-writer.ts';
+import type { CallWriter } from './usage-call-writer.ts';
+import { claimId, type BookedPart } from './usage-postgres-bookings.ts';
+import { flushClaims, type Claim } from './usage-postgres-claims.ts';
+import { ASK_CHANNEL, JournalPeers, TOLD_CHANNEL } from './usage-journal-peers.ts';
 import { endHold, holdFromMemory, keyId, LeaseBook, wantsRefill, type BudgetKey, type Lease, type Part } from './usage-postgres-leases.ts';
 import { readRate, flushRates, type RateTake, type RateVerdict } from './usage-postgres-rates.ts';
 import { readBudgets, readByModel, readEntries } from './usage-postgres-reads.ts';
-import { cleanUp, Replica, sweepDeadReplicas, type ReplicaOptions } from './usage-postgres-replica.ts';
+import { cleanUp, releaseLife, Replica, sweepDeadReplicas, type ReplicaOptions } from './usage-postgres-replica.ts';
 import { canDrop, flushTakings, NotAliveError, UnknownTakingError, type Taking, type TakingVerdict } from './usage-postgres-takings.ts';
+import { DatabaseWriter } from './usage-postgres-writer.ts';
 
 export interface PostgresUsageOptions {
   readonly pool: pg.Pool;
-  readonly url: string;
+  readonly url: DatabaseUrl;
   readonly log?: Logger;
   /** After this a process without a sign of life counts as gone; 10,000 when absent. */
   readonly aliveMs?: number;
+  /** As decisions use it, kept up here; its owner closes it. One of its own, straight into the database, when absent. */
+  readonly writer?: CallWriter;
+  /** How long the journal of a process that is gone is waited for, before what it had set aside counts as spent; 900,000 when absent. */
+  readonly journalGraceMs?: number;
   /** Milliseconds since the epoch; the database's clock when absent. */
   readonly now?: () => number;
 }
@@ -67,26 +76,37 @@ export class PostgresUsage implements UsagePort {
   readonly #log: Logger | undefined;
   readonly #takings: GroupCommit<Taking, TakingVerdict>;
   readonly #rates: GroupCommit<RateTake, RateVerdict>;
-  readonly #writer: BookingWriter;
+  readonly #writer: CallWriter;
+  readonly #ownsWriter: boolean;
+  readonly #claims: GroupCommit<Claim, ClaimOutcome>;
   readonly #listener: Listener;
   readonly #timer: NodeJS.Timeout;
   readonly #holds = new Map<string, Hold>();
   #book = new LeaseBook('');
+  /** Lives of this process with a journal that are over, until the ledger has all their calls. */
+  #former: LeaseBook[] = [];
+  /** Claims whose end the database does not have yet, with the hash of their requests; and those that are open. */
+  readonly #openClaims = new Map<string, string>();
+  readonly #ending = new Set<string>();
   #beating: Promise<void> | null = null;
   #ticking: Promise<void> | null = null;
   #lastBeat = 0;
   #lastCleaning = performance.now();
 
-  constructor({ pool, url, log, aliveMs = 10_000, now }: PostgresUsageOptions) {
+  constructor({ pool, url, log, aliveMs = 10_000, writer, journalGraceMs = 900_000, now }: PostgresUsageOptions) {
     this.#pool = pool;
     this.#log = log;
-    this.#replicaOptions = { pool, aliveMs, log };
+    this.#writer = writer ?? new DatabaseWriter({ pool, log });
+    this.#ownsWriter = writer === undefined;
+    this.#replicaOptions = { pool, aliveMs, log, journalId: this.#writer.journalId, journalGraceMs };
     this.#replica = new Replica(this.#replicaOptions);
     this.#now = now ?? (() => Date.now() + this.#replica.clockOffsetMs);
     this.#takings = new GroupCommit({ flush: (takings) => this.#flushTakings(takings), maxBatch: 256 });
     this.#rates = new GroupCommit({ flush: (takes) => flushRates(pool, takes), maxBatch: 256 });
-    this.#writer = new BookingWriter({ pool, replicaId: () => this.#replica.id, log });
-    this.#listener = listen({ url, applicationName: 'agentos-model-policy-usage', channels: [RECALL_CHANNEL], onNotification: (_channel, payload) => this.#recalled(payload), ...(log === undefined ? {} : { log }) });
+    const peers = new JournalPeers({ pool, journalId: this.#writer.journalId ?? '', flush: () => this.#writer.flush(), log });
+    this.#writer.attach({ isTrusted: () => this.#replica.isAlive, askOthers: () => peers.ask() });
+    this.#claims = new GroupCommit<Claim, ClaimOutcome>({ flush: (claims) => flushClaims(pool, this.#replica.id, claims), key: claimId, maxBatch: 256 });
+    this.#listener = listen({ url, applicationName: 'agentos-model-policy-usage', channels: [RECALL_CHANNEL, ASK_CHANNEL, TOLD_CHANNEL], onNotification: (channel, payload) => (channel === RECALL_CHANNEL ? this.#recalled(payload) : peers.received(channel, payload)), ...(log === undefined ? {} : { log }) });
     this.#timer = setInterval(() => void this.#tick(), Math.min(TICK_MS, aliveMs / 5));
     this.#timer.unref();
   }
@@ -96,9 +116,11 @@ export class PostgresUsage implements UsagePort {
   }
 
   async reserve(auth: AuthContext, hold: HoldRequest): Promise<ReserveOutcome> {
+    if (this.#writer.isStalled) throw databaseAway(null);
+    // Others judge by this life whether the journal is somebody's.
+    if (!this.#replica.isAlive && (hold.budgets.length > 0 || this.#writer.journalId !== null)) await this.#beat();
     if (hold.budgets.length === 0) return this.#held(auth, hold, [], this.#now());
-    if (!this.#replica.isAlive) await this.#beat();
-    for (let attempt = 0; ; attempt += 1) {
+    for (let attempt = 0, asked = false; ; attempt += 1) {
       const nowMs = this.#now();
       const unpriced = priceRefusal(hold.budgets, hold.costMicroUsd, (limit) => windowStart(limit.window, nowMs));
       if (unpriced !== null) return { outcome: 'exceeded', ...unpriced };
@@ -107,6 +129,8 @@ export class PostgresUsage implements UsagePort {
         for (const part of parts) if (wantsRefill(part)) this.#refill(part);
         return this.#held(auth, hold, parts, nowMs);
       }
+      // A budget that is met for the first time begins with what the ledger has.
+      if (this.#writer.isBehind && parts.some(({ lease }) => !lease.opened)) await this.#writer.flush();
       const verdict = await this.#take(parts);
       if (verdict.outcome === 'taken') return this.#held(auth, hold, parts, nowMs);
       const pauseMs = RECALL_PAUSES_MS[attempt];
@@ -115,8 +139,10 @@ export class PostgresUsage implements UsagePort {
         await this.#beat();
         continue;
       }
-      if (!verdict.recalled || pauseMs === undefined) return { outcome: 'exceeded', ...verdict.refusal };
-      await sleep(pauseMs);
+      if (verdict.recalled && pauseMs !== undefined) await sleep(pauseMs);
+      // Who is refused learns what was spent up to now.
+      else if (this.#writer.isBehind && !asked) await this.#writer.flush().then(() => (asked = true));
+      else return { outcome: 'exceeded', ...verdict.refusal };
     }
   }
 
@@ -145,14 +171,26 @@ export class PostgresUsage implements UsagePort {
 
   async claim(auth: AuthContext, requestId: string, requestHash: string): Promise<ClaimOutcome> {
     if (!this.#replica.isAlive) await this.#beat();
-    return (await this.#writer.book({ kind: 'claim', tenantId: auth.tenant_id, requestId, requestHash })) as ClaimOutcome;
+    const claim = { tenantId: auth.tenant_id, requestId, requestHash };
+    if (this.#ending.has(claimId(claim))) await this.#writer.flush();
+    const outcome = await this.#claims.submit(claim);
+    if (outcome === 'claimed') this.#openClaims.set(claimId(claim), requestHash);
+    return outcome;
   }
 
   async endClaim(auth: AuthContext, requestId: string, done: boolean): Promise<void> {
-    await this.#writer.book({ kind: done ? 'finish' : 'free', tenantId: auth.tenant_id, requestId });
+    const claim = { tenantId: auth.tenant_id, requestId };
+    const id = claimId(claim);
+    const requestHash = this.#openClaims.get(id);
+    this.#openClaims.delete(id);
+    // Who waits for it, here or elsewhere, may make the call.
+    if (!done || requestHash === undefined) return this.#writer.book({ kind: 'free', ...claim }, { stored: true });
+    this.#ending.add(id);
+    await this.#writer.book({ kind: 'finish', ...claim, requestHash, replicaId: this.#replica.id }, { onStored: () => this.#ending.delete(id) });
   }
 
-  budgets(auth: AuthContext): Promise<readonly BudgetState[]> {
+  async budgets(auth: AuthContext): Promise<readonly BudgetState[]> {
+    await this.#writer.flushAll();
     return readBudgets(this.#pool, auth, this.#now());
   }
 
@@ -160,23 +198,39 @@ export class PostgresUsage implements UsagePort {
     return readRate(this.#pool, { tenantId: auth.tenant_id, perMinute });
   }
 
-  byModel(auth: AuthContext, filter: UsageFilter): Promise<readonly UsageByModel[]> {
+  async byModel(auth: AuthContext, filter: UsageFilter): Promise<readonly UsageByModel[]> {
+    await this.#writer.flushAll();
     return readByModel(this.#pool, auth, filter, firstEntryOf);
   }
 
-  entries(auth: AuthContext, query: UsageFilter & { readonly limit: number; readonly before?: string }) {
+  async entries(auth: AuthContext, query: UsageFilter & { readonly limit: number; readonly before?: string }) {
+    await this.#writer.flushAll();
     return readEntries(this.#pool, auth, query, firstEntryOf);
   }
 
-  async close(): Promise<void> {
+  /** Stops all upkeep and leaves everything as it is, as a process does that is killed. For tests. */
+  async abandon(): Promise<void> {
     clearInterval(this.#timer);
     await this.#ticking;
     await this.#listener.close();
-    await this.#writer.close();
+  }
+
+  async close(): Promise<void> {
+    await this.abandon();
+    await this.#claims.close();
+    if (this.#ownsWriter) await this.#writer.close();
+    const left = await this.#writer.flush().then(() => null, (error: unknown) => error ?? 'unknown');
     for (const lease of this.#book.all) if (canDrop(lease)) this.#submit({ kind: 'drop', lease });
     await this.#takings.close();
     await this.#rates.close();
-    await this.#replica.end().catch((error: unknown) => this.#log?.warn({ err: error }, 'This process could not sign off; its leases come back when its time is over.'));
+    try {
+      // What the journal still has is shipped by the next process, which then gives back the leases.
+      if (left !== null) throw left;
+      for (const { replicaId } of this.#former) await releaseLife(this.#pool, replicaId);
+      await this.#replica.end();
+    } catch (error) {
+      this.#log?.warn({ err: error }, 'This process could not sign off; its leases come back when its time is over.');
+    }
   }
 
   #held(auth: AuthContext, hold: HoldRequest, parts: readonly Part[], atMs: number): ReserveOutcome {
@@ -195,13 +249,19 @@ export class PostgresUsage implements UsagePort {
   async #bookEnd(holdId: string, hold: Hold, usage: UsageDraft | null, spent: Amounts): Promise<void> {
     const entry = usage === null ? null : { ...usage, entryId: holdId, atMs: hold.atMs };
     const nowMs = this.#now();
-    const parts = hold.parts.map(({ lease, need }) => ({ lease, spent, leaves: hold.expired ? NONE : endHold(lease, need, limitedBy(spent, lease), nowMs) }));
-    for (const { lease } of parts) lease.bookings += 1;
-    try {
-      await this.#writer.book({ kind: 'end', tenantId: hold.tenantId, entry, parts });
-    } finally {
-      for (const { lease } of parts) lease.bookings -= 1;
-    }
+    let changesRoom = false;
+    const parts = hold.parts.map(({ lease, need }): BookedPart => {
+      const limited = limitedBy(spent, lease);
+      const leaves = hold.expired ? NONE : endHold(lease, need, limited, nowMs);
+      changesRoom ||= leaves.tokens !== limited.tokens || leaves.costMicroUsd !== limited.costMicroUsd;
+      lease.bookings += 1;
+      return { key: lease.key, replicaId: lease.replicaId, spent, leaves };
+    });
+    const onStored = (): void => {
+      for (const { lease } of hold.parts) lease.bookings -= 1;
+    };
+    // What a lease loses is spent, as a rule: others find as much room before as after. Where it is not, they have to see it.
+    await this.#writer.book({ kind: 'end', tenantId: hold.tenantId, entry, parts }, { stored: changesRoom, onStored });
   }
 
   async #take(parts: readonly Part[]): Promise<TakingVerdict> {
@@ -226,6 +286,7 @@ export class PostgresUsage implements UsagePort {
   /** Nothing of this life may be spent from any more; what its calls use is booked all the same. */
   #startAnew(reason: string): void {
     this.#log?.warn({ replica: this.#replica.id, reason }, 'Budgets are set aside anew.');
+    if (this.#writer.journalId !== null) this.#former.push(this.#book);
     this.#book = new LeaseBook('');
     this.#replica.abandon();
   }
@@ -280,7 +341,8 @@ export class PostgresUsage implements UsagePort {
 
   async #tickOnce(): Promise<void> {
     this.#expireHolds();
-    await this.#writer.recover();
+    await this.#writer.upkeep();
+    await this.#releaseFormer();
     if (performance.now() - this.#lastBeat >= this.#replicaOptions.aliveMs / 5) {
       await this.#beat();
       await sweepDeadReplicas(this.#replicaOptions);
@@ -293,6 +355,14 @@ export class PostgresUsage implements UsagePort {
     if (now - this.#lastCleaning < CLEANING_MS) return;
     this.#lastCleaning = now;
     await cleanUp(this.#replicaOptions);
+  }
+
+  /** Holds of a former life are settled from its leases, however late. */
+  async #releaseFormer(): Promise<void> {
+    for (const book of this.#former.filter((each) => [...each.all].every(canDrop))) {
+      await releaseLife(this.#pool, book.replicaId);
+      this.#former = this.#former.filter((each) => each !== book);
+    }
   }
 
   #expireHolds(): void {

@@ -6,6 +6,9 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { createDatabase } from '../../platform/db/pool.ts';
 import type { AuthContext } from '../../platform/tenancy/auth-context.ts';
 import type { BudgetLimit } from '../ports/usage.ts';
+import { decisionOf } from '../../../conformance/ports/decision-fixtures.ts';
+import { PostgresDecisions } from './decisions-postgres.ts';
+import { openCallWriter } from './usage-open-writer.ts';
 import { PostgresUsage } from './usage-postgres.ts';
 
 export interface CallPlan {
@@ -20,6 +23,8 @@ export interface CallPlan {
   /** Longest pause of a call. */
   readonly pauseMs: number;
   readonly seed: number;
+  /** Whether each call claims its request id. */
+  readonly claims?: boolean;
 }
 
 export type Told =
@@ -30,16 +35,28 @@ export type Told =
 if (process.send !== undefined && process.argv[2] === 'serve') {
   const url = process.env['DATABASE_URL']!;
   const database = await createDatabase({ url, applicationName: 'usage-process', max: 4 });
-  const usage = new PostgresUsage({ pool: database.pool, url, aliveMs: Number(process.env['ALIVE_MS']) });
+  const aliveMs = Number(process.env['ALIVE_MS']);
+  const folder = process.env['JOURNAL_DIR'];
+  const shipAfterMs = process.env['SHIP_AFTER_MS'] === undefined ? {} : { shipAfterMs: Number(process.env['SHIP_AFTER_MS']) };
+  const writer = await openCallWriter({ pool: database.pool, commit: folder === undefined ? 'database' : 'journal', folder: folder ?? '', aliveMs, ...shipAfterMs });
+  const usage = new PostgresUsage({ pool: database.pool, url, aliveMs, writer });
+  const decisions = new PostgresDecisions({ pool: database.pool, retentionMs: 86_400_000, writer });
   const tell = (told: Told): void => void process.send!(told);
+  const stop = async (): Promise<void> => {
+    await decisions.close();
+    await usage.close();
+    await writer.close();
+    await database.close();
+    process.disconnect();
+  };
   process.on('message', (message: CallPlan | 'stop') => {
-    if (message === 'stop') void usage.close().then(() => database.close()).then(() => process.disconnect());
-    else void makeCalls(usage, message, tell);
+    if (message === 'stop') void stop();
+    else void makeCalls(usage, decisions, message, tell);
   });
   tell({ kind: 'ready' });
 }
 
-async function makeCalls(usage: PostgresUsage, plan: CallPlan, tell: (told: Told) => void): Promise<void> {
+async function makeCalls(usage: PostgresUsage, decisions: PostgresDecisions, plan: CallPlan, tell: (told: Told) => void): Promise<void> {
   const random = seeded(plan.seed);
   const between = ([least, most]: readonly [number, number]): number => least + Math.floor(random() * (most - least + 1));
   const sums = { held: 0, refused: 0, failed: 0, spent: 0 };
@@ -50,6 +67,7 @@ async function makeCalls(usage: PostgresUsage, plan: CallPlan, tell: (told: Told
       const tokens = between(plan.tokens);
       const used = Math.floor((tokens * between(plan.usedPart)) / 100);
       try {
+        if (plan.claims === true && (await usage.claim(plan.auth, requestId, 'hash')) !== 'claimed') throw new Error(`${requestId} is not new.`);
         const outcome = await usage.reserve(plan.auth, { tokens, costMicroUsd: 0, budgets: plan.budgets, ttlMs: 60_000 });
         if (outcome.outcome !== 'held') {
           sums.refused += 1;
@@ -57,9 +75,11 @@ async function makeCalls(usage: PostgresUsage, plan: CallPlan, tell: (told: Told
         }
         sums.held += 1;
         if (plan.pauseMs > 0) await sleep(random() * plan.pauseMs);
-        await usage.settle(plan.auth, outcome.holdId, {
+        // As the engine ends a call: all of it in one tick.
+        const settled = usage.settle(plan.auth, outcome.holdId, {
           requestId, runId: null, agentId: null, principalId: 'usr_load', operation: 'chat', model: 'model-a', backend: 'none', inputTokens: used, outputTokens: 0, costMicroUsd: 0, state: 'settled', fallbackUsed: false, estimated: false,
         });
+        await Promise.all([settled, decisions.record(plan.auth, decisionOf(plan.auth, { request_id: requestId })), plan.claims === true ? usage.endClaim(plan.auth, requestId, true) : null]);
         sums.spent += used;
         tell({ kind: 'settled', requestId, tokens: used });
       } catch {

@@ -8,7 +8,7 @@ import { refusal } from '../surfaces/openai-refusal.ts';
 export function createEmbeddings(engine: Engine): ModelPolicyHandlers['createEmbeddings'] {
   return async ({ body, auth, context }) => {
     const response = await engine.invoke(auth, toEmbedRequest(body, context.requestId), {
-      signal: context.signal, traceparent: context.traceparent, correlationId: context.correlationId, surface: 'openai', repeatable: false,
+      signal: context.departure, traceparent: context.traceparent, correlationId: context.correlationId, surface: 'openai', repeatable: false,
     });
     const { output, usage } = response;
     return {

@@ -7,6 +7,7 @@ import type { BackendHealth } from '../engine/backend-health.ts';
 import type { Engine } from '../engine/engine.ts';
 import type { PolicyRulesPort } from '../ports/policy-rules.ts';
 import { deletePolicy } from './deletePolicy.ts';
+import { getModel } from './getModel.ts';
 import { getPolicy } from './getPolicy.ts';
 import { listPolicies } from './listPolicies.ts';
 import { putPolicy } from './putPolicy.ts';
@@ -27,6 +28,7 @@ import { policyCheck } from './policyCheck.ts';
 import { reloadRouting } from './reloadRouting.ts';
 import { rollBackCanary } from './rollBackCanary.ts';
 import type { Canaries } from '../router/canaries.ts';
+import type { Recorder } from '../../platform/audit/recorded.ts';
 import type { LatencyBook } from '../router/latency.ts';
 import type { DecisionsPort } from '../ports/decisions.ts';
 import type { UsagePort } from '../ports/usage.ts';
@@ -41,16 +43,18 @@ export interface ApiParts {
   readonly backends: Backends;
   readonly canaries: Canaries;
   readonly latency: LatencyBook;
+  readonly recorder: Recorder;
   readonly backendHealth: BackendHealth;
 }
 
-export function createHandlers({ engine, rules, usage, decisions, directory, health, backends, canaries, latency, backendHealth }: ApiParts) {
+export function createHandlers({ engine, rules, usage, decisions, directory, health, backends, canaries, latency, backendHealth, recorder }: ApiParts) {
   const routing = { backends, canaries, latency };
   return {
     createChatCompletion: createChatCompletion(engine),
     createEmbeddings: createEmbeddings(engine),
     invokeModel: invokeModel(engine),
     listModels: listModels(engine),
+    getModel: getModel(engine),
     policyCheck: policyCheck(engine),
     listPolicies: listPolicies(rules),
     getPolicy: getPolicy(rules),
@@ -59,12 +63,12 @@ export function createHandlers({ engine, rules, usage, decisions, directory, hea
     getUsage: getUsage(usage, directory),
     listUsageEntries: listUsageEntries(usage),
     modelPolicyHealth: modelPolicyHealth(health),
-    getDecision: getDecision(decisions),
-    listDecisions: listDecisions(decisions),
+    getDecision: getDecision(decisions, recorder),
+    listDecisions: listDecisions(decisions, recorder),
     getRouting: getRouting(routing),
-    reloadRouting: reloadRouting(routing),
+    reloadRouting: reloadRouting(routing, recorder),
     listCanaries: listCanaries(canaries),
-    rollBackCanary: rollBackCanary(canaries),
+    rollBackCanary: rollBackCanary(canaries, recorder),
     getReadiness: getReadiness(health, backendHealth, backends),
     getMetrics: getMetrics(health),
   } satisfies ModelPolicyHandlers;

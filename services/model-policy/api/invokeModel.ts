@@ -22,7 +22,7 @@ export function invokeModel(engine: Engine): ModelPolicyHandlers['invokeModel'] 
     if (canonical) requireSameTenant(credential, body.auth);
     const auth = canonical ? withPolicyContext(credential, body.auth) : credential;
     const request = canonical ? body.request : toRequest(body, context.requestId);
-    const options: CallOptions = { signal: context.signal, traceparent: context.traceparent, correlationId: context.correlationId, surface: 'canonical', repeatable: canonical };
+    const options: CallOptions = { signal: context.departure, traceparent: context.traceparent, correlationId: context.correlationId, surface: 'canonical', repeatable: canonical };
     const common = { correlation_id: context.correlationId, traceparent: context.traceparent, tenant_id: auth.tenant_id };
     if (body.stream === true || acceptsEvents(context.headers['accept'])) {
       // An embedding comes in one piece, however it is asked for.

@@ -1,20 +1,22 @@
-/** GET /v1/decisions: what was decided about the tenant's model calls, newest first. Reading them leaves an audit line. */
+/** GET /v1/decisions: what was decided about the tenant's model calls, newest first. Reading them is recorded. */
 import type { ModelPolicyHandlers } from '../../../generated/handlers/model-policy.ts';
+import { recorded, type Recorder } from '../../platform/audit/recorded.ts';
 import type { DecisionsPort } from '../ports/decisions.ts';
+import { timestampMs } from '../../platform/timestamp.ts';
 
 const DEFAULT_LIMIT = 50;
 
-export const listDecisions = (decisions: DecisionsPort): ModelPolicyHandlers['listDecisions'] =>
+export const listDecisions = (decisions: DecisionsPort, recorder: Recorder): ModelPolicyHandlers['listDecisions'] =>
   async ({ query, auth, context }) => {
     const { limit = DEFAULT_LIMIT, after, decision, model, from, to } = query;
-    const page = await decisions.list(auth, {
+    const facts = { action: 'decision.list', resource: { type: 'decision', id: '*' }, details: { filter: { decision, model, from, to } } };
+    const page = await recorded(recorder, auth, facts, () => decisions.list(auth, {
       limit,
       ...(after === undefined ? {} : { after }),
       ...(decision === undefined ? {} : { decision }),
       ...(model === undefined ? {} : { model }),
-      ...(from === undefined ? {} : { fromMs: Date.parse(from) }),
-      ...(to === undefined ? {} : { toMs: Date.parse(to) }),
-    });
-    context.log.info({ audit: 'decision.list', tenant_id: auth.tenant_id, principal_id: auth.principal.principal_id, count: page.decisions.length, filter: { decision, model, from, to } }, 'Decisions were listed.');
+      ...(from === undefined ? {} : { fromMs: timestampMs(from) }),
+      ...(to === undefined ? {} : { toMs: timestampMs(to) }),
+    }));
     return { status: 200, body: { decisions: [...page.decisions], has_more: page.hasMore, correlation_id: context.correlationId, tenant_id: auth.tenant_id } };
   };

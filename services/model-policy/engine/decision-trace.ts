@@ -36,7 +36,7 @@ export function toDecision(record: CallRecord, outcome: string, error: unknown):
   const { facts, held, served, usage } = record;
   const { auth } = facts;
   return {
-    decision_id: record.decisionId, request_id: facts.requestId, at: new Date(record.atMs).toISOString(),
+    decision_id: record.decisionId, request_id: facts.requestId, at: stamp(record.atMs),
     tenant_id: auth.tenant_id, principal_id: auth.principal.principal_id, agent_id: facts.agentId, run_id: facts.runId,
     operation: facts.operation, model_ref: facts.modelRef, streamed: facts.streamed, outcome,
     policy: policyOf(record, error),
@@ -47,7 +47,7 @@ export function toDecision(record: CallRecord, outcome: string, error: unknown):
       scopes: held.budgets.map(({ scope, scopeId, window }) => (scopeId === '' ? `${scope}:${window}` : `${scope}:${scopeId}:${window}`)),
     },
     settle: usage === null ? null : { tokens: usage.inputTokens + usage.outputTokens, cost_usd: record.costUsd },
-    attempts: record.attempts.map(({ backend, model, atMs, latencyMs, error: code }) => ({ backend, model, started_at: new Date(atMs).toISOString(), duration_ms: latencyMs, error: code })),
+    attempts: record.attempts.map(({ backend, model, atMs, latencyMs, error: code }) => ({ backend, model, started_at: stamp(atMs), duration_ms: latencyMs, error: code })),
     timing: { policy_ms: rounded(record.policyMs), queue_ms: rounded(record.queueMs), first_byte_ms: record.firstByteMs === null ? null : rounded(record.firstByteMs), total_ms: rounded(record.elapsedMs()) },
     canary: record.plan?.canaryOf(served) ?? null,
     correlation_id: facts.correlationId, traceparent: facts.traceparent,
@@ -61,20 +61,29 @@ function policyOf({ policyId, policyVersion, verdict }: CallRecord, error: unkno
   return {
     policy_id: policyId ?? 'pol_default', version: policyVersion,
     decision: refused ? 'blocked' : verdict.decision,
-    reasons: [...verdict.reasons, ...(told?.reasons ?? [])],
+    reasons: told?.reasons === undefined ? verdict.reasons.slice() : [...verdict.reasons, ...told.reasons],
     redactions: verdict.redactions.map(({ type, place, count }) => ({ type, kind: type, place, count })),
   };
 }
 
 function candidatesOf({ plan, served, attempts, leftOut, candidates }: CallRecord, error: unknown): ModelDecision['candidates'] {
-  const tried = new Set(attempts.map(({ backend, model }) => `${backend} ${model}`));
-  const looked = candidates.map((model) => {
+  const looked: ModelDecision['candidates'] = candidates.map((model) => {
     const chosen = model === served;
-    const reason = chosen ? null : tried.has(`${model.backend} ${model.modelId}`) ? 'attempt_failed' : served !== null ? 'ranked_lower' : 'not_tried';
+    const tried = !chosen && attempts.some((attempt) => attempt.backend === model.backend && attempt.model === model.modelId);
+    const reason = chosen ? null : tried ? 'attempt_failed' : served !== null ? 'ranked_lower' : 'not_tried';
     return { model: model.modelId, backend: model.backend, chosen, reason_left: reason, score: plan?.scoreOf(model) ?? null };
   });
-  const left = [...leftOut, ...leftOutOf(error)];
-  return [...looked, ...left.map(({ model, backend, reason }) => ({ model, backend, chosen: false, reason_left: reason, score: null }))];
+  for (const { model, backend, reason } of leftOut) looked.push({ model, backend, chosen: false, reason_left: reason, score: null });
+  if (error !== null) for (const { model, backend, reason } of leftOutOf(error)) looked.push({ model, backend, chosen: false, reason_left: reason, score: null });
+  return looked;
+}
+
+/** Calls come many in a millisecond. */
+let stamped = { ms: -1, text: '' };
+function stamp(ms: number): string {
+  const whole = Math.floor(ms);
+  if (stamped.ms !== whole) stamped = { ms: whole, text: new Date(whole).toISOString() };
+  return stamped.text;
 }
 
 const rounded = (ms: number): number => Math.round(ms * 1000) / 1000;

@@ -1,6 +1,8 @@
 /** Counters and the log line of PRS 9.2, Stack B, for each model call. Labels never hold a tenant, and neither of them content. */
-import { Counter, Histogram, type Registry } from 'prom-client';
+import { Counter, type Registry } from 'prom-client';
 import type { Logger } from 'pino';
+import { quoted, writePlainLine } from '../../platform/telemetry/logger.ts';
+import { TallyCounter, TallyHistogram } from '../../platform/telemetry/tallies.ts';
 import { RULE_REASON } from '../policy/evaluate.ts';
 import type { CallRecord } from './call-record.ts';
 import type { EngineObserver } from './observer.ts';
@@ -9,34 +11,33 @@ const LATENCY_BUCKETS_MS = [1, 2.5, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 50
 
 export function createMetricsObserver(registry: Registry, log: Logger): EngineObserver {
   const registers = [registry];
-  const requests = new Counter({ name: 'agentos_model_request_count', help: 'Model calls, by what became of them.', labelNames: ['operation', 'backend', 'model', 'outcome'] as const, registers });
-  const latency = new Histogram({ name: 'agentos_model_request_latency_ms', help: 'Milliseconds from accepting a model call to its answer.', labelNames: ['operation', 'backend'] as const, buckets: LATENCY_BUCKETS_MS, registers });
-  const firstByte = new Histogram({ name: 'agentos_model_first_byte_ms', help: 'Milliseconds from accepting a streamed model call to the first piece of its answer.', labelNames: ['operation', 'backend'] as const, buckets: LATENCY_BUCKETS_MS, registers });
-  const tokens = new Counter({ name: 'agentos_token_usage', help: 'Tokens of model calls.', labelNames: ['backend', 'model', 'direction'] as const, registers });
-  const cost = new Counter({ name: 'agentos_cost_estimate_usd', help: 'US dollars of model calls with a known price.', labelNames: ['backend', 'model'] as const, registers });
-  const attempts = new Counter({ name: 'agentos_route_distribution', help: 'Attempts at backends; outcome is ok or the error code.', labelNames: ['backend', 'model', 'outcome'] as const, registers });
+  const requests = new TallyCounter<'operation' | 'backend' | 'model' | 'outcome'>({ name: 'agentos_model_request_count', help: 'Model calls, by what became of them.', registers });
+  const latency = new TallyHistogram<'operation' | 'backend'>({ name: 'agentos_model_request_latency_ms', help: 'Milliseconds from accepting a model call to its answer.', buckets: LATENCY_BUCKETS_MS, registers });
+  const firstByte = new TallyHistogram<'operation' | 'backend'>({ name: 'agentos_model_first_byte_ms', help: 'Milliseconds from accepting a streamed model call to the first piece of its answer.', buckets: LATENCY_BUCKETS_MS, registers });
+  const tokens = new TallyCounter<'backend' | 'model' | 'direction'>({ name: 'agentos_token_usage', help: 'Tokens of model calls.', registers });
+  const cost = new TallyCounter<'backend' | 'model'>({ name: 'agentos_cost_estimate_usd', help: 'US dollars of model calls with a known price.', registers });
+  const attempts = new TallyCounter<'backend' | 'model' | 'outcome'>({ name: 'agentos_route_distribution', help: 'Attempts at backends; outcome is ok or the error code.', registers });
   const blocks = new Counter({ name: 'agentos_policy_block_count', help: 'Calls and checks that policy refused, by reason.', labelNames: ['reason'] as const, registers });
   const redactions = new Counter({ name: 'agentos_redaction_count', help: 'Pieces of text that policy took out, by kind.', labelNames: ['kind'] as const, registers });
-  // Looking a labelled child up costs a sort and a join each time; the handful that exist are kept.
-  const attemptOf = remembered((backend, model, outcome) => attempts.labels({ backend, model, outcome }));
+  const attemptOf = remembered((backend, model, outcome) => attempts.of({ backend, model, outcome }));
   const callOf = remembered((operation, backend, model, outcome) => ({
-    count: requests.labels({ operation, backend, model, outcome }), latency: latency.labels({ operation, backend }),
-    firstByte: firstByte.labels({ operation, backend }),
-    input: tokens.labels({ backend, model, direction: 'input' }), output: tokens.labels({ backend, model, direction: 'output' }),
+    count: requests.of({ operation, backend, model, outcome }), latency: latency.of({ operation, backend }),
+    firstByte: firstByte.of({ operation, backend }), cost: cost.of({ backend, model }),
+    input: tokens.of({ backend, model, direction: 'input' }), output: tokens.of({ backend, model, direction: 'output' }),
   }));
   return {
-    attempted: ({ backend, model, error }) => attemptOf(backend, model, error ?? 'ok').inc(),
+    attempted: ({ backend, model, error }) => attemptOf(backend, model, error ?? 'ok').add(1),
     finished(call) {
       const { operation } = call.facts;
       const [backend, model] = call.served === null ? ['', ''] : [call.served.backend, call.served.modelId];
       const { inputTokens, outputTokens } = call.usage ?? { inputTokens: 0, outputTokens: 0 };
       const counters = callOf(operation, backend, model, call.outcome);
-      counters.count.inc();
-      counters.latency.observe(call.totalMs);
-      if (call.firstByteMs !== null) counters.firstByte.observe(call.firstByteMs);
-      if (inputTokens > 0) counters.input.inc(inputTokens);
-      if (outputTokens > 0) counters.output.inc(outputTokens);
-      if (call.costUsd !== null && call.costUsd > 0) cost.inc({ backend, model }, call.costUsd);
+      counters.count.add(1);
+      counters.latency.add(call.totalMs);
+      if (call.firstByteMs !== null) counters.firstByte.add(call.firstByteMs);
+      if (inputTokens > 0) counters.input.add(inputTokens);
+      if (outputTokens > 0) counters.output.add(outputTokens);
+      if (call.costUsd !== null && call.costUsd > 0) counters.cost.add(call.costUsd);
       writeLine(log, call);
     },
     judged(verdict) {
@@ -50,19 +51,29 @@ export function createMetricsObserver(registry: Registry, log: Logger): EngineOb
 }
 
 /** Names as OpenTelemetry's conventions for generative AI have them, where they have one. */
-function writeLine(log: Logger, { facts, served, usage, verdict, ...call }: CallRecord): void {
+function writeLine(log: Logger, call: CallRecord): void {
   if (!log.isLevelEnabled('info')) return;
-  log.info({
-    correlation_id: facts.correlationId, request_id: facts.requestId, trace_id: facts.traceparent.split('-')[1], tenant_id: facts.auth.tenant_id, principal_id: facts.auth.principal.principal_id,
-    ...(facts.runId === null ? {} : { run_id: facts.runId }), ...(facts.agentId === null ? {} : { agent_id: facts.agentId }),
-    'gen_ai.operation.name': facts.operation === 'embed' ? 'embeddings' : 'chat', 'gen_ai.request.model': facts.modelRef,
-    ...(served === null ? {} : { 'gen_ai.provider.name': served.backend, 'gen_ai.response.model': served.backendModel }),
-    ...(usage === null ? {} : { 'gen_ai.usage.input_tokens': usage.inputTokens, 'gen_ai.usage.output_tokens': usage.outputTokens }),
-    ...(call.finishReason === null ? {} : { 'gen_ai.response.finish_reasons': [call.finishReason] }),
-    surface: facts.surface, streamed: facts.streamed, outcome: call.outcome, policy_decision: verdict.decision, policy_reasons: verdict.reasons, attempts: call.attempts.length, fallback_used: call.fallbackUsed,
-    cost_usd: call.costUsd, latency_ms: Math.round(call.totalMs * 10) / 10, ...(call.firstByteMs === null ? {} : { first_byte_ms: Math.round(call.firstByteMs * 10) / 10 }),
-  }, 'Model call.');
+  const { facts, served, usage, verdict } = call;
+  const reasons = verdict.reasons.length === 0 ? '[]' : JSON.stringify(verdict.reasons);
+  writePlainLine(log,
+    `"correlation_id":${quoted(facts.correlationId)},"request_id":${quoted(facts.requestId)},"trace_id":${quoted(facts.traceparent.slice(3, 35))},`
+    + `"tenant_id":${quoted(facts.auth.tenant_id)},"principal_id":${quoted(facts.auth.principal.principal_id)},`
+    + given('run_id', facts.runId) + given('agent_id', facts.agentId)
+    + `"gen_ai.operation.name":"${facts.operation === 'embed' ? 'embeddings' : 'chat'}","gen_ai.request.model":${quoted(facts.modelRef)},`
+    + (served === null ? '' : `"gen_ai.provider.name":${quoted(served.backend)},"gen_ai.response.model":${quoted(served.backendModel)},`)
+    + (usage === null ? '' : `"gen_ai.usage.input_tokens":${usage.inputTokens},"gen_ai.usage.output_tokens":${usage.outputTokens},`)
+    + (call.finishReason === null ? '' : `"gen_ai.response.finish_reasons":[${quoted(call.finishReason)}],`)
+    + `"surface":"${facts.surface}","streamed":${facts.streamed},"outcome":${quoted(call.outcome)},"policy_decision":"${verdict.decision}","policy_reasons":${reasons},`
+    + `"attempts":${call.attempts.length},"fallback_used":${call.fallbackUsed},"cost_usd":${call.costUsd},"latency_ms":${tenths(call.totalMs)},`
+    + (call.firstByteMs === null ? '' : `"first_byte_ms":${tenths(call.firstByteMs)},`),
+  'Model call.');
 }
+
+function given(name: string, value: string | null): string {
+  return value === null ? '' : `"${name}":${quoted(value)},`;
+}
+
+const tenths = (ms: number): number => Math.round(ms * 10) / 10;
 
 /** Labels come from configuration and from the list of error codes, so there are few of them. */
 function remembered<Child>(make: (a: string, b: string, c: string, d: string) => Child): (a: string, b: string, c: string, d?: string) => Child {

@@ -5,6 +5,7 @@
  * it. The claim of an id stands in the store, so that of many processes one makes the call. An answer that is nowhere
  * at hand any more is a conflict: the call was charged, and making it again would charge it twice.
  */
+import type { DepartureSignal } from '../../platform/departure.ts';
 import type { ModelResponse } from '../../../generated/types/index.ts';
 import { AgentOsError } from '../../platform/errors.ts';
 import type { AuthContext } from '../../platform/tenancy/auth-context.ts';
@@ -21,7 +22,7 @@ export interface Repeatable {
   readonly auth: AuthContext;
   readonly requestId: string;
   readonly hash: string;
-  readonly signal: AbortSignal;
+  readonly signal: DepartureSignal;
 }
 
 const KEEP_MS = 600_000;
@@ -85,7 +86,7 @@ export class Repeats {
     }
   }
 
-  async #claim(auth: AuthContext, requestId: string, hash: string, signal: AbortSignal): Promise<void> {
+  async #claim(auth: AuthContext, requestId: string, hash: string, signal: DepartureSignal): Promise<void> {
     if (this.#stuck.delete(keyOf(auth, requestId))) await this.#usage.endClaim(auth, requestId, false);
     for (let pauseMs = FIRST_PAUSE_MS; ; pauseMs = Math.min(pauseMs * 2, LAST_PAUSE_MS)) {
       const outcome = await this.#usage.claim(auth, requestId, hash);
@@ -114,7 +115,7 @@ export class Repeats {
 
 const keyOf = (auth: AuthContext, requestId: string): string => `${auth.tenant_id}\n${requestId}`;
 
-function abortable<Value>(work: Promise<Value>, signal: AbortSignal): Promise<Value> {
+function abortable<Value>(work: Promise<Value>, signal: DepartureSignal): Promise<Value> {
   return new Promise<Value>((resolve, reject) => {
     const onAbort = (): void => reject(new AgentOsError('timeout', { message: 'The caller has gone.', cause: signal.reason }));
     if (signal.aborted) return onAbort();

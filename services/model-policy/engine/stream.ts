@@ -105,11 +105,22 @@ class StreamedCall implements AnswerStream {
     return { input_tokens: inputTokens, output_tokens: outputTokens, total_tokens: inputTokens + outputTokens, cost_usd: costUsd, estimated };
   };
 
+  /** The backend's pieces as the guard lets them through. One loop: each generator more is three turns of the microtask queue a piece. */
   async *#events(): AsyncGenerator<AnswerEvent, void, void> {
     this.#reading = true;
     let failure: unknown;
     try {
-      for await (const piece of this.#judged()) yield piece;
+      const { parts, judgement } = this.#call;
+      const screen = new AnswerScreen(judgement, parts.observer.guardFailed);
+      for (let next = this.#begun.first; next.done !== true; next = await this.#next()) {
+        const chunk = next.value;
+        this.#meter.add(chunk);
+        if (this.#meter.characters > MAX_ANSWER_CHARACTERS) this.#blame(tooLong(this.#model.backend));
+        if (chunk.type === 'usage') this.#usage = chunk.usage;
+        if (chunk.type === 'finish' || chunk.type === 'usage') this.#assembly.add(chunk);
+        else for (const piece of this.#passed(screen.push(chunk))) yield piece;
+      }
+      for (const piece of this.#passed(screen.end())) yield piece;
       const response = await this.#complete();
       yield { type: 'completed', response };
     } catch (error) {
@@ -120,29 +131,19 @@ class StreamedCall implements AnswerStream {
     }
   }
 
-  /** The backend's pieces as the guard lets them through. */
-  async *#judged(): AsyncGenerator<AnswerPiece, void, void> {
-    const { parts, judgement } = this.#call;
-    const screen = new AnswerScreen(judgement, parts.observer.guardFailed);
-    const { chunks } = this.#begun;
-    for (let next = this.#begun.first; next.done !== true; next = await chunks.next().catch((error: unknown) => this.#blame(error))) {
-      const chunk = next.value;
-      this.#meter.add(chunk);
-      if (this.#meter.characters > MAX_ANSWER_CHARACTERS) this.#blame(tooLong(this.#model.backend));
-      if (chunk.type === 'usage') this.#usage = chunk.usage;
-      if (chunk.type === 'finish' || chunk.type === 'usage') this.#assembly.add(chunk);
-      else yield* this.#passed(screen.push(chunk));
+  async #next(): Promise<IteratorResult<ProviderChunk>> {
+    try {
+      return await this.#begun.chunks.next();
+    } catch (error) {
+      this.#blame(error);
     }
-    yield* this.#passed(screen.end());
   }
 
-  *#passed(pieces: readonly AnswerPiece[]): Generator<AnswerPiece, void, void> {
+  #passed(pieces: readonly AnswerPiece[]): readonly AnswerPiece[] {
     // What was let through before the finding is not taken back; nothing goes out after it.
     refuseBlocked(this.#call.parts, this.#call.judgement);
-    for (const piece of pieces) {
-      this.#assembly.add(piece);
-      yield piece;
-    }
+    for (const piece of pieces) this.#assembly.add(piece);
+    return pieces;
   }
 
   /** Settled before the caller hears that it is complete. */

@@ -103,15 +103,15 @@ function isSsn([, area, group, serial]: RegExpMatchArray): boolean {
 
 const IPV4 = /(?<![\p{L}\p{N}_.-])\d{1,3}(?:\.\d{1,3}){3}(?![\p{L}\p{N}_]|\.\d|-[\p{L}\d])/gu;
 const IPV6 = /(?<![\p{L}\p{N}_:.])(?:[0-9A-Fa-f]{0,4}:){2,7}(?:[0-9A-Fa-f]{1,4}|(?:\d{1,3}\.){3}\d{1,3})?(?![\p{L}\p{N}_:])/gu;
+/** What the two must hold somewhere. */
+const DOTTED = /\d\.\d/;
+const COLONS = /:[0-9A-Fa-f]{0,4}:/;
 /** Addresses that point at nobody. */
 const NOBODY = /^(?:127\.|0\.|255\.255\.255\.255$|::1?$)/;
 
 export function findIps(text: string, out: Finding[]): void {
-  for (const match of text.matchAll(IPV4)) {
-    if (!isIP(match[0], 4) || NOBODY.test(match[0])) continue;
-    if (/\b(?:v|ver|version|release|build|firmware|chapter|section)\.?\s*$/i.test(text.slice(Math.max(0, match.index - 12), match.index))) continue;
-    out.push({ kind: 'ip', start: match.index, end: match.index + match[0].length });
-  }
+  if (DOTTED.test(text)) findIpv4(text, out);
+  if (!COLONS.test(text)) return;
   for (const match of text.matchAll(IPV6)) {
     if (/\d/.test(match[0]) && match[0].length >= 6 && isIP(match[0], 6) && !NOBODY.test(match[0])) {
       out.push({ kind: 'ip', start: match.index, end: match.index + match[0].length });
@@ -119,10 +119,29 @@ export function findIps(text: string, out: Finding[]): void {
   }
 }
 
+function findIpv4(text: string, out: Finding[]): void {
+  for (const match of text.matchAll(IPV4)) {
+    if (!isIP(match[0], 4) || NOBODY.test(match[0])) continue;
+    if (/\b(?:v|ver|version|release|build|firmware|chapter|section)\.?\s*$/i.test(text.slice(Math.max(0, match.index - 12), match.index))) continue;
+    out.push({ kind: 'ip', start: match.index, end: match.index + match[0].length });
+  }
+}
+
 const PHONE_INTERNATIONAL = /(?<![\p{L}\p{N}+])\+\d(?:[ .()/-]{0,2}\d){6,14}(?!\d)/gu;
 const PHONE_US = /(?<![\p{L}\p{N}.+-])(?:1[ .-])?(?:\(\d{3}\) ?|\d{3}[ .-])\d{3}[ .-]\d{4}(?![\p{L}\p{N}]|[.-]\d)/gu;
 const PHONE_NAMED = /\b(?:tel(?:ephone)?|phone|mobile|cell|fax|call(?: me| us)?|whatsapp|text me|ring)\b(?: (?:number|no\.?))?(?: (?:is|at|on))?[:. ]{0,3}(\(?\d(?:[ .()/-]{0,2}\d){6,13})(?!\d)/gi;
 const NAMED_COUNTRIES = ['US', 'GB', 'DE', 'FR', 'IN', 'AU', 'ES', 'IT'] as const;
+
+/** Whatever the patterns take for a number, confirmed or not: where they go on looking depends on it. Bank accounts are left out. */
+export function numberSpans(text: string): readonly { readonly start: number; readonly end: number }[] {
+  if (!/\d/.test(text)) return [];
+  const spans: Finding[] = [];
+  findCards(text, spans);
+  for (const pattern of [PHONE_INTERNATIONAL, PHONE_US, PHONE_NAMED, SSN_DASHED, SSN_NAMED]) {
+    for (const match of text.matchAll(pattern)) spans.push({ kind: 'phone', start: match.index, end: match.index + match[0].length });
+  }
+  return spans;
+}
 
 interface Candidate {
   readonly start: number;

@@ -17,6 +17,7 @@ export interface Finding {
 /** Where two findings overlap, the one of the earlier kind stands. */
 const PRECEDENCE: readonly PiiKind[] = ['secret', 'iban', 'card', 'ssn', 'email', 'ip', 'phone'];
 
+const DIGIT = /\d/;
 /** Seven digits with nothing but a few separators between them: the least that a number worth finding has. */
 const DIGITS = /\d(?:[ .:()/-]{0,3}\d){6}/;
 
@@ -43,14 +44,19 @@ export function detect(written: string, wanted: ReadonlySet<PiiKind>, state: Det
   const found: Finding[] = [];
   if (wanted.has('secret')) findSecrets(text, found);
   if (wanted.has('email') && text.includes('@')) findEmails(text, found);
+  if (DIGIT.test(text)) findNumbers(text, wanted, found, state);
+  return found.length < 2 ? found : withoutOverlaps(found);
+}
+
+/** Whatever is made of digits. */
+function findNumbers(text: string, wanted: ReadonlySet<PiiKind>, found: Finding[], state: DetectState): void {
   if (wanted.has('iban')) findIbans(text, found);
   if (DIGITS.test(text)) {
     if (wanted.has('card')) findCards(text, found);
     if (wanted.has('ssn')) findSsns(text, found);
     if (wanted.has('phone')) findPhones(text, found, state);
   }
-  if (wanted.has('ip') && (text.includes('.') || text.includes(':'))) findIps(text, found);
-  return found.length < 2 ? found : withoutOverlaps(found);
+  if (wanted.has('ip')) findIps(text, found);
 }
 
 function withoutOverlaps(found: readonly Finding[]): Finding[] {

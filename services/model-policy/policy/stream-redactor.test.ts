@@ -77,6 +77,24 @@ describe('StreamRedactor', () => {
     expect(inPieces(REDACT_ALL, prose, [5]).maxHeld).toBeLessThan(32);
   });
 
+  it.each([
+    ['words with numbers', (each: number) => `word${each}, `, 48], ['the same without commas', (each: number) => `word${each} `, 48], ['numbers with commas', (each: number) => `${each * 37}, `, 48],
+    ['numbers in lines', (each: number) => `${each * 37}\n`, 48], ['identifiers', (each: number) => `id${each}, `, 48], ['bare numbers', (each: number) => `${each * 37} `, 2_048], ['dotted numbers', (each: number) => `${each}. `, 2_048],
+  ])('holds a list of %s for no more than it must', (_name, item, most) => {
+    const text = Array.from({ length: 2_000 }, (_, each) => item(each)).join('');
+    const { out, maxHeld } = inPieces(REDACT_ALL, text, [5, 9, 3]);
+    expect(out === redacted(text)).toBe(true);
+    expect(maxHeld).toBeLessThan(most);
+  });
+
+  it('gives it on long runs of numbers, some of them findings', () => {
+    const number = fc.oneof({ weight: 12, arbitrary: fc.integer({ min: 0, max: 99_999 }).map(String) }, { weight: 1, arbitrary: fc.constantFrom('4111 1111 1111 1111', '+49 30 901820', '202 555 0143', '123-45-6789', 'DE89 3704 0044 0532 0130 00', '(202) 555-0143', '10.1.2.3', 'phone', 'word7') });
+    fc.assert(fc.property(fc.array(number, { minLength: 500, maxLength: 900 }), sizes, (numbers, pieces) => {
+      const text = numbers.join(' ');
+      expect(inPieces(REDACT_ALL, text, pieces).out === redacted(text)).toBe(true);
+    }), { seed: SEED, numRuns: 60 });
+  });
+
   it('ends at a denied phrase before any of it is out', () => {
     const rules = set({ id: 'names', kind: 'terms', terms: ['project nightingale launch'], action: 'block' });
     const text = 'As you asked, the Project  Nightingale launch is in May, and the project goes well.';

@@ -29,11 +29,16 @@ interface Token {
 
 const TOKENS = / ?(?:[\p{L}\p{N}_]+|[^\p{L}\p{N}_\s])/gu;
 const WORD_CHARACTER = /[\p{L}\p{N}_]/u;
-/** ASCII in lower case with single spaces is folded already. */
-const FOLDED = /^(?:[!-@[-~]| (?! ))*$/;
+// eslint-disable-next-line no-control-regex
+const ASCII = /^[\u0000-\u007f]*$/;
+const WIDE_SPACE = /[\t\n\v\f\r]| {2}/;
 
 export function fold(text: string): string {
-  if (FOLDED.test(text)) return text;
+  // Nothing in ASCII has another form but letters in upper case and white space.
+  if (ASCII.test(text)) {
+    const lower = text.toLowerCase();
+    return WIDE_SPACE.test(lower) ? lower.replace(/\s+/g, ' ') : lower;
+  }
   return text.normalize('NFKC').replace(/[\u00ad\u200b-\u200f\u2060\ufeff]/g, '').toLowerCase().replace(/\s+/g, ' ');
 }
 
@@ -45,8 +50,13 @@ function tokensOf(folded: string): Token[] {
 
 const firstWord = ({ text }: Token): string => (text.startsWith(' ') ? text.slice(1) : text);
 
+/** Up to here one pattern of all first words is faster than walking the words of a text. */
+const MAX_PREFILTERED = 64;
+
 export class TermMatcher {
   readonly #root: Node = { next: new Map(), terms: [] };
+  /** Of texts without any of these no term can be said; null where there are too many. */
+  readonly #firstWords: RegExp | null;
   /** Longest term of several words, in folded characters; 0 when there is none. */
   readonly longestPhrase: number;
 
@@ -69,6 +79,8 @@ export class TermMatcher {
       }
     }
     this.longestPhrase = longest;
+    const firstWords = [...this.#root.next.keys()];
+    this.#firstWords = firstWords.length > MAX_PREFILTERED ? null : new RegExp(firstWords.map((word) => word.replace(/[\\^$.*+?()[\]{}|/-]/g, '\\$&')).join('|'));
   }
 
   get isEmpty(): boolean {
@@ -78,6 +90,7 @@ export class TermMatcher {
   /** Ids of the rules that block the text. */
   blocking(text: string): ReadonlySet<string> {
     const folded = fold(text);
+    if (this.#isSilent(folded)) return NO_RULES;
     const tokens = tokensOf(folded);
     const found: { readonly term: Term; readonly start: number; readonly end: number }[] = [];
     for (const [place, { start }] of tokens.entries()) {
@@ -97,6 +110,7 @@ export class TermMatcher {
   /** How many characters at the end of the text may be the beginning of a term that goes on behind it; 0 for none. */
   openAtEnd(text: string): number {
     const folded = fold(text);
+    if (this.#isSilent(folded)) return 0;
     const tokens = tokensOf(folded);
     for (const [place, token] of tokens.entries()) {
       let node = this.#root.next.get(firstWord(token));
@@ -110,7 +124,13 @@ export class TermMatcher {
     }
     return 0;
   }
+
+  #isSilent(folded: string): boolean {
+    return this.#firstWords !== null && !this.#firstWords.test(folded);
+  }
 }
+
+const NO_RULES: ReadonlySet<string> = new Set();
 
 /** A term that begins or ends in a sign is no part of a word. */
 function standsFree(folded: string, start: number, end: number): boolean {

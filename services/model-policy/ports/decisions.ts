@@ -20,7 +20,8 @@ export interface DecisionQuery {
 export interface DecisionsPort {
   capabilities(): PortCapabilities;
   /**
-   * Keeps a decision of the tenant. Resolves once every process sees it and this process may go. The same decision_id
+   * Keeps a decision of the tenant. Resolves once this process may go without it being lost; whoever reads, here or in
+   * another process, finds it. The same decision_id
    * again changes nothing, so a record whose fate is unknown can be sent again.
    */
   record(auth: AuthContext, decision: ModelDecision): Promise<void>;

@@ -2,6 +2,7 @@
  * ProviderPort: one model backend (PRS 6.3). An adapter speaks its vendor's wire format and nothing else: who may
  * call, for how much and under which policy is decided before it is asked.
  */
+import type { DepartureSignal } from '../../platform/departure.ts';
 import type { AuthContext } from '../../platform/tenancy/auth-context.ts';
 import type { PortCapabilities } from '../../platform/port.ts';
 import type { ChatMessage, ModelToolDescriptor, ModelToolCall } from '../../../generated/types/index.ts';
@@ -14,7 +15,7 @@ export interface ProviderModel {
 }
 
 export interface ProviderCallOptions {
-  readonly signal: AbortSignal;
+  readonly signal: DepartureSignal;
   readonly traceparent: string;
   /** Told how long the call waited for room, in milliseconds, where a backend takes only so many at once. */
   readonly onQueued?: (waitedMs: number) => void;

@@ -131,8 +131,9 @@ export interface UsagePort {
   reserve(auth: AuthContext, hold: HoldRequest): Promise<ReserveOutcome>;
 
   /**
-   * Ends a hold and books what was used, to the windows of the hold. Resolves once every process sees it. A hold that
-   * ran out meanwhile is booked all the same. False when it was settled or released before, and then nothing is booked.
+   * Ends a hold and books what was used, to the windows of the hold. Resolves once this process may go without it being
+   * lost; whoever reads, here or in another process, finds it. What it leaves of a budget to others they have at once. A hold that ran out meanwhile is booked all the same. False when it was settled or
+   * released before, and then nothing is booked.
    */
   settle(auth: AuthContext, holdId: string, usage: UsageDraft): Promise<boolean>;
 

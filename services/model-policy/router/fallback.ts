@@ -3,6 +3,7 @@
  * itself: the backend is away, slow, or refuses for load. A refusal of the request is the answer, wherever it comes
  * from. Nothing is tried once the caller has gone.
  */
+import type { DepartureSignal } from '../../platform/departure.ts';
 import { AgentOsError, type ErrorCode } from '../../platform/errors.ts';
 import type { CatalogueModel } from './catalogue.ts';
 
@@ -29,18 +30,21 @@ export const MAX_ATTEMPTS = 3;
 /** @throws AgentOsError the last failure, with `details.attempts` when there were several. */
 export async function callWithFallback<Answer>(
   candidates: readonly CatalogueModel[],
-  signal: AbortSignal,
+  signal: DepartureSignal,
   call: (model: CatalogueModel) => Promise<Answer>,
-  onAttempt: (model: CatalogueModel, attempt: Attempt) => void,
+  onAttempt: (model: CatalogueModel, attempt: Attempt, error: AgentOsError | null, exactMs: number) => void,
   maxAttempts = MAX_ATTEMPTS,
 ): Promise<Served<Answer>> {
   const attempts: Attempt[] = [];
-  for (const model of candidates.slice(0, maxAttempts)) {
+  const most = Math.min(candidates.length, maxAttempts);
+  for (let place = 0; place < most; place += 1) {
+    const model = candidates[place]!;
     const started = performance.now();
-    const note = (error: ErrorCode | null): void => {
-      const attempt = { backend: model.backend, model: model.modelId, error, latencyMs: Math.round(performance.now() - started) };
+    const note = (error: AgentOsError | null): void => {
+      const exactMs = performance.now() - started;
+      const attempt = { backend: model.backend, model: model.modelId, error: error === null ? null : error.code, latencyMs: Math.round(exactMs) };
       attempts.push(attempt);
-      onAttempt(model, attempt);
+      onAttempt(model, attempt, error, exactMs);
     };
     try {
       const answer = await call(model);
@@ -48,8 +52,8 @@ export async function callWithFallback<Answer>(
       return { answer, model, fallbackUsed: attempts.length > 1, attempts };
     } catch (thrown) {
       const error = thrown instanceof AgentOsError ? thrown : new AgentOsError('internal_error', { message: `The adapter of backend ${model.backend} failed.`, cause: thrown });
-      note(error.code);
-      const last = attempts.length === Math.min(candidates.length, maxAttempts);
+      note(error);
+      const last = attempts.length === most;
       if (last || signal.aborted || !FALLBACK_CODES.has(error.code)) throw withAttempts(error, attempts);
     }
   }

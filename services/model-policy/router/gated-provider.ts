@@ -2,6 +2,7 @@
  * A backend behind its own door: at most so many calls at once, always a count of those inside, and a circuit that
  * learns from each of them, on whatever way the call came.
  */
+import type { DepartureSignal } from '../../platform/departure.ts';
 import type { AuthContext } from '../../platform/tenancy/auth-context.ts';
 import { AgentOsError } from '../../platform/errors.ts';
 import type { PortCapabilities } from '../../platform/port.ts';
@@ -59,25 +60,13 @@ export class GatedProvider implements ProviderPort {
     return this.#within(options, () => this.#inner.embed(auth, request, options));
   }
 
-  async *chatStream(auth: AuthContext, request: ProviderChatRequest, options: ProviderCallOptions): AsyncIterable<ProviderChunk> {
-    await this.#open(options);
-    // A reader that leaves early has seen it work, or has not waited for it.
-    let outcome: Outcome = 'gave_up';
-    try {
-      for await (const chunk of this.#inner.chatStream(auth, request, options)) {
-        outcome = null;
-        yield chunk;
-      }
-    } catch (error) {
-      outcome = outcomeOf(error, options.signal);
-      throw error;
-    } finally {
-      this.#close(outcome);
-    }
+  chatStream(auth: AuthContext, request: ProviderChatRequest, options: ProviderCallOptions): AsyncIterable<ProviderChunk> {
+    return { [Symbol.asyncIterator]: () => new GatedStream(() => this.#open(options), (outcome) => this.#close(outcome), () => this.#inner.chatStream(auth, request, options), options.signal) };
   }
 
   async #within<Answer>(options: ProviderCallOptions, call: () => Promise<Answer>): Promise<Answer> {
-    await this.#open(options);
+    const entering = this.#open(options);
+    if (entering !== null) await entering;
     let outcome: Outcome = null;
     try {
       return await call();
@@ -89,9 +78,15 @@ export class GatedProvider implements ProviderPort {
     }
   }
 
-  async #open(options: ProviderCallOptions): Promise<void> {
-    if (this.#inside < this.#most) this.#inside += 1;
-    else await this.#enter(options);
+  /** null: the call is inside already. */
+  #open(options: ProviderCallOptions): Promise<void> | null {
+    if (this.#inside >= this.#most) return this.#enter(options).then(() => this.#passCircuit());
+    this.#inside += 1;
+    this.#passCircuit();
+    return null;
+  }
+
+  #passCircuit(): void {
     if (this.circuit.enter()) return;
     this.#leave();
     throw circuitOpen([this.backend], this.circuit.opensInMs);
@@ -145,9 +140,71 @@ export class GatedProvider implements ProviderPort {
   }
 }
 
+/** Hands the inner stream's pieces on as they are, and says once what became of it. */
+class GatedStream implements AsyncIterator<ProviderChunk, void, void> {
+  readonly #open: () => Promise<void> | null;
+  readonly #close: (outcome: Outcome) => void;
+  readonly #begin: () => AsyncIterable<ProviderChunk>;
+  readonly #signal: DepartureSignal;
+  #inner: AsyncIterator<ProviderChunk> | null = null;
+  #isInside = false;
+  #isOver = false;
+  // A reader that leaves early has seen it work, or has not waited for it.
+  #outcome: Outcome = 'gave_up';
+
+  constructor(open: () => Promise<void> | null, close: (outcome: Outcome) => void, begin: () => AsyncIterable<ProviderChunk>, signal: DepartureSignal) {
+    this.#open = open;
+    this.#close = close;
+    this.#begin = begin;
+    this.#signal = signal;
+  }
+
+  async next(): Promise<IteratorResult<ProviderChunk, void>> {
+    if (this.#isOver) return { done: true, value: undefined };
+    try {
+      if (this.#inner === null) {
+        await this.#open();
+        this.#isInside = true;
+        // It was left while it stood in line.
+        if (this.#isOver) {
+          this.#end();
+          return { done: true, value: undefined };
+        }
+        this.#inner = this.#begin()[Symbol.asyncIterator]();
+      }
+      const next = await this.#inner.next();
+      this.#outcome = null;
+      if (next.done === true) this.#end();
+      return next;
+    } catch (error) {
+      this.#outcome = outcomeOf(error, this.#signal);
+      this.#end();
+      throw error;
+    }
+  }
+
+  async return(): Promise<IteratorResult<ProviderChunk, void>> {
+    const inner = this.#isOver ? null : this.#inner;
+    this.#isOver = true;
+    try {
+      await inner?.return?.();
+    } finally {
+      this.#end();
+    }
+    return { done: true, value: undefined };
+  }
+
+  #end(): void {
+    this.#isOver = true;
+    if (!this.#isInside) return;
+    this.#isInside = false;
+    this.#close(this.#outcome);
+  }
+}
+
 type Outcome = Parameters<Circuit['ended']>[0];
 
-function outcomeOf(error: unknown, signal: AbortSignal): Outcome {
+function outcomeOf(error: unknown, signal: DepartureSignal): Outcome {
   if (signal.aborted) return 'gave_up';
   return error instanceof AgentOsError ? error.code : 'internal_error';
 }

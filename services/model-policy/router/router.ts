@@ -6,6 +6,7 @@
  * What leaves the list at a stage is kept with its reason. What became of each attempt teaches the next plan: the
  * model's latency and rests, the canary's gates. Circuits learn where the backend is called (gated-provider.ts).
  */
+import type { DepartureSignal } from '../../platform/departure.ts';
 import type { Tenant } from '../../../generated/types/index.ts';
 import { AgentOsError, type ErrorCode } from '../../platform/errors.ts';
 import type { AuthContext } from '../../platform/tenancy/auth-context.ts';
@@ -48,7 +49,7 @@ export interface Router {
   /** @throws AgentOsError as `findCandidates`; dependency_unavailable (circuit_open), rate_limited (backend_resting). */
   plan(auth: AuthContext, tenant: Tenant, request: RouteRequest): RoutePlan;
   /** @param models of the plan, or part of them @param call resolves at the answer; of a stream, with its first piece @throws as `callWithFallback`. */
-  serve<Answer>(plan: RoutePlan, models: readonly CatalogueModel[], signal: AbortSignal, call: (model: CatalogueModel) => Promise<Answer>, onAttempt: (model: CatalogueModel, attempt: Attempt) => void): Promise<Served<Answer>>;
+  serve<Answer>(plan: RoutePlan, models: readonly CatalogueModel[], signal: DepartureSignal, call: (model: CatalogueModel) => Promise<Answer>, onAttempt: (model: CatalogueModel, attempt: Attempt) => void): Promise<Served<Answer>>;
   /** A stream failed after its first piece, which `serve` has counted as an answer: its canary is judged by that too. */
   brokeOff(plan: RoutePlan, model: CatalogueModel): void;
 }
@@ -64,20 +65,12 @@ export function createRouter({ backends, canaries, latency = new LatencyBook(), 
     latency,
     plan: (auth, tenant, request) => planOf({ backends, canaries, latency, rests }, auth, tenant, request),
     serve(plan, models, signal, call, onAttempt) {
-      return callWithFallback(models, signal, async (model) => {
-        const startedAt = performance.now();
-        try {
-          const answer = await call(model);
-          note(plan, model, null, performance.now() - startedAt);
-          return answer;
-        } catch (thrown) {
-          const error = thrown instanceof AgentOsError ? thrown : new AgentOsError('internal_error', { message: `The adapter of backend ${model.backend} failed.`, cause: thrown });
-          // What this node lacks itself, or a caller that has left, says nothing about a backend.
-          const { service } = error.details;
-          if (!signal.aborted && (service === undefined || service === model.backend)) note(plan, model, error, performance.now() - startedAt);
-          throw error;
-        }
-      }, onAttempt, plan.maxAttempts);
+      return callWithFallback(models, signal, call, (model, attempt, error, exactMs) => {
+        // What this node lacks itself, or a caller that has left, says nothing about a backend.
+        const service = error?.details['service'];
+        if (error === null || (!signal.aborted && (service === undefined || service === model.backend))) note(plan, model, error, exactMs);
+        onAttempt(model, attempt);
+      }, plan.maxAttempts);
     },
     brokeOff(plan, model) {
       const arm = plan.canaryOf(model)?.arm;
@@ -97,26 +90,36 @@ function planOf(parts: PlanParts, auth: AuthContext, tenant: Tenant, request: Ro
   const { routing } = catalogue;
   const found = findCandidates(catalogue, tenant, request, parts.latency);
   const leftOut: LeftOut[] = [...found.leftOut];
-  const scores = new Map<CatalogueModel, number | null>();
-  const isTier = tierOf(request.modelRef) !== null;
-  const ranked = isTier ? rank(routing.choose, found.models, request, parts.latency, scores) : found.models;
+  const scores = tierOf(request.modelRef) === null ? null : new Map<CatalogueModel, number | null>();
+  const ranked = scores !== null ? rank(routing.choose, found.models, request, parts.latency, scores) : found.models;
   const mayServe = (id: string): CatalogueModel[] => catalogue.named(id).filter((model) => model.modelId === id && model.capabilities.includes(request.operation) && keep(model, refusalOf(tenant, model, null) ?? request.refusal?.(model) ?? shortcomingOf(model, request, parts.latency), leftOut));
   const chain = routing.fallback.size === 0 ? undefined : (routing.fallback.get(request.modelRef) ?? routing.fallback.get(ranked[0]!.modelId));
-  const ordered = chain === undefined ? ranked : [...new Set([ranked[0]!, ...chain.flatMap((id) => (ranked[0]!.modelId === id ? [] : mayServe(id)))])];
+  const ordered = chain === undefined ? ranked : withChain(ranked[0]!, chain, mayServe);
   if (chain !== undefined) leave(ranked, ordered, 'not_in_fallback_chain', leftOut);
   const choice = parts.canaries.choose(ordered[0]!.modelId, { tenantId: auth.tenant_id, agentId: request.agentId, principalId: auth.principal.principal_id });
-  const tried = choice?.arm === 'canary' ? mayServe(choice.rule.canary) : [];
-  const models = available(parts, [...new Set([...tried, ...ordered])], leftOut);
+  const tried = choice?.arm === 'canary' ? mayServe(choice.rule.canary) : NO_MODELS;
+  const models = available(parts, tried.length === 0 ? ordered : [...new Set([...tried, ...ordered])], leftOut);
   return {
     models, leftOut, choice,
     maxAttempts: chain === undefined ? MAX_ATTEMPTS : chain.length + 1 + tried.length,
-    scoreOf: (model) => scores.get(model) ?? null,
+    scoreOf: (model) => scores?.get(model) ?? null,
     canaryOf(model) {
       if (choice === null || model === null) return null;
       const arm = model.modelId === choice.rule.canary ? 'canary' : model.modelId === choice.rule.model ? 'baseline' : null;
       return arm === null ? null : { name: choice.rule.name, arm };
     },
   };
+}
+
+const NO_MODELS: readonly CatalogueModel[] = [];
+
+function withChain(first: CatalogueModel, chain: readonly string[], mayServe: (id: string) => readonly CatalogueModel[]): readonly CatalogueModel[] {
+  const ordered = [first];
+  for (const id of chain) {
+    if (id === first.modelId) continue;
+    for (const model of mayServe(id)) if (!ordered.includes(model)) ordered.push(model);
+  }
+  return ordered;
 }
 
 function keep(model: CatalogueModel, reason: string | null, leftOut: LeftOut[]): boolean {
@@ -146,6 +149,7 @@ function rank(choose: string, models: readonly CatalogueModel[], request: RouteR
  * whose backend failed its last probe come last.
  */
 function available({ backends, rests }: PlanParts, models: readonly CatalogueModel[], leftOut: LeftOut[]): readonly CatalogueModel[] {
+  if (models.every((model) => isWell(backends.circuitOf(model.backend)) && rests.leftMs(model.backend, model.modelId) === 0)) return models;
   const closed = models.filter((model) => backends.circuitOf(model.backend)?.allows !== false);
   if (closed.length === 0) throw circuitOpen(backendsOf(models), Math.min(...models.map((model) => backends.circuitOf(model.backend)?.opensInMs ?? 0)));
   leave(models, closed, 'circuit_open', leftOut);
@@ -154,6 +158,10 @@ function available({ backends, rests }: PlanParts, models: readonly CatalogueMod
   leave(closed, awake, 'backend_resting', leftOut);
   const healthy = awake.filter((model) => backends.circuitOf(model.backend)?.isDoubtful !== true);
   return healthy.length === awake.length || healthy.length === 0 ? awake : [...healthy, ...awake.filter((model) => !healthy.includes(model))];
+}
+
+function isWell(circuit: Circuit | null): boolean {
+  return circuit === null || (circuit.allows && !circuit.isDoubtful);
 }
 
 function backendsOf(models: readonly CatalogueModel[]): string[] {

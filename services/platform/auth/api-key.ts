@@ -12,11 +12,20 @@ export interface NewApiKey {
   readonly record: ApiKeyRecord;
 }
 
-export type ApiKeyGrant = Pick<ApiKeyRecord, 'tenantId' | 'principalId' | 'principalType' | 'scopes' | 'roles'> & { readonly expiresAt?: string | null };
+export type ApiKeyGrant = Pick<ApiKeyRecord, 'tenantId' | 'principalId' | 'principalType' | 'scopes' | 'roles'> & {
+  readonly name?: string | null;
+  readonly createdBy?: string | null;
+  readonly expiresAt?: string | null;
+};
+
+/** What of a key may be shown to tell it from others: of the presented form, the first fourteen characters. */
+export function keyPrefix(keyId: string): string {
+  return `aos_live_${keyId.slice('key_'.length)}`.slice(0, 14);
+}
 
 const PRESENTED = /^aos_live_([0-9A-HJKMNP-TV-Z]{26})_([A-Za-z0-9_-]{32})$/;
 
-/** Makes a key; store `record` with DirectoryPort.putApiKey. */
+/** Makes a key; store `record` with DirectoryPort.issueApiKey or putApiKey. */
 export function createApiKey(grant: ApiKeyGrant): NewApiKey {
   const keyId = newId('key');
   const secretPart = randomBytes(24).toString('base64url');
@@ -27,12 +36,16 @@ export function createApiKey(grant: ApiKeyGrant): NewApiKey {
       tenantId: grant.tenantId,
       principalId: grant.principalId,
       principalType: grant.principalType,
+      name: grant.name ?? null,
       scopes: grant.scopes,
       roles: grant.roles,
       secretHash: hashSecret(secretPart),
       createdAt: new Date().toISOString(),
+      createdBy: grant.createdBy ?? null,
       expiresAt: grant.expiresAt ?? null,
       revokedAt: null,
+      lastUsedAt: null,
+      replacedBy: null,
     },
   };
 }
@@ -50,11 +63,26 @@ export function parseApiKey(presented: string): { readonly keyId: string; readon
 
 /** True when the secret is the key's own and the key is neither expired nor revoked. */
 export function isValidApiKey(record: ApiKeyRecord, secret: string, nowMs: number): boolean {
-  const expected = Buffer.from(record.secretHash, 'hex');
-  const actual = createHash('sha256').update(secret).digest();
-  const same = expected.length === actual.length && timingSafeEqual(expected, actual);
+  const same = isOwnSecret(record, secret);
   const expired = record.expiresAt !== null && Date.parse(record.expiresAt) <= nowMs;
   return same && !expired && record.revokedAt === null;
+}
+
+/**
+ * By record, the secret that was found to be its own, so that a caller's next request costs a comparison and no hash.
+ * Records are read anew within a second, and what was proven goes with them.
+ */
+const proven = new WeakMap<ApiKeyRecord, Buffer>();
+
+function isOwnSecret(record: ApiKeyRecord, secret: string): boolean {
+  const presented = Buffer.from(secret);
+  const known = proven.get(record);
+  if (known !== undefined && known.length === presented.length && timingSafeEqual(known, presented)) return true;
+  const expected = Buffer.from(record.secretHash, 'hex');
+  const actual = createHash('sha256').update(presented).digest();
+  const same = expected.length === actual.length && timingSafeEqual(expected, actual);
+  if (same) proven.set(record, presented);
+  return same;
 }
 
 function hashSecret(secret: string): string {

@@ -4,18 +4,20 @@
  * demo: naming a tenant in `X-Tenant-Id` is identity enough, because demo binds the loopback interface only;
  * `X-Principal-Id` and `X-Scopes` are honoured and a bearer that says nothing to us is ignored. dev and prod: a
  * verified credential names the tenant, and the header may only repeat it — unless a service holds the delegation
- * scope, which lets it name the tenant it acts for. A credential that claims to be one of ours and is not valid is
- * refused in every mode.
+ * scope, which lets it name the tenant it acts for; who it is stands in `acting` from then on. A credential that claims
+ * to be one of ours and is not valid is refused in every mode.
  */
 import type { IncomingHttpHeaders } from 'node:http';
 import { AgentOsError } from '../errors.ts';
 import type { AuthContext } from '../tenancy/auth-context.ts';
-import type { DirectoryPort } from '../tenancy/directory.ts';
+import type { ApiKeyRecord, DirectoryPort } from '../tenancy/directory.ts';
 import type { OperationRow } from '../http/operation-types.ts';
 import { DELEGATION_SCOPE, TENANT_SCOPES, expandScopes, parseScopes } from '../tenancy/scopes.ts';
+import { requireActiveTenant } from '../tenancy/tenant-gate.ts';
 import type { Mode } from '../config/mode.ts';
 import { isValidApiKey, looksLikeApiKey, parseApiKey } from './api-key.ts';
 import { isPrincipalId, isTenantId } from './claims.ts';
+import { effectiveScopes } from './effective-scopes.ts';
 import type { JwtVerifier } from './jwt-verifier.ts';
 import type { ServiceTokenVerifier } from './service-token.ts';
 
@@ -62,36 +64,42 @@ export function createIdentity(options: IdentityOptions): Identity {
     return { tenant_id: tenantId, principal: { principal_id: principal, principal_type: principal.startsWith('svc_') ? 'service' : 'user' }, scopes, roles: [] };
   };
 
+  // The directory answers the same record for up to a second; its caller is the same context, which what signs for it knows again.
+  const contexts = new WeakMap<ApiKeyRecord, AuthContext>();
   const fromApiKey = async (presented: string): Promise<AuthContext> => {
     const parsed = parseApiKey(presented);
     const record = parsed === null ? null : await options.directory.getApiKey(parsed.keyId);
     if (parsed === null || record === null || !isValidApiKey(record, parsed.secret, Date.now())) {
       throw unauthorized('The API key is unknown, expired or revoked.', 'invalid_api_key');
     }
-    return {
-      tenant_id: record.tenantId,
-      principal: { principal_id: record.principalId, principal_type: record.principalType },
-      scopes: [...expandScopes(record.scopes)],
-      roles: [...record.roles],
-    };
+    options.directory.noteApiKeyUse(record);
+    let auth = contexts.get(record);
+    if (auth === undefined) contexts.set(record, (auth = contextOf(record)));
+    return auth;
   };
 
   const fromBearer = (token: string): AuthContext | Promise<AuthContext> | null => {
     if (looksLikeApiKey(token)) return fromApiKey(token);
-    const service = options.verifiers?.service;
+    const { service, jwt } = options.verifiers ?? {};
+    const known = jwt?.recall(token) ?? service?.recall(token) ?? null;
+    if (known !== null) return known;
     if (service?.claims(token)) return service.verify(token);
-    if (headerIdentity && (options.verifiers?.jwt === undefined || token.split('.').length !== 3)) return null;
-    if (options.verifiers?.jwt === undefined) throw unauthorized('No token issuer is configured here: send an API key.', 'invalid_token');
-    return options.verifiers.jwt.verify(token);
+    if (headerIdentity && jwt?.claims(token) !== true) return null;
+    if (jwt === undefined) throw unauthorized('No token issuer is configured here: send an API key.', 'invalid_token');
+    return jwt.verify(token);
   };
 
   const present = (headers: IncomingHttpHeaders): AuthContext | Promise<AuthContext> | null => {
     const bearer = bearerToken(headers.authorization, headerIdentity);
     const key = singleHeader(headers, 'x-api-key');
-    if (key !== null && bearer !== null && !headerIdentity) throw unauthorized('Two credentials were sent; send one.', 'two_credentials');
-    if (key !== null) return looksLikeApiKey(key) || !headerIdentity ? fromApiKey(key) : null;
+    if (key === null) return bearer === null ? null : fromBearer(bearer);
+    // Where headers are an identity, a bearer or key that says nothing to us is no second credential.
+    if (bearer !== null && (!headerIdentity || (looksLikeApiKey(key) && isOurs(bearer)))) throw unauthorized('Two credentials were sent; send one.', 'two_credentials');
+    if (looksLikeApiKey(key) || !headerIdentity) return fromApiKey(key);
     return bearer === null ? null : fromBearer(bearer);
   };
+
+  const isOurs = (bearer: string): boolean => looksLikeApiKey(bearer) || options.verifiers?.service?.claims(bearer) === true || options.verifiers?.jwt?.claims(bearer) === true;
 
   return {
     authenticate(headers) {
@@ -100,20 +108,39 @@ export function createIdentity(options: IdentityOptions): Identity {
         if (headerIdentity) return fromHeaders(headers);
         throw unauthorized('No credential was sent. Send Authorization: Bearer <token or API key>, or X-API-Key.');
       }
-      return credential instanceof Promise ? credential.then((auth) => reconcileTenant(auth, headers)) : reconcileTenant(credential, headers);
+      return credential instanceof Promise ? credential.then((auth) => reconcileTenant(options.directory, auth, headers)) : reconcileTenant(options.directory, credential, headers);
     },
   };
 }
 
+function contextOf(record: ApiKeyRecord): AuthContext {
+  return {
+    tenant_id: record.tenantId,
+    principal: { principal_id: record.principalId, principal_type: record.principalType },
+    scopes: [...effectiveScopes(record.scopes, record.roles)],
+    roles: [...record.roles],
+  };
+}
+
 /** The header may repeat the credential's tenant; a service with the delegation scope may name another. */
-function reconcileTenant(auth: AuthContext, headers: IncomingHttpHeaders): AuthContext {
+function reconcileTenant(directory: DirectoryPort, auth: AuthContext, headers: IncomingHttpHeaders): AuthContext | Promise<AuthContext> {
   const named = tenantHeader(headers);
   if (named === null || named === auth.tenant_id) return auth;
-  if (auth.principal.principal_type === 'service' && auth.scopes.includes(DELEGATION_SCOPE)) return { ...auth, tenant_id: named };
+  if (auth.acting === undefined && auth.principal.principal_type === 'service' && auth.scopes.includes(DELEGATION_SCOPE)) return actFor(directory, auth, named);
   throw new AgentOsError('tenant_mismatch', {
     message: `The credential belongs to tenant ${auth.tenant_id}, X-Tenant-Id names ${named}. Leave the header out or send the same tenant.`,
     details: { credential_tenant_id: auth.tenant_id, header_tenant_id: named },
   });
+}
+
+/**
+ * The tenant that is acted for is judged as everybody's is. The one whose service acts must be active too: a tenant
+ * that may do nothing for itself may do nothing for others. @throws AgentOsError tenant_unknown, forbidden.
+ */
+async function actFor(directory: DirectoryPort, auth: AuthContext, tenantId: string): Promise<AuthContext> {
+  await requireActiveTenant(directory, auth);
+  const { principal_id, principal_type } = auth.principal;
+  return { ...auth, tenant_id: tenantId, acting: { tenant_id: auth.tenant_id, principal_id, principal_type } };
 }
 
 /** @param lenient ignore other schemes (demo), in place of refusing them. */

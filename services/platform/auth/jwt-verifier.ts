@@ -1,98 +1,126 @@
 /**
  * Tokens of configured issuers: fixed algorithms, issuer, audience and expiry always checked, and with a key set the
- * `kid` must be there and name one of its keys. Keys inside the token (`jwk`, `jku`, `x5c`) are never looked at.
+ * `kid` must be there and name one of its keys. Keys inside the token are never looked at.
  */
-import { createLocalJWKSet, createRemoteJWKSet, importSPKI, jwtVerify, errors as joseErrors, type JSONWebKeySet, type CryptoKey, type JWTPayload, type JWTVerifyGetKey } from 'jose';
+import { jwtVerify, errors as joseErrors, type JSONWebKeySet, type JWTPayload } from 'jose';
 import { AgentOsError } from '../errors.ts';
 import type { AuthContext } from '../tenancy/auth-context.ts';
-import { authFromClaims } from './claims.ts';
+import { authFromClaims, OWN_CLAIMS, type ClaimRules } from './claims.ts';
+import { fixedKeys, pemKey, type IssuerKey, type JwtAlgorithm, type KeySource } from './issuer-keys.ts';
+import { claimedIssuer, readTokenHead, refusedToken, type TokenHead } from './token-head.ts';
+import { VerifiedTokens } from './verified-tokens.ts';
 
-export type JwtAlgorithm = 'RS256' | 'RS384' | 'RS512' | 'PS256' | 'ES256' | 'ES384' | 'ES512' | 'EdDSA';
+export type { JwtAlgorithm } from './issuer-keys.ts';
 
 export interface JwtIssuer {
   readonly issuer: string;
-  readonly audience: string;
+  /** A token that names one of them is good. */
+  readonly audience: string | readonly string[];
   readonly algorithms: readonly JwtAlgorithm[];
-  /** Where the keys are: a JWKS document, the address of one, or one public key as PEM (SPKI). */
-  readonly keys: { readonly jwks: JSONWebKeySet } | { readonly jwksUri: string } | { readonly publicKeyPem: string };
+  /** A JWKS document, one public key as PEM (SPKI), or a source that looks them up. */
+  readonly keys: { readonly jwks: JSONWebKeySet } | { readonly publicKeyPem: string } | { readonly source: KeySource };
+  readonly claims?: ClaimRules;
+  /** The issuer of the node itself: where headers are an identity, other JWTs beside its own say nothing. */
+  readonly local?: boolean;
 }
 
 export interface JwtVerifier {
-  /** @throws AgentOsError unauthorized; dependency_unavailable when the issuer's keys cannot be fetched. */
+  /** What was verified before and still holds; null says nothing about the token. */
+  recall(token: string): AuthContext | null;
+  /** @throws AgentOsError unauthorized; dependency_unavailable when the issuer's keys cannot be read. */
   verify(token: string): Promise<AuthContext>;
+  /** Whether the token is ours to judge where a bearer that says nothing is ignored. */
+  claims(token: string): boolean;
 }
 
-const MAX_TOKEN_LENGTH = 16_384;
-const KID = /^[A-Za-z0-9._~:=+-]{1,200}$/;
+export interface JwtVerifierOptions {
+  /** Seconds by which the clocks of issuers may differ from ours; 30 when absent. */
+  readonly clockSkewSeconds?: number;
+  /** Unix time in milliseconds; `Date.now` when absent. */
+  readonly now?: () => number;
+}
+
+interface KnownIssuer {
+  readonly issuer: JwtIssuer;
+  readonly source: KeySource;
+}
 
 /** Accepts the tokens of these issuers; the issuer a token claims decides which key may have signed it. */
-export function createJwtVerifier(issuers: readonly JwtIssuer[]): JwtVerifier {
-  const byIssuer = new Map(issuers.map((issuer) => [issuer.issuer, { issuer, key: keySource(issuer) }]));
-  if (byIssuer.size !== issuers.length) throw new Error('Two JWT issuers have the same name.');
-  return {
-    async verify(token) {
-      if (token.length > MAX_TOKEN_LENGTH) throw refused('The token is too long.');
-      const entry = byIssuer.get(claimedIssuer(token) ?? '');
-      if (entry === undefined) throw refused('The token comes from an issuer that is not configured here.');
-      return authFromClaims(await verifyWith(token, entry.issuer, entry.key));
-    },
-  };
-}
+export class IssuerSet implements JwtVerifier {
+  #byName: ReadonlyMap<string, KnownIssuer> = new Map();
+  #onlyLocal = true;
+  readonly #verified = new VerifiedTokens();
+  readonly #skewSeconds: number;
+  readonly #now: () => number;
 
-async function verifyWith(token: string, issuer: JwtIssuer, key: JWTVerifyGetKey): Promise<JWTPayload> {
-  try {
-    const { payload, protectedHeader } = await jwtVerify(token, key, {
-      issuer: issuer.issuer, audience: issuer.audience, algorithms: [...issuer.algorithms], requiredClaims: ['exp'], clockTolerance: 5,
-    });
-    // No extension is needed here, so a token that insists on one was made for somebody else.
-    if (protectedHeader.crit !== undefined) throw refused('The token demands an extension that is not supported here.');
-    return payload;
-  } catch (error) {
-    if (error instanceof AgentOsError) throw error;
-    if ('jwksUri' in issuer.keys && (error instanceof joseErrors.JWKSTimeout || isFetchFailure(error))) {
-      throw new AgentOsError('dependency_unavailable', { message: 'The keys of the token issuer cannot be fetched now.', details: { service: 'jwks' }, retryAfterSeconds: 5, cause: error });
+  constructor(issuers: readonly JwtIssuer[], options: JwtVerifierOptions = {}) {
+    this.#skewSeconds = options.clockSkewSeconds ?? 30;
+    this.#now = options.now ?? Date.now;
+    this.use(issuers);
+  }
+
+  /** From now on these and no others. @throws Error when two have the same name. */
+  use(issuers: readonly JwtIssuer[]): void {
+    const byName = new Map(issuers.map((issuer) => [issuer.issuer, { issuer, source: sourceOf(issuer) }]));
+    if (byName.size !== issuers.length) throw new Error('Two token issuers have the same name.');
+    this.#byName = byName;
+    this.#onlyLocal = issuers.every((issuer) => issuer.local === true);
+    // What was accepted under the former rules is judged anew.
+    this.#verified.clear();
+  }
+
+  recall(token: string): AuthContext | null {
+    return this.#verified.recall(token, this.#now());
+  }
+
+  claims(token: string): boolean {
+    if (!this.#onlyLocal) return token.split('.').length === 3;
+    const issuer = claimedIssuer(token);
+    return issuer !== null && this.#byName.has(issuer);
+  }
+
+  async verify(token: string): Promise<AuthContext> {
+    const known = this.recall(token);
+    if (known !== null) return known;
+    const head = readTokenHead(token);
+    const issuers = this.#byName;
+    const entry = issuers.get(head.issuer);
+    if (entry === undefined) throw refusedToken('The token comes from an issuer that is not configured here.');
+    const key = await findKey(head, entry);
+    const claims = await this.#check(token, head, entry.issuer, key);
+    const auth = authFromClaims(claims, entry.issuer.claims ?? OWN_CLAIMS);
+    // The rules may have changed while the key was fetched.
+    if (issuers === this.#byName && !key.retired) this.#verified.remember(token, { auth, expiresMs: claims.exp! * 1_000, key, source: entry.source });
+    return auth;
+  }
+
+  async #check(token: string, head: TokenHead, issuer: JwtIssuer, key: IssuerKey): Promise<JWTPayload> {
+    try {
+      const { payload } = await jwtVerify(token, await key.cryptoKey(head.alg as JwtAlgorithm), {
+        issuer: issuer.issuer, audience: typeof issuer.audience === 'string' ? issuer.audience : [...issuer.audience], algorithms: [head.alg],
+        requiredClaims: ['exp'], clockTolerance: this.#skewSeconds, currentDate: new Date(this.#now()),
+      });
+      return payload;
+    } catch (error) {
+      if (error instanceof AgentOsError) throw error;
+      throw refusedToken(error instanceof joseErrors.JWTExpired ? 'The token has expired.' : 'The token is not valid here.', error);
     }
-    throw refused(error instanceof joseErrors.JWTExpired ? 'The token has expired.' : 'The token is not valid here.', error);
   }
 }
 
-function keySource(issuer: JwtIssuer): JWTVerifyGetKey {
-  if ('publicKeyPem' in issuer.keys) {
-    const pem = issuer.keys.publicKeyPem;
-    const imported = new Map<string, Promise<CryptoKey>>();
-    return (header) => {
-      let key = imported.get(header.alg!);
-      if (key === undefined) imported.set(header.alg!, (key = importSPKI(pem, header.alg!)));
-      return key;
-    };
-  }
-  // A rotated key is accepted within the cooldown; a flood of unknown kids causes one fetch a cooldown.
-  const set = 'jwks' in issuer.keys
-    ? createLocalJWKSet(issuer.keys.jwks)
-    : createRemoteJWKSet(new URL(issuer.keys.jwksUri), { cooldownDuration: 30_000, cacheMaxAge: 300_000, timeoutDuration: 5_000 });
-  return (header, token) => {
-    if (typeof header.kid !== 'string' || !KID.test(header.kid)) throw refused('The token names no usable key id (kid).');
-    return set(header, token);
-  };
+export function createJwtVerifier(issuers: readonly JwtIssuer[], options: JwtVerifierOptions = {}): JwtVerifier {
+  return new IssuerSet(issuers, options);
 }
 
-/** Read before verification only to choose the key; the verification checks it again. */
-function claimedIssuer(token: string): string | null {
-  const parts = token.split('.');
-  if (parts.length !== 3) return null;
-  try {
-    const claims: unknown = JSON.parse(Buffer.from(parts[1]!, 'base64url').toString('utf8'));
-    const issuer = (claims as { iss?: unknown } | null)?.iss;
-    return typeof issuer === 'string' ? issuer : null;
-  } catch {
-    return null;
-  }
+async function findKey(head: TokenHead, { issuer, source }: KnownIssuer): Promise<IssuerKey> {
+  if (!(issuer.algorithms as readonly string[]).includes(head.alg)) throw refusedToken('The token is signed by an algorithm that is not accepted here.');
+  if (head.kid === undefined && !('publicKeyPem' in issuer.keys)) throw refusedToken('The token names no key id (kid).');
+  const key = await source.find(head.kid, head.alg as JwtAlgorithm);
+  if (key === null) throw refusedToken('The token names a key that its issuer does not have.');
+  return key;
 }
 
-function isFetchFailure(error: unknown): boolean {
-  return error instanceof TypeError || (error instanceof joseErrors.JOSEError && error.code === 'ERR_JOSE_GENERIC');
-}
-
-function refused(message: string, cause?: unknown): AgentOsError {
-  return new AgentOsError('unauthorized', { message, details: { reason: 'invalid_token' }, cause });
+function sourceOf({ keys }: JwtIssuer): KeySource {
+  if ('source' in keys) return keys.source;
+  return 'jwks' in keys ? fixedKeys(keys.jwks) : pemKey(keys.publicKeyPem);
 }

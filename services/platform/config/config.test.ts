@@ -1,17 +1,19 @@
-import { mkdtempSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, mkdtempSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { formatEnvLine, parseEnvFile } from './env-file.ts';
 import { ConfigError, loadConfig } from './load.ts';
-import { resolveMode, resolveModeRules } from './mode.ts';
+import { requireKnownIdentity, resolveMode, resolveModeRules, secretFileWarnings } from './mode.ts';
+import { openSecretFiles } from './secret-files.ts';
+import { unsafeSettings, UnsafeSettingsError } from './unsafe-settings.ts';
 import { VARIABLES } from './variables.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'agentos-config-'));
 let files = 0;
 function file(text: string): string {
   const path = join(folder, `file-${(files += 1)}`);
-  writeFileSync(path, text);
+  writeFileSync(path, text, { mode: 0o600 });
   return path;
 }
 const load = (env: Record<string, string> = {}, envFile: string | null = null) => loadConfig({ env, envFile });
@@ -132,7 +134,7 @@ describe('the environment file', () => {
 
 describe('modes', () => {
   const rules = (env: Record<string, string>) => resolveModeRules(load(env));
-  const prod = { AGENTOS_MODE: 'prod', AGENTOS_SIGNING_KEY: 'x'.repeat(40) };
+  const prod = { AGENTOS_MODE: 'prod', AGENTOS_SIGNING_KEY_FILE: file('x'.repeat(40)), AGENTOS_JWT_ISSUER: 'https://issuer.test', AGENTOS_TRUSTED_PROXY: 'loopback', AGENTOS_DATA_DIR: folder };
 
   it('is demo when nothing is said; AGENTOS_PROFILE is an older name (C-34)', () => {
     expect(resolveMode(load())).toBe('demo');
@@ -150,14 +152,114 @@ describe('modes', () => {
   it.each([
     ['AGENTOS_HOST', { AGENTOS_HOST: '0.0.0.0' }],
     ['AGENTOS_ALLOW_DEV_HEADERS', { AGENTOS_MODE: 'dev', AGENTOS_ALLOW_DEV_HEADERS: '1' }],
+  ])('refuses %s in %j', (variable, env) => {
+    expect(() => rules(env)).toThrow(ConfigError);
+    expect(() => rules(env)).toThrow(new RegExp(`^${variable} `));
+  });
+
+  const without = (name: keyof typeof prod): Record<string, string> => ({ ...prod, [name]: '' });
+  const unsafe: ReadonlyArray<readonly [string, Record<string, string>]> = [
     ['AGENTOS_ALLOW_DEV_HEADERS', { ...prod, AGENTOS_ALLOW_DEV_HEADERS: '1' }],
     ['AGENTOS_DEFAULT_TENANT', { ...prod, AGENTOS_DEFAULT_TENANT: 'tnt_demo' }],
     ['AGENTOS_IMPLICIT_AGENTS', { ...prod, AGENTOS_IMPLICIT_AGENTS: 'on' }],
     ['AGENTOS_METRICS_REQUIRE_AUTH', { ...prod, AGENTOS_METRICS_REQUIRE_AUTH: '0' }],
-    ['AGENTOS_SIGNING_KEY', { AGENTOS_MODE: 'prod' }],
-  ])('refuses %s in %j', (variable, env) => {
-    expect(() => rules(env)).toThrow(ConfigError);
-    expect(() => rules(env)).toThrow(new RegExp(`^${variable} `));
+    ['AGENTOS_STORE', { ...prod, AGENTOS_STORE: 'memory' }],
+    ['AGENTOS_SIGNING_KEY', without('AGENTOS_SIGNING_KEY_FILE')],
+    ['AGENTOS_SIGNING_KEY', { ...prod, AGENTOS_SIGNING_KEY_FILE: file('short') }],
+    ['AGENTOS_SIGNING_KEY', { ...without('AGENTOS_SIGNING_KEY_FILE'), AGENTOS_SIGNING_KEY: 'x'.repeat(40) }],
+    ['OPENAI_API_KEY', { ...prod, OPENAI_API_KEY: 'sk-1' }],
+    ['DATABASE_URL', { ...prod, DATABASE_URL: 'postgres://u:p@db/agentos' }],
+    ['NATS_URL', { ...prod, NATS_URL: 'nats://a:4222,nats://u:p@b:4222' }],
+    ['AGENTOS_TLS_CERT_FILE', without('AGENTOS_TRUSTED_PROXY')],
+    ['AGENTOS_TLS_KEY_FILE', { ...prod, AGENTOS_TLS_CERT_FILE: '/etc/tls.crt' }],
+    ['AGENTOS_TRUSTED_PROXY', { ...prod, AGENTOS_TRUSTED_PROXY: 'loopback,0.0.0.0/0' }],
+    ['VAULT_ADDR', { ...prod, VAULT_ADDR: 'http://vault.internal:8200' }],
+    ['AGENTOS_JWT_JWKS_URI', { ...prod, AGENTOS_JWT_JWKS_URI: 'http://issuer.test/keys' }],
+  ];
+  it.each(unsafe)('prod refuses %s in %j, and says what to do', (variable, env) => {
+    expect(() => rules(env)).toThrow(UnsafeSettingsError);
+    const found = unsafeSettings(load(env), { federation: false });
+    expect(found.map((each) => each.variable)).toEqual([variable]);
+    expect(found[0]!.instead).toMatch(/^(Set|Unset|Write|Put|Run)\b.*\.?$/);
+    expect(found[0]!.problem).not.toMatch(/sk-1|u:p@|xxxx/);
+  });
+
+  it('prod names everything at once, and counts it', () => {
+    const env = { AGENTOS_MODE: 'prod', AGENTOS_DEFAULT_TENANT: 'tnt_demo', AGENTOS_IMPLICIT_AGENTS: 'on', OPENAI_API_KEY: 'sk-1', AGENTOS_DATA_DIR: folder };
+    try {
+      rules(env);
+      expect.unreachable();
+    } catch (error) {
+      expect((error as UnsafeSettingsError).unsafe.map((each) => each.variable)).toEqual(['AGENTOS_DEFAULT_TENANT', 'AGENTOS_IMPLICIT_AGENTS', 'AGENTOS_SIGNING_KEY', 'OPENAI_API_KEY', 'AGENTOS_JWT_ISSUER', 'AGENTOS_TLS_CERT_FILE']);
+      expect((error as Error).message).toMatch(/^prod refuses 6 unsafe settings:\n {2}AGENTOS_DEFAULT_TENANT is set/);
+      expect((error as Error).message).not.toContain('sk-1');
+    }
+  });
+
+  it('prod takes secrets as files and references, addresses without a password, and the caller\'s own key', () => {
+    const fine = {
+      ...prod, OPENAI_API_KEY_FILE: file('sk-1'), ANTHROPIC_API_KEY: 'vault://secret/agentos#anthropic', DATABASE_URL: 'postgres://agentos@db/agentos?sslmode=verify-full', NATS_URL: 'nats://a:4222,nats://b:4222',
+      AGENTOS_API_KEY: 'aos_x', AGENTOS_JWT_PUBLIC_KEY: '-----BEGIN PUBLIC KEY-----', VAULT_ADDR: 'http://127.0.0.1:8200',
+    };
+    expect(unsafeSettings(load(fine), { federation: true })).toEqual([]);
+    expect(() => rules(fine)).not.toThrow();
+  });
+
+  it('prod refuses Federation beyond this machine without certificates, and only where it is started', () => {
+    const beyond = load({ ...prod, AGENTOS_HOST: '0.0.0.0' });
+    expect(unsafeSettings(beyond, { federation: false })).toEqual([]);
+    expect(unsafeSettings(beyond, { federation: true }).map((each) => each.variable)).toEqual(['AGENTOS_FED_REQUIRE_MTLS']);
+  });
+
+  it('prod without an issuer asks the directory for keys; with other faults it names that gap among them', async () => {
+    const config = load(without('AGENTOS_JWT_ISSUER'));
+    expect(() => resolveModeRules(config)).not.toThrow();
+    await expect(requireKnownIdentity(config, async () => false)).rejects.toThrow(/AGENTOS_JWT_ISSUER is not set/);
+    await expect(requireKnownIdentity(config, async () => true)).resolves.toBeUndefined();
+    await expect(requireKnownIdentity(load(prod), () => expect.unreachable())).resolves.toBeUndefined();
+    await expect(requireKnownIdentity(load(), () => expect.unreachable())).resolves.toBeUndefined();
+    expect(() => rules({ ...without('AGENTOS_JWT_ISSUER'), AGENTOS_DEFAULT_TENANT: 'tnt_demo' })).toThrow(/AGENTOS_DEFAULT_TENANT[\s\S]+AGENTOS_JWT_ISSUER/);
+  });
+});
+
+describe('files with secrets', () => {
+  const base = { AGENTOS_MODE: 'prod', AGENTOS_JWT_ISSUER: 'https://issuer.test', AGENTOS_TRUSTED_PROXY: 'loopback' };
+  const open = (env: Record<string, string>) => openSecretFiles(load({ AGENTOS_DATA_DIR: join(folder, 'nothing-here'), ...env }));
+
+  it.each([[0o600, null], [0o400, null], [0o640, '0640'], [0o604, '0604'], [0o644, '0644'], [0o622, '0622']])('of mode %o', (mode, told) => {
+    const path = file('x'.repeat(40));
+    chmodSync(path, mode);
+    expect(open({ AGENTOS_SIGNING_KEY_FILE: path })).toEqual(told === null ? [] : [{ variable: 'AGENTOS_SIGNING_KEY_FILE', path, mode: told }]);
+    const env = { ...base, AGENTOS_DATA_DIR: folder, AGENTOS_SIGNING_KEY_FILE: path };
+    if (told === null) expect(() => resolveModeRules(load(env))).not.toThrow();
+    else expect(() => resolveModeRules(load(env))).toThrow(`chmod 600 ${path}`);
+    expect(secretFileWarnings(load({ ...env, AGENTOS_MODE: 'dev' }))).toHaveLength(told === null ? 0 : 1);
+    expect(secretFileWarnings(load(env))).toEqual([]);
+  });
+
+  it('are looked for in the state folder, the folder included', () => {
+    const home = mkdtempSync(join(tmpdir(), 'agentos-home-'));
+    const secrets = join(home, 'secrets');
+    mkdirSync(secrets, { mode: 0o700 });
+    writeFileSync(join(secrets, 'signing-key'), 'x', { mode: 0o600 });
+    expect(open({ AGENTOS_DATA_DIR: home })).toEqual([]);
+    chmodSync(join(secrets, 'signing-key'), 0o644);
+    chmodSync(secrets, 0o755);
+    expect(open({ AGENTOS_DATA_DIR: home })).toEqual([{ variable: 'AGENTOS_DATA_DIR', path: secrets, mode: '0755' }, { variable: 'AGENTOS_DATA_DIR', path: join(secrets, 'signing-key'), mode: '0644' }]);
+  });
+
+  it('that Kubernetes mounted are as it makes them; another link is looked at where it ends', () => {
+    const mount = mkdtempSync(join(tmpdir(), 'agentos-mount-'));
+    const moment = join(mount, '..2026_11_21_12_00_00.123456789');
+    mkdirSync(moment);
+    writeFileSync(join(moment, 'key'), 'x'.repeat(40), { mode: 0o644 });
+    symlinkSync(moment, join(mount, '..data'));
+    symlinkSync(join('..data', 'key'), join(mount, 'key'));
+    expect(open({ AGENTOS_SIGNING_KEY_FILE: join(mount, 'key') })).toEqual([]);
+    const path = file('x'.repeat(40));
+    chmodSync(path, 0o644);
+    symlinkSync(path, join(mount, 'link'));
+    expect(open({ AGENTOS_SIGNING_KEY_FILE: join(mount, 'link') })).toHaveLength(1);
   });
 });
 

@@ -5,6 +5,8 @@
  * silently ignored is the most expensive kind; a value that does not fit its type stops the start.
  */
 import { existsSync, readFileSync } from 'node:fs';
+import { fixedSecrets, type ConfigSecrets } from '../secrets/config-secrets.ts';
+import { isReference } from '../secrets/reference.ts';
 import { parseEnvFile } from './env-file.ts';
 import { VARIABLES, type ConfigValues, type Variable, type VariableName } from './variables.ts';
 
@@ -19,13 +21,19 @@ export interface LoadOptions {
   readonly envFile?: string | null;
   /** In place of the table's defaults. */
   readonly defaults?: Readonly<Partial<Record<VariableName, string | number | boolean>>>;
+  /** What the references among the secrets stand for; `openConfig` finds it out. */
+  readonly resolved?: Readonly<Partial<Record<VariableName, string>>>;
 }
 
 export interface Config {
   readonly values: ConfigValues;
   readonly sources: Readonly<Record<VariableName, ConfigSource>>;
-  /** Files that secrets were read from, by variable: for those who read them again when they change. */
+  /** Files that secrets were read from, by variable. */
   readonly secretFiles: Readonly<Partial<Record<VariableName, string>>>;
+  /** References that secrets hold in place of their values, by variable. Unless they are resolved, those have no value. */
+  readonly references: Readonly<Partial<Record<VariableName, string>>>;
+  /** The secrets as they are now, for whoever lives longer than one of them. */
+  readonly secrets: ConfigSecrets;
   /** Sentences for the reader: unknown names, unreadable lines. */
   readonly warnings: readonly string[];
 }
@@ -33,10 +41,13 @@ export interface Config {
 /** A variable has a value that it cannot have. The value of a secret is not shown. */
 export class ConfigError extends Error {
   readonly variable: string;
-  constructor(variable: string, message: string) {
+  /** Of the process that ends for it: 3 where the configuration is wrong, 4 where what it names is away. */
+  readonly exitCode: 3 | 4;
+  constructor(variable: string, message: string, exitCode: 3 | 4 = 3) {
     super(message);
     this.name = 'ConfigError';
     this.variable = variable;
+    this.exitCode = exitCode;
   }
 }
 
@@ -51,15 +62,20 @@ export function loadConfig(options: LoadOptions = {}): Config {
   const values: Record<string, unknown> = {};
   const sources: Record<string, ConfigSource> = {};
   const secretFiles: Partial<Record<VariableName, string>> = {};
+  const references: Partial<Record<VariableName, string>> = {};
   for (const variable of VARIABLES as readonly Variable[]) {
     const found = find(variable, options, env, file);
     values[variable.name] = found.value;
     sources[variable.name] = found.source;
     if (found.file !== undefined) secretFiles[variable.name as VariableName] = found.file;
+    if (found.reference !== undefined) references[variable.name as VariableName] = found.reference;
   }
   warnUnknown(Object.keys(env), 'the environment', warnings);
   warnUnknown([...file.keys()], 'the environment file', warnings);
-  return { values: values as unknown as ConfigValues, sources: sources as Record<VariableName, ConfigSource>, secretFiles, warnings };
+  return {
+    values: values as unknown as ConfigValues, sources: sources as Record<VariableName, ConfigSource>, secretFiles, references, warnings,
+    secrets: fixedSecrets(Object.fromEntries(SECRETS.map((name) => [name, values[name]]))),
+  };
 }
 
 function readFileVariables(options: LoadOptions, env: NonNullable<LoadOptions['env']>, warnings: string[]): Map<string, string> {
@@ -72,7 +88,16 @@ function readFileVariables(options: LoadOptions, env: NonNullable<LoadOptions['e
   return variables;
 }
 
-function find(variable: Variable, options: LoadOptions, env: NonNullable<LoadOptions['env']>, file: ReadonlyMap<string, string>): { value: unknown; source: ConfigSource; file?: string } {
+const SECRETS = (VARIABLES as readonly Variable[]).filter((variable) => variable.secret === true).map((variable) => variable.name);
+
+interface Found {
+  readonly value: unknown;
+  readonly source: ConfigSource;
+  readonly file?: string;
+  readonly reference?: string;
+}
+
+function find(variable: Variable, options: LoadOptions, env: NonNullable<LoadOptions['env']>, file: ReadonlyMap<string, string>): Found {
   const name = variable.name as VariableName;
   const flag = options.flags?.[name];
   if (flag !== undefined) return { value: convert(variable, String(flag)), source: 'flag' };
@@ -80,7 +105,11 @@ function find(variable: Variable, options: LoadOptions, env: NonNullable<LoadOpt
     const text = lookup(variable, get);
     // An empty value is how shells and compose files say "not set".
     if (text === undefined || text === '') continue;
-    const path = variable.secret && !get(variable.name) ? get(`${variable.name}_FILE`) : undefined;
+    const path = isReadFromFile(variable) && !get(variable.name) ? get(`${variable.name}_FILE`) : undefined;
+    if (variable.secret && path === undefined && isReference(text)) {
+      const resolved = options.resolved?.[name];
+      return { value: resolved === undefined ? undefined : convert(variable, resolved), source, reference: text };
+    }
     return { value: convert(variable, text), source, ...(path === undefined ? {} : { file: path }) };
   }
   const fallback = options.defaults?.[name] ?? variable.default;
@@ -94,12 +123,19 @@ function lookup(variable: Variable, get: (name: string) => string | undefined): 
   const path = get(`${variable.name}_FILE`);
   if (path === undefined || path === '') return undefined;
   if (FILE_SPELLING.test(variable.name)) return path;
-  if (!variable.secret) return undefined;
+  if (!isReadFromFile(variable)) return undefined;
   try {
     return readFileSync(path, 'utf8').trimEnd();
   } catch (error) {
     throw new ConfigError(variable.name, `${variable.name}_FILE names ${path}, which cannot be read: ${(error as Error).message}.`);
   }
+}
+
+const isReadFromFile = (variable: Variable): boolean => variable.secret === true || variable.fromFile === true;
+
+/** A new value of a secret, as its variable's type wants it. @throws ConfigError, which does not repeat it. */
+export function checkSecret(name: VariableName, text: string): string {
+  return convert(VARIABLES.find((variable) => variable.name === name)!, text) as string;
 }
 
 const TRUE = new Set(['1', 'true', 'on', 'yes']);
@@ -147,7 +183,7 @@ function refused(variable: Variable, text: string, wanted: string): ConfigError 
 const ELSEWHERE = /^AGENTOS_(TEST|BENCH|CHAOS)_/;
 
 function warnUnknown(names: readonly string[], where: string, warnings: string[]): void {
-  const known = new Set((VARIABLES as readonly Variable[]).flatMap((variable) => (variable.secret || FILE_SPELLING.test(variable.name) ? [variable.name, `${variable.name}_FILE`] : [variable.name])));
+  const known = new Set((VARIABLES as readonly Variable[]).flatMap((variable) => (isReadFromFile(variable) || FILE_SPELLING.test(variable.name) ? [variable.name, `${variable.name}_FILE`] : [variable.name])));
   for (const name of names) {
     if (!name.startsWith('AGENTOS_') || known.has(name) || ELSEWHERE.test(name)) continue;
     const near = nearest(name, [...known]);

@@ -1,5 +1,7 @@
 /** The three modes of a node and what each refuses (PRS 8.1; architecture §9; C-34). */
 import { ConfigError, type Config } from './load.ts';
+import { openSecretFiles } from './secret-files.ts';
+import { hasIssuer, isIdentityGap, LOOPBACK, unsafeSettings, UnsafeSettingsError, type UnsafeQuestion } from './unsafe-settings.ts';
 
 export type Mode = 'demo' | 'dev' | 'prod';
 
@@ -17,8 +19,6 @@ export interface ModeRules {
   readonly idempotencyKeyRequired: boolean;
 }
 
-const LOOPBACK = new Set(['127.0.0.1', 'localhost', '::1']);
-
 /** AGENTOS_MODE, or AGENTOS_PROFILE where it holds a mode; `demo` when neither is set. @throws ConfigError when they contradict. */
 export function resolveMode(config: Config): Mode {
   const { AGENTOS_MODE: mode, AGENTOS_PROFILE: profile } = config.values;
@@ -29,23 +29,25 @@ export function resolveMode(config: Config): Mode {
   return mode ?? fromProfile ?? 'demo';
 }
 
-/** What the mode and the configuration say together. @throws ConfigError for what the mode refuses. */
-export function resolveModeRules(config: Config): ModeRules {
+export interface ModeQuestion {
+  /** Federation is among what is to be started. */
+  readonly federation?: boolean;
+}
+
+/**
+ * What the mode and the configuration say together.
+ * @throws ConfigError for what demo and dev refuse, UnsafeSettingsError with everything that prod refuses.
+ */
+export function resolveModeRules(config: Config, question: ModeQuestion = {}): ModeRules {
   const mode = resolveMode(config);
   const { values } = config;
-  const refuse = (variable: string, why: string): never => {
-    throw new ConfigError(variable, `${variable} ${why}`);
-  };
   if (mode === 'demo' && !LOOPBACK.has(values.AGENTOS_HOST)) {
-    refuse('AGENTOS_HOST', `is ${values.AGENTOS_HOST}; demo mode trusts headers and therefore listens on 127.0.0.1 only. Set AGENTOS_MODE=dev or prod to listen elsewhere.`);
+    throw new ConfigError('AGENTOS_HOST', `AGENTOS_HOST is ${values.AGENTOS_HOST}; demo mode trusts headers and therefore listens on 127.0.0.1 only. Set AGENTOS_MODE=dev or prod to listen elsewhere.`);
   }
-  if (values.AGENTOS_ALLOW_DEV_HEADERS === true && mode !== 'demo') refuse('AGENTOS_ALLOW_DEV_HEADERS', `is on; ${mode} mode refuses identity by headers. Use AGENTOS_MODE=demo, or keys.`);
-  if (mode === 'prod') {
-    if (values.AGENTOS_DEFAULT_TENANT !== undefined) refuse('AGENTOS_DEFAULT_TENANT', 'must not be set in prod: the credential names the tenant.');
-    if (values.AGENTOS_IMPLICIT_AGENTS === true) refuse('AGENTOS_IMPLICIT_AGENTS', 'is on; prod runs registered agents only.');
-    if (values.AGENTOS_METRICS_REQUIRE_AUTH === false) refuse('AGENTOS_METRICS_REQUIRE_AUTH', 'is off; prod asks for a credential on /metrics.');
-    if (values.AGENTOS_SIGNING_KEY === undefined) refuse('AGENTOS_SIGNING_KEY', 'is not set; prod needs it to sign the calls between services. Make one with: openssl rand -base64 48');
+  if (mode === 'dev' && values.AGENTOS_ALLOW_DEV_HEADERS === true) {
+    throw new ConfigError('AGENTOS_ALLOW_DEV_HEADERS', 'AGENTOS_ALLOW_DEV_HEADERS is on; dev mode refuses identity by headers. Use AGENTOS_MODE=demo, or keys.');
   }
+  if (mode === 'prod') refuseUnsafe(config, { federation: question.federation ?? false });
   return {
     mode,
     headerIdentity: values.AGENTOS_ALLOW_DEV_HEADERS ?? mode === 'demo',
@@ -55,4 +57,22 @@ export function resolveModeRules(config: Config): ModeRules {
     metricsRequireAuth: values.AGENTOS_METRICS_REQUIRE_AUTH ?? mode === 'prod',
     idempotencyKeyRequired: mode === 'prod',
   };
+}
+
+/** A missing issuer alone is not refused here: the directory may hold keys, which `requireKnownIdentity` asks for. */
+function refuseUnsafe(config: Config, question: UnsafeQuestion): void {
+  const unsafe = unsafeSettings(config, question);
+  if (unsafe.some((each) => !isIdentityGap(each))) throw new UnsafeSettingsError(unsafe);
+}
+
+/** @throws UnsafeSettingsError when nobody could be recognised: prod, no issuer, and no key in the directory. */
+export async function requireKnownIdentity(config: Config, hasKeys: () => Promise<boolean>): Promise<void> {
+  if (resolveMode(config) !== 'prod' || hasIssuer(config) || (await hasKeys())) return;
+  throw new UnsafeSettingsError(unsafeSettings(config, { federation: false }).filter(isIdentityGap));
+}
+
+/** Secrets that others on this machine may read: refused in prod, told of elsewhere. */
+export function secretFileWarnings(config: Config): readonly string[] {
+  if (resolveMode(config) === 'prod') return [];
+  return openSecretFiles(config).map(({ variable, path, mode }) => `${path} (${variable}) holds a secret and may be read by others (mode ${mode}). Run: chmod ${path.endsWith('/secrets') ? '700' : '600'} ${path}`);
 }

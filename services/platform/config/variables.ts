@@ -14,6 +14,8 @@ export interface Variable {
   readonly description: string;
   /** Redacted wherever it is shown; also read from `NAME_FILE`. */
   readonly secret?: boolean;
+  /** Read from `NAME_FILE` as a secret is, but known to everybody: a public key. */
+  readonly fromFile?: boolean;
   readonly services: readonly ServiceName[] | 'all';
   /** For `enum`. */
   readonly allowed?: readonly string[];
@@ -48,6 +50,14 @@ export const VARIABLES = [
   { name: 'AGENTOS_STOP_GRACE_MS', type: 'integer', default: 2000, min: 0, max: 20000, description: 'How long a stopping service answers 503 on readiness before it stops accepting.', services: 'all' },
   { name: 'AGENTOS_MAX_CONNECTIONS', type: 'integer', default: 10000, min: 1, description: 'Connections a service holds at once.', services: 'all' },
   { name: 'AGENTOS_MAX_BODY_BYTES', type: 'integer', default: 262144, min: 1024, max: 16777216, description: 'Largest request body, before and after decompression.', services: 'all' },
+  { name: 'AGENTOS_ADMIN_HOST', type: 'string', default: '127.0.0.1', description: 'Address of the listener for /v1/admin/, which in prod is one of its own.', services: ['agent-orchestrator', 'model-policy', 'cli'] },
+  { name: 'AGENTOS_ADMIN_PORT', type: 'integer', min: 0, max: 65535, description: 'Port of that listener, for this one process. Default: the port of the service plus 10.', services: ['agent-orchestrator', 'model-policy', 'cli'] },
+  { name: 'AGENTOS_CORS_ORIGINS', type: 'list', default: [], description: 'Origins of web pages that may call the services, each exactly: https://console.example.com. Unset: none.', services: 'all' },
+  { name: 'AGENTOS_TRUSTED_PROXY', type: 'list', default: [], description: 'Proxies whose X-Forwarded-For and X-Forwarded-Proto are believed: loopback, addresses, ranges such as 10.0.0.0/8.', services: 'all' },
+  { name: 'AGENTOS_EDGE_ADDRESS_QPS', type: 'number', default: 2000, min: 0, description: 'Requests a second from one address, and twice as many at once, before anybody looks at who is calling; the loopback interface is not limited. 0: not limited.', services: 'all' },
+  { name: 'AGENTOS_EDGE_KEY_QPS', type: 'number', default: 2000, min: 0, description: 'The same for one presented credential, from whatever addresses. 0: not limited.', services: 'all' },
+  { name: 'AGENTOS_EDGE_REFUSALS_PER_MINUTE', type: 'number', default: 30, min: 0, description: 'Refused credentials a minute, 20 at once, after which an address may present no new ones for a while. 0: not limited.', services: 'all' },
+  { name: 'AGENTOS_EDGE_ADDRESS_CONNECTIONS', type: 'integer', default: 1000, min: 0, description: 'Connections that one address holds at once; neither loopback nor trusted proxies are counted. 0: not limited.', services: 'all' },
 
   // The database.
   { name: 'DATABASE_URL', type: 'url', secret: true, description: 'PostgreSQL to use: postgres://user:password@host:port/database. Unset: the embedded one.', services: 'all' },
@@ -60,15 +70,38 @@ export const VARIABLES = [
   { name: 'AGENTOS_METRICS_REQUIRE_AUTH', type: 'boolean', description: 'Ask for a credential on /metrics. Default off; must be on in prod.', services: 'all' },
   { name: 'AGENTOS_SIGNING_KEY', type: 'string', secret: true, description: 'At least 32 bytes; signs the tokens between the services of a node.', services: 'all' },
   { name: 'AGENTOS_SERVICE_TOKEN', type: 'string', secret: true, description: 'API key that the CLI and outside services present.', services: CLI },
-  { name: 'AGENTOS_JWT_ISSUER', type: 'string', description: 'Issuer (iss) whose tokens are accepted.', services: 'all' },
+  { name: 'AGENTOS_JWT_ISSUER', type: 'string', description: 'Issuer (iss) whose tokens are accepted. Its keys: AGENTOS_JWT_JWKS_URI or AGENTOS_JWT_PUBLIC_KEY; with neither, its discovery document tells.', services: 'all' },
   { name: 'AGENTOS_JWT_AUDIENCE', type: 'string', default: 'agentos', description: 'Audience (aud) that those tokens must name.', services: 'all' },
   { name: 'AGENTOS_JWT_JWKS_URI', type: 'url', description: 'Where the public keys of the issuer are.', services: 'all' },
-  { name: 'AGENTOS_JWT_PUBLIC_KEY', type: 'string', secret: true, description: 'One public key (PEM) of the issuer, in place of a JWKS.', services: 'all' },
+  { name: 'AGENTOS_JWT_PUBLIC_KEY', type: 'string', fromFile: true, description: 'One public key (PEM) of the issuer, in place of a JWKS.', services: 'all' },
   { name: 'AGENTOS_JWT_ALGORITHMS', type: 'list', default: ['RS256', 'ES256', 'EdDSA'], description: 'Signature algorithms accepted from the issuer.', services: 'all' },
+  { name: 'AGENTOS_OIDC_ISSUERS_FILE', type: 'path', description: 'YAML or JSON file with the issuers of tokens and the tenants that each speaks for, beside the one of AGENTOS_JWT_ISSUER; read again when it changes. See docs/guides/security.md.', services: 'all' },
+  { name: 'AGENTOS_JWT_CLOCK_SKEW_SECONDS', type: 'integer', default: 30, min: 0, max: 300, description: 'How far the clocks of issuers may differ from ours when the times in a token are judged.', services: 'all' },
+  { name: 'AGENTOS_JWKS_COOLDOWN_SECONDS', type: 'number', default: 30, min: 0.1, max: 30, description: 'Shortest time between two reads of the keys of an issuer, however many unknown keys tokens name; a new key is accepted after this at the latest.', services: 'all' },
+  { name: 'AGENTOS_JWKS_MAX_AGE_SECONDS', type: 'number', default: 300, min: 0.2, max: 570, description: 'Oldest that the known keys of an issuer may be while it answers; a key that it withdrew is refused after this at the latest.', services: 'all' },
+  { name: 'AGENTOS_LOCAL_ISSUER_FILE', type: 'path', description: 'Public keys (JWKS file) of the issuer of this node, whose tokens agentos token makes; demo and dev only, refused in prod. agentos up sets it.', services: 'all' },
+
+  // Secrets and TLS.
+  { name: 'AGENTOS_SIGNING_KEY_PREVIOUS', type: 'string', secret: true, description: 'The signing key before this one, while it is being replaced: its tokens are accepted, and what it sealed is read.', services: 'all' },
+  { name: 'AGENTOS_SECRETS_REFRESH_SECONDS', type: 'integer', default: 300, min: 1, max: 86400, description: 'How often secrets that are references (vault://, aws-sm://) are read again. Files are looked at every second.', services: 'all' },
+  { name: 'AGENTOS_SECRETS_OVERLAP_SECONDS', type: 'integer', default: 300, min: 0, max: 86400, description: 'How long a signing key that was replaced is still accepted; for half of it, it still signs, so that every process learns of the new one first.', services: 'all' },
+  { name: 'VAULT_ADDR', type: 'url', description: 'HashiCorp Vault for references vault://<mount>/<path>#<field>, e.g. https://vault.internal:8200.', services: 'all' },
+  { name: 'VAULT_TOKEN', type: 'string', secret: true, description: 'Token for Vault; a file (VAULT_TOKEN_FILE) is read anew each time, as an agent rewrites it.', services: 'all' },
+  { name: 'VAULT_NAMESPACE', type: 'string', description: 'Namespace of Vault Enterprise or HCP.', services: 'all' },
+  { name: 'VAULT_CACERT', type: 'path', description: 'Certificate authority of the Vault server (PEM file), where the system does not know it.', services: 'all' },
+  { name: 'AGENTOS_VAULT_AUTH', type: 'enum', allowed: ['token', 'approle', 'kubernetes'], description: 'How to log in to Vault. Default: approle where AGENTOS_VAULT_ROLE_ID is set, kubernetes where AGENTOS_VAULT_ROLE is, else token.', services: 'all' },
+  { name: 'AGENTOS_VAULT_AUTH_MOUNT', type: 'string', description: 'Path that the auth method is mounted on. Default: its name.', services: 'all' },
+  { name: 'AGENTOS_VAULT_ROLE_ID', type: 'string', description: 'Role id of AppRole.', services: 'all' },
+  { name: 'AGENTOS_VAULT_SECRET_ID', type: 'string', secret: true, description: 'Secret id of AppRole.', services: 'all' },
+  { name: 'AGENTOS_VAULT_ROLE', type: 'string', description: 'Role of the Kubernetes auth method.', services: 'all' },
+  { name: 'AGENTOS_VAULT_JWT_FILE', type: 'path', default: '/var/run/secrets/kubernetes.io/serviceaccount/token', description: 'Token of the service account that the Kubernetes auth method shows to Vault.', services: 'all' },
+  { name: 'AGENTOS_TLS_CERT_FILE', type: 'path', description: 'Certificate chain (PEM file) that services serve HTTPS with; read again when it changes.', services: 'all' },
+  { name: 'AGENTOS_TLS_KEY_FILE', type: 'path', description: 'Key of that certificate (PEM file).', services: 'all' },
 
   // Runs.
   { name: 'AGENTOS_IMPLICIT_AGENTS', type: 'boolean', description: 'Run unregistered agents with a default definition. Default: on in demo and dev; refused in prod.', services: AO },
   { name: 'AGENTOS_IDEMPOTENCY_TTL_HOURS', type: 'integer', default: 24, min: 1, max: 8760, description: 'How long an idempotency key is remembered.', services: 'all' },
+  { name: 'AGENTOS_TENANT_DELETION_GRACE_HOURS', type: 'integer', default: 168, min: 0, max: 87600, description: 'Hours in which a deleted tenant can be restored; afterwards its data is deleted for good. 0 deletes it at once.', services: AO },
   { name: 'AGENTOS_RUN_RETENTION_DAYS', type: 'integer', default: 30, min: 0, max: 36500, description: 'Days after its end that a run is kept with its events; 0 keeps runs for ever.', services: AO },
   { name: 'AGENTOS_RETENTION_INTERVAL_MS', type: 'integer', default: 60000, min: 100, max: 86400000, description: 'Time between two looks for runs and idempotency records to delete.', services: AO },
   { name: 'AGENTOS_RETENTION_BATCH', type: 'integer', default: 500, min: 1, max: 10000, description: 'Runs deleted in one transaction.', services: AO },
@@ -81,11 +114,11 @@ export const VARIABLES = [
   { name: 'AGENTOS_EMBEDDING_MODEL_REF', type: 'string', default: 'tier:balanced', description: 'Model that memory asks for vectors: tier:<name> or a model id. Items that another model embedded are not found by it.', services: AO },
   { name: 'AGENTOS_WORKER_CONCURRENCY', type: 'integer', default: 64, min: 1, max: 1024, description: 'Runs one worker process executes at once.', services: AO },
   { name: 'AGENTOS_LEASE_MS', type: 'integer', default: 10000, min: 500, description: 'How long a worker holds a run without a heartbeat.', services: AO },
-  { name: 'AGENTOS_EGRESS_ALLOW', type: 'list', default: [], description: 'Hosts, addresses and ranges outside the public internet that tools and webhooks may reach, each with or without a port: tools.internal:8080, 10.1.0.0/16.', services: AO },
+  { name: 'AGENTOS_EGRESS_ALLOW', type: 'list', default: [], description: 'Hosts, addresses and ranges outside the public internet that tools, webhooks and reads of issuer keys may reach, each with or without a port: tools.internal:8080, 10.1.0.0/16.', services: 'all' },
   { name: 'AGENTOS_SQL_SOURCES', type: 'string', secret: true, description: 'Databases that tool.sql.query may read, as JSON by name: {"sales":{"url":"postgres://reader:…@host/sales","tenants":["tnt_demo"],"max_rows":200,"timeout_ms":5000}}. Tenants ["*"]: all.', services: AO },
   { name: 'AGENTOS_MCP_COMMANDS', type: 'string', secret: true, description: 'Programs that tenants may use as MCP servers, by id: clock=npx tsx clock.ts;files=mcp-files /data, or as JSON: {"files":{"command":"mcp-files","args":["/data"],"env":{}}}.', services: AO },
   { name: 'AGENTOS_QUOTA_TOOL_CALLS_PER_MINUTE', type: 'integer', min: 0, description: 'Calls of tools a minute for tenants without a quota of their own. Default: not limited.', services: AO },
-  { name: 'AGENTOS_EGRESS_PORTS', type: 'list', default: ['80', '443'], description: 'Ports that tools and webhooks may reach on any allowed address.', services: AO },
+  { name: 'AGENTOS_EGRESS_PORTS', type: 'list', default: ['80', '443'], description: 'Ports that tools and webhooks may reach on any allowed address.', services: 'all' },
   { name: 'AGENTOS_WEBHOOK_TIMEOUT_MS', type: 'integer', default: 15000, min: 100, max: 60000, description: 'Longest wait for the answer of a webhook for run events.', services: AO },
   { name: 'AGENTOS_WEBHOOK_CONCURRENCY', type: 'integer', default: 8, min: 1, max: 64, description: 'Deliveries to one webhook that are under way at once.', services: AO },
   { name: 'AGENTOS_WEBHOOK_RETRY_MS', type: 'integer', default: 5000, min: 10, max: 3600000, description: 'Pause before the second attempt of a delivery; it doubles with each further one, to an hour at most, for a day.', services: AO },
@@ -119,10 +152,15 @@ export const VARIABLES = [
   { name: 'AGENTOS_MODEL_TIMEOUT_MS', type: 'integer', default: 60000, min: 100, max: 3600000, description: 'Longest call to a model backend.', services: MP },
   { name: 'AGENTOS_MODEL_BUILTIN_FALLBACK', type: 'boolean', default: false, description: 'Let the built-in offline model stand in for a tier when the other backends fail. Off: it serves a tier only where no other backend does.', services: MP },
   { name: 'AGENTOS_MODEL_DEFAULT', type: 'string', description: 'Model that tier:balanced stands for. Default: what the router chooses.', services: MP },
+  { name: 'AGENTOS_LEDGER_COMMIT', type: 'enum', allowed: ['journal', 'database'], default: 'journal', description: 'When a model call is answered: journal, once its ledger row and decision stand in a local file that is shipped to the database within 50 ms; database, once the database has them. Without a folder that can be written it is the database.', services: MP },
+  { name: 'AGENTOS_JOURNAL_DIR', type: 'path', description: 'Folder of those files. Keep it on a disk that outlives the process, so that what a crash leaves there is shipped by the next one. Default: journal in AGENTOS_DATA_DIR.', services: MP },
+  { name: 'AGENTOS_JOURNAL_GRACE_SECONDS', type: 'integer', default: 900, min: 10, max: 604800, description: 'How long the file of a process that is gone is waited for; then what it had set aside of budgets counts as spent.', services: MP },
   { name: 'AGENTOS_DECISION_RETENTION_DAYS', type: 'integer', default: 30, min: 1, max: 3650, description: 'Days that the decision trace of a model call is kept.', services: MP },
 
   // Audit.
-  { name: 'AGENTOS_AUDIT_SINK', type: 'string', description: 'Where audit records go: stdout or file:<path>.', services: 'all' },
+  { name: 'AGENTOS_AUDIT_SINK', type: 'string', default: 'postgres', description: 'Where audit records are copied to, beside PostgreSQL, which always has them: stdout, stderr, file:<path>; several are separated by commas.', services: 'all' },
+  { name: 'AGENTOS_AUDIT_KEY_FILE', type: 'path', description: 'Ed25519 key (PEM file, mode 600) that signs checkpoints of the audit log; made where there is none. Default: secrets/audit-key.pem in AGENTOS_DATA_DIR.', services: 'all' },
+  { name: 'AGENTOS_AUDIT_CHECKPOINTS', type: 'path', description: 'File that those checkpoints are appended to; keep it where the owner of the database cannot write. Default: audit/checkpoints.jsonl in AGENTOS_DATA_DIR.', services: 'all' },
 
   // Federation.
   { name: 'AGENTOS_PEERS_FILE', type: 'path', description: 'JSON file with this node (local) and its peers.', services: FED },

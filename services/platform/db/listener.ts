@@ -5,10 +5,10 @@
  */
 import pg from 'pg';
 import type { Logger } from 'pino';
-import { connectionOptions } from './pool.ts';
+import { connectionOptions, type DatabaseUrl } from './pool.ts';
 
 export interface ListenerOptions {
-  readonly url: string;
+  readonly url: DatabaseUrl;
   readonly applicationName: string;
   readonly channels: readonly string[];
   readonly onNotification: (channel: string, payload: string) => void;

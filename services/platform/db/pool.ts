@@ -14,9 +14,15 @@ import { fromDatabaseError } from './sqlstate.ts';
 /** The role that services act as; it owns nothing (see `migrate.ts`). */
 export const APPLICATION_ROLE = 'agentos_app';
 
+export type DatabaseUrl = string | (() => string);
+
+export const urlNow = (url: DatabaseUrl): string => (typeof url === 'function' ? url() : url);
+
 export interface DatabaseOptions {
-  /** `postgres://user:password@host:port/database`. */
-  readonly url: string;
+  /** `postgres://user:password@host:port/database`; where it may change while the process runs, asked for each connection. */
+  readonly url: DatabaseUrl;
+  /** The server refused the user or password of the URL: a newer one may be had. */
+  readonly onRefused?: () => void;
   /** Shown in `pg_stat_activity`. */
   readonly applicationName: string;
   /** Connections at most; 10 when absent. */
@@ -61,7 +67,7 @@ export function connectionOptions(options: DatabaseOptions): pg.ClientConfig {
   if (role !== null && !/^[a-z_][a-z0-9_]*$/.test(role)) throw new Error(`The database role '${role}' is not a plain lower-case name.`);
   const settings = Object.entries({ ...(role === null ? {} : { role }), ...(options.keyedStatements ? KEYED_SETTINGS : {}) });
   return {
-    connectionString: options.url,
+    connectionString: urlNow(options.url),
     application_name: options.applicationName,
     statement_timeout: options.statementTimeoutMs ?? STATEMENT_TIMEOUT_MS,
     idle_in_transaction_session_timeout: options.idleInTransactionTimeoutMs ?? 15_000,
@@ -86,7 +92,10 @@ export async function createDatabase(options: DatabaseOptions): Promise<Database
     // the connection is given up, and whatever waits on it is told that nobody knows.
     query_timeout: (options.statementTimeoutMs ?? STATEMENT_TIMEOUT_MS) + ANSWER_GRACE_MS,
     pipeline: true,
+    ...(options.onRefused === undefined ? {} : { Client: clientThatTells(options.onRefused) }),
   });
+  // The pool makes each connection of what stands here.
+  if (typeof options.url === 'function') Object.defineProperty((pool as unknown as { options: object }).options, 'connectionString', { get: options.url, enumerable: true });
   // A connection without an error listener ends the process when the server dies, checked out or idle.
   pool.on('connect', (client) => {
     client.on('error', (error) => options.log?.warn({ err: error }, 'A database connection broke.'));
@@ -96,7 +105,9 @@ export async function createDatabase(options: DatabaseOptions): Promise<Database
   const knex = knexFactory({ client: 'pg', connectionPool: pool } as Knex.Config);
   let closing: Promise<void> | null = null;
   const database: Database = {
-    url: options.url,
+    get url() {
+      return urlNow(options.url);
+    },
     pool,
     knex,
     async ping() {
@@ -118,6 +129,27 @@ export async function createDatabase(options: DatabaseOptions): Promise<Database
     throw explainStartFailure(error, options);
   }
   return database;
+}
+
+/** SQLSTATE of a server that does not take this user or password. */
+const CREDENTIALS_REFUSED = new Set(['28P01', '28000']);
+
+/** The pool's connections, which say so when their credentials are refused. */
+function clientThatTells(onRefused: () => void): typeof pg.Client {
+  return class extends pg.Client {
+    override connect(): Promise<never>;
+    override connect(callback: (error: Error) => void): void;
+    override connect(callback?: (error: Error) => void): Promise<never> | void {
+      const tell = (error: Error | null | undefined): void => {
+        if (CREDENTIALS_REFUSED.has((error as { code?: string } | null | undefined)?.code ?? '')) onRefused();
+      };
+      if (callback === undefined) return super.connect().then((value) => value as never, (error: Error) => { tell(error); throw error; });
+      super.connect((error: Error) => {
+        tell(error);
+        callback(error);
+      });
+    }
+  } as unknown as typeof pg.Client;
 }
 
 /**

@@ -8,6 +8,7 @@
  */
 import type pg from 'pg';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { AgentOsError } from '../errors.ts';
 import { fromDatabaseError, isConnectionError, isRetryableTransaction } from './sqlstate.ts';
 
 export type TransactionBody<T> = (client: pg.PoolClient) => Promise<T>;
@@ -54,7 +55,9 @@ export function literal(text: string): string {
 export function beginForTenants(tenantIds: readonly string[]): string {
   if (tenantIds.length === 0) throw new Error('A tenant transaction names at least one tenant.');
   for (const id of tenantIds) {
-    if (id === '' || id.includes(',')) throw new Error(`'${id}' cannot be a tenant id: it is empty or contains a comma.`);
+    if (id === '') throw new Error('The empty text cannot be a tenant id.');
+    // Administration names tenants in paths, and whatever cannot be one is a tenant that does not exist.
+    if (id.includes(',')) throw new AgentOsError('not_found', { message: `'${id}' cannot be a tenant id: it contains a comma.`, details: {} });
   }
   return `BEGIN; SELECT set_config('app.tenant_ids', ${literal(tenantIds.join(','))}, true)`;
 }

@@ -44,6 +44,8 @@ export interface EgressClientOptions {
   readonly policy: EgressPolicy;
   readonly resolve?: ResolveHost;
   readonly connectTimeoutMs?: number;
+  /** Certificate authority (PEM) in place of the system's. */
+  readonly ca?: string;
 }
 
 /** Ours to set, or the connection's: a caller that set them would speak to another host than the one that was judged. */
@@ -61,11 +63,13 @@ export class EgressClient {
   readonly #agent: Agent;
   readonly #resolve: ResolveHost;
   readonly #connectTimeoutMs: number;
+  readonly #tls: { readonly ca?: string };
 
   constructor(options: EgressClientOptions) {
     this.policy = options.policy;
     this.#resolve = options.resolve ?? resolveByName;
     this.#connectTimeoutMs = options.connectTimeoutMs ?? 5_000;
+    this.#tls = options.ca === undefined ? {} : { ca: options.ca };
     this.#agent = new Agent({
       connections: 32, keepAliveTimeout: 4_000, headersTimeout: 0, bodyTimeout: 0, maxHeaderSize: 32 * 1024,
       connect: (options, callback) => this.#connect(options, callback as ConnectCallback),
@@ -137,7 +141,7 @@ export class EgressClient {
     this.#addressesOf(options).then(
       (addresses) => {
         // A connector of its own for each connection: its lookup knows exactly the addresses that were judged.
-        const connect = buildConnector({ timeout: this.#connectTimeoutMs, maxCachedSessions: 0, lookup: lookupOf(addresses) });
+        const connect = buildConnector({ ...this.#tls, timeout: this.#connectTimeoutMs, maxCachedSessions: 0, lookup: lookupOf(addresses) });
         connect(options, callback as buildConnector.Callback);
       },
       (error: unknown) => callback(error as Error, null),

@@ -4,8 +4,11 @@
  */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Logger } from 'pino';
+import { Departure, type DepartureSignal } from '../departure.ts';
 import { newId } from '../ids.ts';
 import { continueTrace, formatTraceparent, type TraceContext } from '../telemetry/trace-context.ts';
+import type { AuthContext } from '../tenancy/auth-context.ts';
+import type { EdgeCaller } from './edge/limits.ts';
 import type { ErrorShape, RequestContext } from './operation-types.ts';
 
 /** What may be echoed into a header and a log line. */
@@ -26,6 +29,16 @@ export class Exchange implements RequestContext {
   operationId = 'unknown';
   /** How the operation's errors look. */
   errorShape: ErrorShape = 'agentos';
+  /** The client's address as far as it can be believed; '' until the edge has looked. */
+  clientAddress = '';
+  /** The client's own connection is encrypted. */
+  secure = false;
+  /** Headers that the edge puts on the answer, whatever it will be. */
+  edgeHeaders: Readonly<Record<string, string>> | null = null;
+  /** As whom the edge counts the sender; null where it does not count. */
+  caller: EdgeCaller | null = null;
+  /** Set once a credential was found to hold, whether or not it suffices. */
+  auth: AuthContext | null = null;
   /** Set when the answer is a stream. */
   streamed = false;
   /** Set when that stream ends by itself, soon, so that a stopping server lets it. */
@@ -33,7 +46,8 @@ export class Exchange implements RequestContext {
   readonly #serviceLog: Logger;
   readonly #onSignal: (exchange: Exchange) => void;
   #log: Logger | null = null;
-  #controller: AbortController | null = null;
+  #departure: Departure | null = null;
+  #signal: AbortSignal | null = null;
 
   /** @param onSignal told when somebody wants to hear about abortion, so that a stopping server knows whom to tell. */
   constructor(request: IncomingMessage, response: ServerResponse, log: Logger, onSignal: (exchange: Exchange) => void = () => undefined) {
@@ -53,7 +67,11 @@ export class Exchange implements RequestContext {
   }
 
   get remoteAddress(): string | null {
-    return this.request.socket.remoteAddress ?? null;
+    return this.clientAddress || (this.request.socket.remoteAddress ?? null);
+  }
+
+  get authenticated(): boolean {
+    return this.auth !== null;
   }
 
   get log(): Logger {
@@ -67,20 +85,31 @@ export class Exchange implements RequestContext {
     return this.#log;
   }
 
-  get signal(): AbortSignal {
-    if (this.#controller === null) {
-      this.#controller = new AbortController();
-      this.response.once('close', () => {
+  get departure(): DepartureSignal {
+    if (this.#departure === null) {
+      this.#departure = new Departure();
+      this.response.on('close', () => {
         if (!this.response.writableFinished) this.abort('the client went away');
       });
       if (this.response.destroyed) this.abort('the client went away');
       this.#onSignal(this);
     }
-    return this.#controller.signal;
+    return this.#departure;
+  }
+
+  get signal(): AbortSignal {
+    if (this.#signal === null) {
+      const controller = new AbortController();
+      const { departure } = this;
+      if (departure.aborted) controller.abort(departure.reason);
+      else departure.addEventListener('abort', () => controller.abort(departure.reason));
+      this.#signal = controller.signal;
+    }
+    return this.#signal;
   }
 
   abort(why: string): void {
-    this.#controller?.abort(new Error(why));
+    this.#departure?.abort(new Error(why));
   }
 }
 

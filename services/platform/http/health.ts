@@ -3,7 +3,7 @@ import type { Logger } from 'pino';
 import type { Identity } from '../auth/identity.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import type { Handler, HandlerRequest, JsonResult, TextResult } from './operation-types.ts';
-import { NotReadyError, readinessReason, type ReadinessReason } from './readiness-reason.ts';
+import { NotReadyError, readinessReason, ReadyWithNote, type ReadinessReason } from './readiness-reason.ts';
 
 /** Rejects, or takes longer than its time, when the dependency is not there. */
 export type ReadinessCheck = (signal: AbortSignal) => Promise<unknown>;
@@ -13,8 +13,8 @@ export interface CheckResult {
   name: string;
   status: 'ok' | 'unavailable';
   latency_ms?: number;
-  /** A `ReadinessReason`, or `stopping`. Why in full stands in the log. */
-  detail?: ReadinessReason | 'stopping';
+  /** A `ReadinessReason`, `stopping`, or beside `ok` a note. Why in full stands in the log. */
+  detail?: ReadinessReason | 'stopping' | ReadyWithNote['note'];
 }
 
 export interface HealthOptions<Service extends string> {
@@ -119,9 +119,9 @@ async function runCheck(name: string, check: ReadinessCheck, timeoutMs: number, 
     }, timeoutMs);
   });
   try {
-    await Promise.race([check(controller.signal), timeout]);
+    const said = await Promise.race([check(controller.signal), timeout]);
     report(name, null, null);
-    return { name, status: 'ok', latency_ms: Math.round(performance.now() - startedAt) };
+    return { name, status: 'ok', latency_ms: Math.round(performance.now() - startedAt), ...(said instanceof ReadyWithNote ? { detail: said.note } : {}) };
   } catch (error) {
     const reason = readinessReason(error);
     report(name, reason, error);

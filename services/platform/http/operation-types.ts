@@ -6,6 +6,7 @@
  * does not compile; `operation.ts` runs every request through its row.
  */
 import type { Logger } from 'pino';
+import type { DepartureSignal } from '../departure.ts';
 import type { AuthContext } from '../tenancy/auth-context.ts';
 
 /** A compiled validator (ajv standalone). `errors` is set after a call that returned false. */
@@ -45,6 +46,8 @@ export interface OperationRow {
   readonly hot: boolean;
   /** Specified, not built: the pipeline answers 501 `not_implemented`. */
   readonly planned: boolean;
+  /** The parameter that ends the path may hold slashes, percent-encoded. */
+  readonly slashed?: boolean;
   /** The body of the request; null where the operation takes none. */
   readonly body: null | { readonly required: boolean; readonly contentTypes: readonly string[] };
   /** Answers `text/event-stream`: always, or, where `produces` is another type, when the request asks for it. */
@@ -72,6 +75,8 @@ export interface RequestContext {
   readonly traceparent: string;
   /** Aborted when the client goes away or the server stops. */
   readonly signal: AbortSignal;
+  /** The same, for those who are called often and only need to hear of it. */
+  readonly departure: DepartureSignal;
   readonly log: Logger;
   /** From the `Idempotency-Key` header; the body's own member, where a schema has one, wins. */
   readonly idempotencyKey: string | null;
@@ -121,7 +126,16 @@ export interface TextResult {
   readonly text: string;
   readonly contentType: string;
 }
-export type HandlerResult = JsonResult | StreamResult | TextResult;
+/** Records, one a line, for exports that are too long to hold. Cut off, and not ended, when they break on the way. */
+export interface LinesResult {
+  readonly status: 200;
+  /** Each without its line break. */
+  readonly lines: AsyncIterable<string>;
+  /** e.g. `application/x-ndjson`. */
+  readonly contentType: string;
+  readonly headers?: Readonly<Record<string, string>>;
+}
+export type HandlerResult = JsonResult | StreamResult | TextResult | LinesResult;
 
 export type Handler<Request extends HandlerRequest<never, never, never> | HandlerRequest, Result extends HandlerResult> = (
   request: Request,

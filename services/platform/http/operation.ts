@@ -8,6 +8,7 @@
  * the response.
  */
 import type { Logger } from 'pino';
+import { withOrigin } from '../audit/request-origin.ts';
 import type { Identity } from '../auth/identity.ts';
 import { ANONYMOUS } from '../auth/identity.ts';
 import { AgentOsError } from '../errors.ts';
@@ -17,14 +18,15 @@ import type { DirectoryPort } from '../tenancy/directory.ts';
 import { requireActiveTenant } from '../tenancy/tenant-gate.ts';
 import { contractViolation, findAnswerFault } from './answer-check.ts';
 import { readJsonBody } from './body.ts';
-import { toHttpError } from './errors.ts';
+import { toHttpError, type HttpError } from './errors.ts';
 import type { Exchange } from './exchange.ts';
-import type { AnyHandler, HandlerResult, OperationRow, StreamResult } from './operation-types.ts';
+import type { AnyHandler, JsonResult, LinesResult, OperationRow, StreamResult, TextResult } from './operation-types.ts';
 import { rateLimitHeaders, type RateLimiter } from './rate-limiter.ts';
 import type { ExchangeReferee } from './referee.ts';
 import { commonHeaders, logError, writeEmpty, writeError, writeJson, writeText, type Headers } from './reply.ts';
 import { parseQuery, type RouteMatch } from './router.ts';
-import { SSE_HEADERS, gatherForThisTick, writeEventStream } from './sse.ts';
+import type { Refusal } from './refusal.ts';
+import { SSE_HEADERS, gatherForThisTick, writeEventStream, writeLines } from './sse.ts';
 import type { StreamAdmission } from './stream-admission.ts';
 import { validateRequest, type ValidatedRequest } from './validation.ts';
 
@@ -41,6 +43,10 @@ export interface PipelineOptions {
   readonly maxBodyBytes: number;
   /** Between two looks at whether the caller of an open stream may still read. */
   readonly rightsCheckMs: number;
+  /** Told of every answer; must not throw. */
+  readonly onAnswered?: (exchange: Exchange, status: number) => void;
+  /** Told of every call that was refused for who made it; must not throw. */
+  readonly onRefused?: (refusal: Refusal) => void;
 }
 
 export interface Pipeline {
@@ -61,6 +67,7 @@ export function createPipeline(options: PipelineOptions): Pipeline {
         status = refuse(options, match.row, exchange, referee, error, headers);
       }
       finish(options, match.row, exchange, status);
+      options.onAnswered?.(exchange, status);
     },
   };
 }
@@ -74,17 +81,22 @@ async function answer(options: PipelineOptions, match: RouteMatch, exchange: Exc
 
   const auth = await authenticate(options, row, exchange);
   requireScopes(row, auth);
-  await limitRate(options, row, auth, headers);
+  if (options.rateLimiter !== null) await limitRate(options, row, auth, headers);
   const validated = await validate(options, match, exchange, referee);
   exchange.idempotencyKey = idempotencyKey(exchange);
-  const result = await handler({ path: validated.path, query: validated.query, body: validated.body, auth, context: exchange });
-  return write(options, row, exchange, referee, auth, result, headers);
+  const caller = withOrigin(auth, { operationId: row.operationId, correlationId: exchange.correlationId, source: exchange.remoteAddress });
+  const result = await handler({ path: validated.path, query: validated.query, body: validated.body, auth: caller, context: exchange });
+  const headersOfAnswer = Object.assign(commonHeaders(exchange), headers);
+  if ('stream' in result || 'lines' in result) return stream(options, exchange, auth, row, result, headersOfAnswer);
+  write(options, row, exchange, referee, result, headersOfAnswer);
+  return result.status;
 }
 
 async function authenticate(options: PipelineOptions, row: OperationRow, exchange: Exchange): Promise<AuthContext> {
   if (row.tenancy === 'none') return ANONYMOUS;
   const identified = options.identity.authenticate(exchange.headers, row);
   const auth = identified instanceof Promise ? await identified : identified;
+  exchange.auth = auth;
   // Administration may name a tenant that does not exist yet (C-56).
   if (row.tenancy === 'tenant') await requireActiveTenant(options.directory, auth);
   exchange.tenantId = auth.tenant_id;
@@ -92,8 +104,8 @@ async function authenticate(options: PipelineOptions, row: OperationRow, exchang
 }
 
 function requireScopes(row: OperationRow, auth: AuthContext): void {
+  if (row.scopes.every((scope) => auth.scopes.includes(scope))) return;
   const missing = row.scopes.filter((scope) => !auth.scopes.includes(scope));
-  if (missing.length === 0) return;
   throw new AgentOsError('forbidden', {
     message: `This operation needs the scope ${missing.join(' and ')}; the credential holds ${auth.scopes.length === 0 ? 'none' : auth.scopes.join(' ')}.`,
     details: { required_scopes: row.scopes, missing_scopes: missing },
@@ -132,14 +144,10 @@ function idempotencyKey(exchange: Exchange): string | null {
   });
 }
 
-async function write(
-  options: PipelineOptions, row: OperationRow, exchange: Exchange, referee: ExchangeReferee | null, auth: AuthContext, result: HandlerResult, gathered: Headers,
-): Promise<number> {
-  const headers: Headers = { ...commonHeaders(exchange), ...gathered };
-  if ('stream' in result) return stream(options, exchange, auth, row, result, headers);
+function write(options: PipelineOptions, row: OperationRow, exchange: Exchange, referee: ExchangeReferee | null, result: JsonResult | TextResult, headers: Headers): void {
   if ('text' in result) {
     writeText(exchange.response, result.status, result.text, result.contentType, headers);
-    return result.status;
+    return;
   }
   if (result.headers !== undefined) for (const [name, value] of Object.entries(result.headers)) headers[name.toLowerCase()] = value;
   // 204 is an answer without a body, whatever stands in its place.
@@ -151,7 +159,6 @@ async function write(
   if (body === undefined) writeEmpty(exchange.response, result.status, headers);
   else if (referee === null) writeJson(exchange, result.status, body, headers);
   else referee.sendJson(result.status, headers, body);
-  return result.status;
 }
 
 /** Every JSON object says which correlation and, where a tenant is served, which tenant it belongs to (C-37, C-38). */
@@ -166,18 +173,19 @@ function complete(row: OperationRow, exchange: Exchange, body: unknown): unknown
   return completed;
 }
 
-async function stream(options: PipelineOptions, exchange: Exchange, auth: AuthContext, row: OperationRow, result: StreamResult, headers: Headers): Promise<number> {
+async function stream(options: PipelineOptions, exchange: Exchange, auth: AuthContext, row: OperationRow, result: StreamResult | LinesResult, headers: Headers): Promise<number> {
   const leave = enterStream(options, exchange, auth);
   const { response } = exchange;
   exchange.streamed = true;
-  exchange.endsByItself = result.endsByItself === true;
+  exchange.endsByItself = 'lines' in result || result.endsByItself === true;
   const rights = watchRights(options, row, exchange);
   options.metrics.openStreams.inc();
   try {
     gatherForThisTick(response);
-    response.writeHead(result.status, { ...headers, ...SSE_HEADERS, ...result.headers });
+    response.writeHead(result.status, { ...headers, ...('lines' in result ? { 'content-type': result.contentType } : SSE_HEADERS), ...result.headers });
     response.flushHeaders();
-    const end = await writeEventStream(response, result.stream, { signal: exchange.signal });
+    const until = { signal: exchange.departure };
+    const end = await ('lines' in result ? writeLines(response, result.lines, until) : writeEventStream(response, result.stream, until));
     if (end === 'stalled') exchange.log.warn('A stream reader took nothing for too long and was cut off; it may resume from its last id.');
     return result.status;
   } finally {
@@ -211,9 +219,13 @@ function watchRights(options: PipelineOptions, row: OperationRow, exchange: Exch
   return setInterval(() => void check(), options.rightsCheckMs).unref();
 }
 
+/** Turned away for who asked: without or with too weak a credential, or with one of another tenant than the one it names. */
+const isRefusal = ({ status, body }: HttpError): boolean => status === 401 || status === 403 || body.error.code === 'tenant_mismatch';
+
 /** Answers an error; an error that the contract does not declare for this operation is our fault in its turn. */
 function refuse(options: PipelineOptions, row: OperationRow, exchange: Exchange, referee: ExchangeReferee | null, thrown: unknown, headers: Headers): number {
   const error = toHttpError(thrown, exchange.correlationId, exchange.tenantId, row.errorShape);
+  if (options.onRefused !== undefined && isRefusal(error)) options.onRefused({ status: error.status, error: error.body.error, row, auth: exchange.auth, exchange });
   if (options.checkAnswers && error.status !== 500 && !exchange.response.headersSent) {
     const fault = findAnswerFault(row, error.status, error.body);
     if (fault !== null) {

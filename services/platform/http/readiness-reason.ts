@@ -23,6 +23,16 @@ export class NotReadyError extends Error {
   }
 }
 
+/** What a check resolves to that has something to say although the dependency serves: it takes nothing out of service. */
+export class ReadyWithNote {
+  /** `outdated`: what is known of it goes on, and cannot be brought up to date now. */
+  readonly note: 'outdated';
+
+  constructor(note: 'outdated') {
+    this.note = note;
+  }
+}
+
 const TIMEOUT_CODES = new Set(['ETIMEDOUT', 'UND_ERR_CONNECT_TIMEOUT', 'UND_ERR_HEADERS_TIMEOUT', 'UND_ERR_BODY_TIMEOUT', '57014']);
 
 /** Reads what was thrown and what caused it; the first that tells decides. */

@@ -10,6 +10,7 @@ const router = createRouter([
   row('GET', '/v1/memory:usage'),
   row('GET', '/v1/runs/{run_id}'),
   row('POST', '/v1/runs/{run_id}:cancel'),
+  { ...row('GET', '/v1/models/{model_id}'), slashed: true },
 ]);
 
 describe('a colon', () => {
@@ -26,6 +27,17 @@ describe('a colon', () => {
   });
 
   it.each(['/v1/runs/run_1:explode', '/v1/runs/run_1:', '/v1/memory/notes:explode'])('with an unknown verb: %s', (target) => {
+    expect(() => router.match('GET', target)).toThrow(expect.objectContaining({ code: 'not_found' }));
+  });
+});
+
+describe('a slash in disguise', () => {
+  it('stands in an identifier where the contract says so', () => {
+    const { path } = router.match('GET', '/v1/models/meta-llama%2FLlama-3.1-8B%3Afree');
+    expect(path).toEqual({ model_id: 'meta-llama/Llama-3.1-8B:free' });
+  });
+
+  it.each(['/v1/runs/a%2Fb', '/v1/memory/a%2Fb/items/c', '/v1/models/a%5Cb', '/v1/models/a/b', '/v1/models/%00'])('is no path elsewhere: %s', (target) => {
     expect(() => router.match('GET', target)).toThrow(expect.objectContaining({ code: 'not_found' }));
   });
 });

@@ -3,8 +3,8 @@
  *
  * Templates may end in a verb after a colon (`/v1/runs/{run_id}:cancel`, `/v1/models:invoke`); callers may write the
  * colon as `%3A`. One trailing slash is ignored. What cannot be an identifier (NUL, line breaks, a slash in
- * disguise, more than 256 characters) is answered as a path that does not exist; what is not percent-encoding at all
- * is a bad request.
+ * disguise unless the contract lets one in, more than 256 characters) is answered as a path that does not exist; what
+ * is not percent-encoding at all is a bad request.
  */
 import { AgentOsError } from '../errors.ts';
 import type { OperationRow } from './operation-types.ts';
@@ -27,6 +27,8 @@ const MAX_TARGET = 8192;
 // Control characters and the two that separate path segments: no identifier has them.
 // eslint-disable-next-line no-control-regex
 const IMPOSSIBLE_IN_IDENTIFIER = /[\u0000-\u001f\u007f/\\]/;
+// eslint-disable-next-line no-control-regex
+const IMPOSSIBLE_WITH_SLASHES = /[\u0000-\u001f\u007f\\]/;
 
 interface Node {
   readonly literals: Map<string, Node>;
@@ -39,13 +41,19 @@ interface Node {
 interface Leaf {
   readonly names: readonly string[];
   readonly byMethod: Map<string, OperationRow>;
+  /** The last parameter may hold slashes, percent-encoded (`x-agentos-slashed`). */
+  slashed: boolean;
 }
 
 export function createRouter(rows: readonly OperationRow[]): Router {
   const root = newNode();
   for (const row of rows) insert(root, row);
+  const plain = new Map(rows.filter((row) => !row.path.includes('{')).map((row) => [`${row.method} ${row.path}`, row]));
   return {
     match(method, target) {
+      // A path without parameters, as it is written in the contract, needs no walk.
+      const known = plain.get(`${method} ${target}`);
+      if (known !== undefined) return { row: known, path: {}, search: '' };
       const question = target.indexOf('?');
       const pathname = question === -1 ? target : target.slice(0, question);
       const { leaf, values } = lookup(root, pathname);
@@ -95,10 +103,11 @@ function insert(root: Node, row: OperationRow): void {
 }
 
 function addTo(leaf: Leaf | null, names: readonly string[], row: OperationRow): Leaf {
-  const target = leaf ?? { names: [...names], byMethod: new Map<string, OperationRow>() };
+  const target = leaf ?? { names: [...names], byMethod: new Map<string, OperationRow>(), slashed: false };
   if (target.byMethod.has(row.method)) throw new Error(`Two operations share ${row.method} ${row.path}.`);
   if (target.names.join() !== names.join()) throw new Error(`Path ${row.path} names its parameters unlike its sibling (${target.names.join()}).`);
   target.byMethod.set(row.method, row);
+  target.slashed ||= row.slashed === true;
   return target;
 }
 
@@ -132,7 +141,7 @@ function endInParameter(node: Node, segment: string, values: string[]): { leaf: 
   const colon = node.verbs.size === 1 && node.verbs.has('') ? -1 : segment.lastIndexOf(':');
   const leaf = node.verbs.get(colon === -1 ? '' : segment.slice(colon + 1));
   if (leaf === undefined || colon === segment.length - 1) throw notFound();
-  values.push(identifier(colon === -1 ? segment : segment.slice(0, colon)));
+  values.push(identifier(colon === -1 ? segment : segment.slice(0, colon), leaf.slashed ? IMPOSSIBLE_WITH_SLASHES : IMPOSSIBLE_IN_IDENTIFIER));
   return { leaf, values };
 }
 
@@ -147,8 +156,8 @@ function decode(segment: string): string {
   }
 }
 
-function identifier(value: string): string {
-  if (value === '' || value === '.' || value === '..' || value.length > MAX_IDENTIFIER || IMPOSSIBLE_IN_IDENTIFIER.test(value)) throw notFound();
+function identifier(value: string, impossible = IMPOSSIBLE_IN_IDENTIFIER): string {
+  if (value === '' || value === '.' || value === '..' || value.length > MAX_IDENTIFIER || impossible.test(value)) throw notFound();
   return value;
 }
 

@@ -5,6 +5,7 @@
  * frame and not a queue. A reader that takes nothing for `stallMs` is cut off: it can resume from its last `id`.
  */
 import type { ServerResponse } from 'node:http';
+import type { DepartureSignal } from '../departure.ts';
 import type { SseFrame } from './operation-types.ts';
 
 export const SSE_HEADERS: Readonly<Record<string, string>> = {
@@ -21,12 +22,23 @@ export type StreamEnd = 'complete' | 'client_closed' | 'stalled' | 'stopped';
 
 export interface EventStreamOptions {
   /** Ends the stream cleanly: the server stops, or the caller's rights have gone. */
-  readonly signal: AbortSignal;
+  readonly signal: DepartureSignal;
   readonly stallMs?: number;
+  /** Cut the connection where the signal would end the answer cleanly: for content whose readers could not tell an early end. */
+  readonly cutWhenStopped?: boolean;
+}
+
+/** Lines of JSON, one a record (application/x-ndjson), under the same rules as frames. */
+export function writeLines(response: ServerResponse, lines: AsyncIterable<string>, options: EventStreamOptions): Promise<StreamEnd> {
+  return writePulled(response, lines, (line) => `${line}\n`, { ...options, cutWhenStopped: true });
 }
 
 /** Writes frames until the iterable ends, then ends the response. Headers must have been written. Rethrows the producer's errors. */
-export async function writeEventStream(response: ServerResponse, frames: AsyncIterable<SseFrame>, options: EventStreamOptions): Promise<StreamEnd> {
+export function writeEventStream(response: ServerResponse, frames: AsyncIterable<SseFrame>, options: EventStreamOptions): Promise<StreamEnd> {
+  return writePulled(response, frames, formatFrame, options);
+}
+
+async function writePulled<Frame>(response: ServerResponse, frames: AsyncIterable<Frame>, format: (frame: Frame) => string, options: EventStreamOptions): Promise<StreamEnd> {
   const iterator = frames[Symbol.asyncIterator]();
   const stallMs = options.stallMs ?? SSE_STALL_MS;
   let wake: () => void = () => undefined;
@@ -38,12 +50,13 @@ export async function writeEventStream(response: ServerResponse, frames: AsyncIt
     for (;;) {
       if (gone()) return 'client_closed';
       if (options.signal.aborted) {
-        response.end();
+        if (options.cutWhenStopped === true) response.destroy();
+        else response.end();
         return 'stopped';
       }
       // Waiting for the producer ends as well when the reader goes away or the signal is aborted. A race against one
       // long-lived promise would pile up a reaction with every frame; this leaves none behind.
-      const next = await new Promise<IteratorResult<SseFrame> | null>((resolve, reject) => {
+      const next = await new Promise<IteratorResult<Frame> | null>((resolve, reject) => {
         wake = () => resolve(null);
         iterator.next().then(resolve, reject);
       });
@@ -54,7 +67,7 @@ export async function writeEventStream(response: ServerResponse, frames: AsyncIt
       }
       if (gone()) continue;
       gatherForThisTick(response);
-      if (response.write(formatFrame(next.value))) continue;
+      if (response.write(format(next.value))) continue;
       if ((await drained(response, stallMs)) || gone()) continue;
       response.destroy();
       return 'stalled';

@@ -1,5 +1,6 @@
 /** JSON logs on stdout, one object a line: `time`, `level`, `service`, `version`, `msg`, and what the line is about. */
-import { pino, type Bindings, type ChildLoggerOptions, type DestinationStream, type Logger } from 'pino';
+import { pino, symbols, type Bindings, type ChildLoggerOptions, type DestinationStream, type Logger } from 'pino';
+import { LineOutput } from './line-output.ts';
 
 export type LogLevel = 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'fatal' | 'silent';
 
@@ -36,6 +37,19 @@ function withoutSecrets<Line extends object>(line: Line, depth = DEPTH): Line {
   return (copy as Line | null) ?? line;
 }
 
+let stampedMs = 0;
+let stamp = '';
+
+/** Many lines share a millisecond. */
+function timestamp(): string {
+  const now = Date.now();
+  if (now !== stampedMs) {
+    stampedMs = now;
+    stamp = `,"time":"${new Date(now).toISOString()}"`;
+  }
+  return stamp;
+}
+
 /** What has a form of its own in JSON (dates, buffers, URLs) is a value; errors are put into words by their serializer. */
 function isWalkable(member: unknown): member is object {
   return typeof member === 'object' && member !== null && !(member instanceof Error) && typeof (member as { toJSON?: unknown }).toJSON !== 'function';
@@ -50,11 +64,11 @@ export function createLogger(options: LoggerOptions): Logger {
     {
       level: options.level ?? 'info',
       base: { service: options.service, ...(options.version === undefined ? {} : { version: options.version }) },
-      timestamp: () => `,"time":"${new Date().toISOString()}"`,
+      timestamp,
       formatters: { level: (label) => ({ level: label }), log: (line) => withoutSecrets(line) },
       serializers: { err: (error: Error) => withoutSecrets(pino.stdSerializers.err(error)) },
     },
-    options.destination ?? pino.destination({ dest: 1, sync: true }),
+    options.destination ?? new LineOutput(1),
   );
   // What a child is bound to passes no formatter. Children inherit this member, and so do theirs.
   const child = logger.child as (this: unknown, bindings: Bindings, more?: ChildLoggerOptions) => unknown;
@@ -62,4 +76,23 @@ export function createLogger(options: LoggerOptions): Logger {
     return child.call(this, withoutSecrets(bindings), more);
   } as typeof logger.child;
   return logger;
+}
+
+/**
+ * A line at level info for those who write one with every request, without the search for secrets that other lines get:
+ * only for members that are fixed and hold none.
+ *
+ * @param members as JSON, each followed by a comma: `"attempts":1,"outcome":"ok",`
+ */
+export function writePlainLine(log: Logger, members: string, message: string): void {
+  if (!log.isLevelEnabled('info')) return;
+  const inside = log as unknown as { readonly [symbols.streamSym]: DestinationStream; readonly [symbols.chindingsSym]: string };
+  inside[symbols.streamSym].write(`{"level":"info"${timestamp()}${inside[symbols.chindingsSym]},${members}"msg":${quoted(message)}}\n`);
+}
+
+const NEEDS_NO_ESCAPE = /^[ !#-[\]-~]*$/;
+
+/** A text in JSON. */
+export function quoted(text: string): string {
+  return NEEDS_NO_ESCAPE.test(text) ? `"${text}"` : JSON.stringify(text);
 }

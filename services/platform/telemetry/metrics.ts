@@ -1,5 +1,6 @@
 /** Prometheus metrics of one service: a registry of its own, the process's vital signs, and HTTP traffic. */
-import { Counter, Gauge, Histogram, Registry, collectDefaultMetrics } from 'prom-client';
+import { Gauge, Histogram, Registry, collectDefaultMetrics } from 'prom-client';
+import { TallyCounter, TallyHistogram, type Tally } from './tallies.ts';
 
 export interface HttpObservation {
   readonly operation: string;
@@ -34,16 +35,11 @@ export function createMetrics(options: MetricsOptions): Metrics {
   const registry = new Registry();
   registry.setDefaultLabels({ service: options.service });
   if (options.process ?? true) collectDefaultMetrics({ register: registry });
-  const requests = new Counter({
-    name: 'agentos_http_requests_total',
-    help: 'Requests answered, by operation.',
-    labelNames: ['method', 'operation', 'status'] as const,
-    registers: [registry],
-  });
-  const duration = new Histogram({
+  type Label = 'method' | 'operation' | 'status';
+  const requests = new TallyCounter<Label>({ name: 'agentos_http_requests_total', help: 'Requests answered, by operation.', registers: [registry] });
+  const duration = new TallyHistogram<Label>({
     name: 'agentos_http_request_duration_seconds',
     help: 'Time from the request line to the end of the answer; streams are not in it.',
-    labelNames: ['method', 'operation', 'status'] as const,
     buckets: DURATION_BUCKETS,
     registers: [registry],
   });
@@ -62,16 +58,13 @@ export function createMetrics(options: MetricsOptions): Metrics {
     buckets: DURATION_BUCKETS,
     registers: [registry],
   });
-  // Looking a labelled child up costs a sort and a join each time; the handful that exist are kept.
-  const children = new Map<string, { inc: () => void; observe: (seconds: number) => void }>();
+  const children = new Map<string, { readonly count: Tally; readonly seconds: Tally }>();
   const childOf = (method: string, operation: string, status: string) => {
     const key = `${method} ${operation} ${status}`;
     let child = children.get(key);
     if (child === undefined) {
       const labels = { method, operation, status };
-      const counter = requests.labels(labels);
-      const histogram = duration.labels(labels);
-      child = { inc: () => counter.inc(), observe: (seconds) => histogram.observe(seconds) };
+      child = { count: requests.of(labels), seconds: duration.of(labels) };
       children.set(key, child);
     }
     return child;
@@ -85,8 +78,8 @@ export function createMetrics(options: MetricsOptions): Metrics {
     render: () => registry.metrics(),
     observeHttp({ operation, method, status, durationSeconds }) {
       const child = childOf(method, operation, String(status));
-      child.inc();
-      if (durationSeconds !== null) child.observe(durationSeconds);
+      child.count.add(1);
+      if (durationSeconds !== null) child.seconds.add(durationSeconds);
     },
   };
 }

@@ -44,6 +44,8 @@ export function formatTraceparent(trace: Pick<TraceContext, 'traceId' | 'spanId'
 
 /** A new span id under the same trace, for a call to somebody else. */
 export function childTraceparent(traceparent: string): string {
+  // One that this process has written stays as it is but for the span.
+  if (traceparent.length === 55 && traceparent.startsWith('00-')) return `${traceparent.slice(0, 36)}${randomHex(8)}${traceparent.slice(52)}`;
   return formatTraceparent(continueTrace(traceparent));
 }
 

@@ -50,4 +50,39 @@ export const directoryMigrations: readonly Migration[] = [
       ...tenantTable('directory.api_keys', { platform: true }),
     ],
   },
+  {
+    name: '0002_lifecycle',
+    up: [
+      `ALTER TABLE directory.tenants
+        ADD COLUMN deletion_requested_at timestamptz,
+        ADD COLUMN deletion_requested_by text,
+        ADD COLUMN purge_after timestamptz,
+        ADD COLUMN status_before_deletion text,
+        ADD CHECK ((purge_after IS NULL) = (deletion_requested_at IS NULL) AND (purge_after IS NULL) = (status_before_deletion IS NULL)),
+        ADD CHECK (purge_after IS NULL OR status = 'disabled')`,
+      'CREATE INDEX tenants_to_purge ON directory.tenants (purge_after) WHERE purge_after IS NOT NULL',
+      'ALTER TABLE directory.principals ADD COLUMN created_at timestamptz NOT NULL DEFAULT clock_timestamp()',
+      `ALTER TABLE directory.api_keys
+        ADD COLUMN name text,
+        ADD COLUMN created_by text,
+        ADD COLUMN last_used_at timestamptz,
+        ADD COLUMN replaced_by text,
+        ADD COLUMN idempotency_key text,
+        ADD COLUMN request_hash text`,
+      'CREATE UNIQUE INDEX api_keys_idempotency ON directory.api_keys (tenant_id, created_by, idempotency_key) WHERE idempotency_key IS NOT NULL',
+      'CREATE INDEX api_keys_by_principal ON directory.api_keys (tenant_id, principal_id)',
+      // What is left of a tenant that was deleted: that there was one. The column has another name than every tenant's
+      // rows have, because the purge goes by that name.
+      `CREATE TABLE directory.tenant_purges (
+        former_tenant_id text PRIMARY KEY,
+        started_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+        requested_by text,
+        rows_deleted jsonb NOT NULL DEFAULT '{}',
+        finished_at timestamptz,
+        swept_at timestamptz
+      )`,
+      'CREATE INDEX tenant_purges_under_way ON directory.tenant_purges (started_at) WHERE swept_at IS NULL',
+      ...tenantTable('directory.tenant_purges', { platform: true, column: 'former_tenant_id', grants: ['SELECT', 'INSERT'] }),
+    ],
+  },
 ];

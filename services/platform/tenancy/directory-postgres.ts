@@ -1,39 +1,75 @@
-/** DirectoryPort on PostgreSQL, schema `directory`. Tenants and keys are remembered for less than a second. */
+/**
+ * DirectoryPort on PostgreSQL, schema `directory`. Tenants and keys are remembered for less than a second; a process that
+ * listens forgets them as soon as another one changes them, the others when that second is over.
+ */
 import type pg from 'pg';
+import type { Logger } from 'pino';
+import { listen, type Listener } from '../db/listener.ts';
+import type { DatabaseUrl } from '../db/pool.ts';
 import { sqlState } from '../db/sqlstate.ts';
 import { withPlatform, withTenant } from '../db/transaction.ts';
+import type { AuditFacts } from '../audit/audit-row.ts';
+import { AuditTrail, withAudit } from '../audit/audit-trail.ts';
 import type { PortCapabilities } from '../port.ts';
 import type { Tenant, TenantCreate } from '../../../generated/types/index.ts';
 import type { AuthContext } from './auth-context.ts';
-import type { ApiKeyRecord, DirectoryPort, PrincipalRecord, TenantPatch } from './directory.ts';
+import type { ApiKeyRecord, DirectoryPort, KeyBounds, KeyIdempotency, Page, PrincipalRecord, StoredPrincipal, TenantPatch } from './directory.ts';
+import {
+  changePrincipal, deletePrincipal, findPrincipal, issueKey, listKeys, listPrincipals, putKey, putPrincipal, revokeKey, rotateKey, type AccountChanged, type Issued,
+} from './directory-postgres-accounts.ts';
+import { toApiKey, toTenant, type KeyRow, type TenantRow } from './directory-postgres-rows.ts';
+import { insertTenant, markForDeletion, patchStoredTenant, readTenant, removeTenant, setStatus, unmarkForDeletion, type TenantChanged } from './directory-postgres-tenants.ts';
+import { KeyUses, type KeyUse } from './key-uses.ts';
 import { ShortMemory } from './short-memory.ts';
-import { draftTenant, OPTIONAL_MEMBERS, patchTenant, tenantExists, tenantNotFound, type TenantDraft } from './tenant-record.ts';
+import { tenantExists } from './tenant-errors.ts';
+import { draftTenant } from './tenant-record.ts';
 
-interface TenantRow extends Omit<Tenant, 'created_at' | 'updated_at'> {
-  readonly created_at: Date;
-  readonly updated_at: Date;
+export interface PostgresDirectoryOptions {
+  /** Where changes are recorded; absent in services that only read. Schema `audit` must be migrated. */
+  readonly trail?: AuditTrail;
+  /** Hears of other processes' changes over a connection of its own. */
+  readonly hints?: { readonly url: DatabaseUrl; readonly log?: Logger };
 }
+
+const CHANNEL = 'agentos_directory';
+type Subject = 'tenant' | 'key';
+type Change = Pick<AuditFacts, 'action' | 'resource'>;
+
+/** Of services that only read. */
+const NO_TRAIL = new AuditTrail({ service: 'directory', enabled: false });
 
 export class PostgresDirectory implements DirectoryPort {
   readonly #pool: pg.Pool;
+  readonly #trail: AuditTrail;
   readonly #tenants: ShortMemory<Tenant | null>;
   readonly #keys: ShortMemory<ApiKeyRecord | null>;
+  readonly #uses: KeyUses;
+  readonly #listener: Listener | null;
 
-  constructor(pool: pg.Pool) {
+  constructor(pool: pg.Pool, options: PostgresDirectoryOptions = {}) {
     this.#pool = pool;
-    this.#tenants = new ShortMemory((tenantId) => this.#readTenant(tenantId));
+    this.#trail = options.trail ?? NO_TRAIL;
+    this.#tenants = new ShortMemory((tenantId) => withTenant(this.#pool, tenantId, (client) => readTenant(client, tenantId)));
     this.#keys = new ShortMemory((keyId) => this.#readApiKey(keyId));
+    this.#uses = new KeyUses((uses) => this.#writeUses(uses));
+    this.#listener = options.hints === undefined ? null : listen({
+      ...options.hints,
+      applicationName: 'agentos-directory',
+      channels: [CHANNEL],
+      onNotification: (_channel, payload) => this.#forget(payload),
+      onConnect: () => this.#forgetAll(),
+    });
   }
 
   capabilities(): PortCapabilities {
-    return { adapter: 'postgres', contractVersion: '1.0', durable: true, features: [] };
+    return { adapter: 'postgres', contractVersion: '1.1', durable: true, features: [] };
   }
 
   getTenant(_auth: AuthContext | null, tenantId: string): Promise<Tenant | null> {
     return this.#tenants.get(tenantId);
   }
 
-  async listTenants(_auth: AuthContext, query: { readonly limit: number; readonly after?: string }): Promise<{ tenants: Tenant[]; hasMore: boolean }> {
+  async listTenants(_auth: AuthContext, query: Page): Promise<{ tenants: Tenant[]; hasMore: boolean }> {
     const rows = await withPlatform(this.#pool, async (client) => {
       const result = await client.query<TenantRow>(`SELECT * FROM directory.tenants WHERE tenant_id COLLATE "C" > $1 ORDER BY tenant_id COLLATE "C" LIMIT $2`, [
         query.after ?? '',
@@ -44,83 +80,77 @@ export class PostgresDirectory implements DirectoryPort {
     return { tenants: rows.slice(0, query.limit).map(toTenant), hasMore: rows.length > query.limit };
   }
 
-  async createTenant(_auth: AuthContext, create: TenantCreate): Promise<Tenant> {
+  async createTenant(auth: AuthContext, create: TenantCreate): Promise<Tenant> {
     const draft = draftTenant(create);
     try {
-      return await withTenant(this.#pool, draft.tenant_id, async (client) => {
-        const { rows } = await client.query<TenantRow>(
-          `INSERT INTO directory.tenants (tenant_id, name, plan_tier, status, default_policy_id, entitlements, quotas, metadata, policy)
-           VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) RETURNING *`,
-          values(draft),
-        );
-        return toTenant(rows[0]!);
-      });
+      return await this.#changeTenant(auth, 'tenant.create', draft.tenant_id, (client) => insertTenant(client, draft));
     } catch (error) {
       if (sqlState((error as Error).cause) === '23505') throw tenantExists(draft.tenant_id);
       throw error;
-    } finally {
-      this.#tenants.forget(draft.tenant_id);
     }
   }
 
-  async updateTenant(_auth: AuthContext, tenantId: string, patch: TenantPatch): Promise<Tenant> {
-    try {
-      return await withTenant(this.#pool, tenantId, async (client) => {
-        const found = await client.query<TenantRow>('SELECT * FROM directory.tenants WHERE tenant_id = $1 FOR UPDATE', [tenantId]);
-        if (found.rows[0] === undefined) throw tenantNotFound(tenantId);
-        const { created_at: _created, updated_at: _updated, ...current } = toTenant(found.rows[0]);
-        const { rows } = await client.query<TenantRow>(
-          `UPDATE directory.tenants SET name = $2, plan_tier = $3, status = $4, default_policy_id = $5, entitlements = $6, quotas = $7,
-             metadata = $8, policy = $9, updated_at = clock_timestamp() WHERE tenant_id = $1 RETURNING *`,
-          values(patchTenant(current, patch)),
-        );
-        return toTenant(rows[0]!);
-      });
-    } finally {
-      this.#tenants.forget(tenantId);
-    }
+  updateTenant(auth: AuthContext, tenantId: string, patch: TenantPatch): Promise<Tenant> {
+    return this.#changeTenant(auth, 'tenant.update', tenantId, (client) => patchStoredTenant(client, tenantId, patch));
+  }
+
+  setTenantStatus(auth: AuthContext, tenantId: string, change: { readonly status: 'active' | 'suspended'; readonly reason: string | null }): Promise<Tenant> {
+    const action = change.status === 'suspended' ? 'tenant.suspend' : 'tenant.resume';
+    return this.#changeTenant(auth, action, tenantId, (client) => setStatus(client, tenantId, change.status, change.reason));
+  }
+
+  requestTenantDeletion(auth: AuthContext, tenantId: string, graceMs: number): Promise<Tenant> {
+    return this.#changeTenant(auth, 'tenant.delete', tenantId, (client) => markForDeletion(client, tenantId, graceMs, auth.principal.principal_id));
+  }
+
+  restoreTenant(auth: AuthContext, tenantId: string): Promise<Tenant> {
+    return this.#changeTenant(auth, 'tenant.restore', tenantId, (client) => unmarkForDeletion(client, tenantId));
   }
 
   async deleteTenant(_auth: AuthContext, tenantId: string): Promise<void> {
     try {
       await withTenant(this.#pool, tenantId, async (client) => {
-        const [deleted] = await Promise.all([
-          client.query('DELETE FROM directory.tenants WHERE tenant_id = $1', [tenantId]),
-          client.query('DELETE FROM directory.principals WHERE tenant_id = $1', [tenantId]),
-          client.query('DELETE FROM directory.api_keys WHERE tenant_id = $1', [tenantId]),
-        ]);
-        if (deleted.rowCount === 0) throw tenantNotFound(tenantId);
+        await removeTenant(client, tenantId);
+        await this.#tell(client, 'tenant', [tenantId]);
       });
     } finally {
-      this.#tenants.forget(tenantId);
+      this.#forgetAll();
     }
   }
 
+  async listPrincipals(_auth: AuthContext, tenantId: string, query: Page): Promise<{ principals: readonly StoredPrincipal[]; hasMore: boolean }> {
+    const found = await withTenant(this.#pool, tenantId, (client) => listPrincipals(client, tenantId, { ...query, limit: query.limit + 1 }));
+    return { principals: found.slice(0, query.limit), hasMore: found.length > query.limit };
+  }
+
+  getPrincipal(_auth: AuthContext, tenantId: string, principalId: string): Promise<StoredPrincipal | null> {
+    return withTenant(this.#pool, tenantId, (client) => findPrincipal(client, tenantId, principalId));
+  }
+
   async putPrincipal(_auth: AuthContext, principal: PrincipalRecord): Promise<void> {
-    await withTenant(this.#pool, principal.tenantId, (client) =>
-      client.query(
-        `INSERT INTO directory.principals (tenant_id, principal_id, principal_type, display_name, roles) VALUES ($1, $2, $3, $4, $5)
-         ON CONFLICT (tenant_id, principal_id) DO UPDATE SET principal_type = excluded.principal_type, display_name = excluded.display_name,
-           roles = excluded.roles, updated_at = clock_timestamp()`,
-        [principal.tenantId, principal.principalId, principal.principalType, principal.displayName, JSON.stringify(principal.roles)],
-      ),
-    );
+    await withTenant(this.#pool, principal.tenantId, (client) => putPrincipal(client, principal));
+  }
+
+  changePrincipal(
+    auth: AuthContext, tenantId: string, principalId: string, decide: (current: StoredPrincipal | null) => { readonly principal: PrincipalRecord; readonly keys: KeyBounds },
+  ): Promise<StoredPrincipal> {
+    return this.#changeAccount(auth, tenantId, () => ({ action: 'principal.put', resource: { type: 'principal', id: principalId } }), (client) => changePrincipal(client, tenantId, principalId, decide));
+  }
+
+  deletePrincipal(auth: AuthContext, tenantId: string, principalId: string, decide: (current: StoredPrincipal) => void): Promise<{ readonly revokedKeys: number }> {
+    return this.#changeAccount(auth, tenantId, () => ({ action: 'principal.delete', resource: { type: 'principal', id: principalId } }), (client) => deletePrincipal(client, tenantId, principalId, decide));
+  }
+
+  async listApiKeys(_auth: AuthContext, tenantId: string, query: Page & { readonly principalId?: string | undefined }): Promise<{ keys: readonly ApiKeyRecord[]; hasMore: boolean }> {
+    const found = await withTenant(this.#pool, tenantId, (client) => listKeys(client, tenantId, { ...query, limit: query.limit + 1 }));
+    return { keys: found.slice(0, query.limit), hasMore: found.length > query.limit };
   }
 
   async putApiKey(_auth: AuthContext, key: ApiKeyRecord): Promise<void> {
     try {
-      await withTenant(this.#pool, key.tenantId, (client) =>
-        client.query(
-          `INSERT INTO directory.api_keys (tenant_id, key_id, principal_id, principal_type, scopes, roles, secret_hash, created_at, expires_at, revoked_at)
-           VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
-           ON CONFLICT (tenant_id, key_id) DO UPDATE SET scopes = excluded.scopes, roles = excluded.roles, secret_hash = excluded.secret_hash,
-             expires_at = excluded.expires_at, revoked_at = excluded.revoked_at`,
-          [
-            key.tenantId, key.keyId, key.principalId, key.principalType, JSON.stringify(key.scopes), JSON.stringify(key.roles), key.secretHash,
-            key.createdAt, key.expiresAt, key.revokedAt,
-          ],
-        ),
-      );
+      await withTenant(this.#pool, key.tenantId, async (client) => {
+        await Promise.all([putKey(client, key), this.#tell(client, 'key', [key.keyId])]);
+      });
     } finally {
       this.#keys.forget(key.keyId);
     }
@@ -130,11 +160,84 @@ export class PostgresDirectory implements DirectoryPort {
     return this.#keys.get(keyId);
   }
 
-  #readTenant(tenantId: string): Promise<Tenant | null> {
-    return withTenant(this.#pool, tenantId, async (client) => {
-      const { rows } = await client.query<TenantRow>('SELECT * FROM directory.tenants WHERE tenant_id = $1', [tenantId]);
-      return rows[0] === undefined ? null : toTenant(rows[0]);
-    });
+  async issueApiKey(
+    auth: AuthContext, tenantId: string, principalId: string, decide: (principal: StoredPrincipal) => ApiKeyRecord, idempotency: KeyIdempotency | null = null,
+  ): Promise<Issued> {
+    const issue = (): Promise<Issued> => this.#changeAccount(auth, tenantId, ({ key }) => ({ action: 'key.create', resource: { type: 'key', id: key.keyId } }),
+      (client) => issueKey(client, tenantId, principalId, auth.principal.principal_id, decide, idempotency));
+    try {
+      return await issue();
+    } catch (error) {
+      // The same request came twice at once, and the other one was first: its key is there to be found now.
+      if (idempotency !== null && sqlState((error as Error).cause) === '23505') return issue();
+      throw error;
+    }
+  }
+
+  rotateApiKey(
+    auth: AuthContext, tenantId: string, keyId: string, decide: (current: ApiKeyRecord) => { readonly replacement: ApiKeyRecord; readonly oldExpiresAt: string },
+  ): Promise<{ readonly key: ApiKeyRecord; readonly replaced: ApiKeyRecord }> {
+    return this.#changeAccount(auth, tenantId, () => ({ action: 'key.rotate', resource: { type: 'key', id: keyId } }), (client) => rotateKey(client, tenantId, keyId, decide));
+  }
+
+  revokeApiKey(auth: AuthContext, tenantId: string, keyId: string, decide: (current: ApiKeyRecord) => void): Promise<ApiKeyRecord> {
+    return this.#changeAccount(auth, tenantId, () => ({ action: 'key.revoke', resource: { type: 'key', id: keyId } }), (client) => revokeKey(client, tenantId, keyId, decide));
+  }
+
+  noteApiKeyUse(key: Pick<ApiKeyRecord, 'keyId' | 'tenantId'>): void {
+    this.#uses.note(key);
+  }
+
+  /** Writes what is noted and stops listening. The pool stays open: it is its owner's. */
+  async close(): Promise<void> {
+    await Promise.all([this.#uses.flush(), this.#listener?.close()]);
+  }
+
+  async #changeTenant(auth: AuthContext, action: string, tenantId: string, work: (client: pg.PoolClient) => Promise<TenantChanged>): Promise<Tenant> {
+    try {
+      return await withAudit(this.#pool, this.#trail, tenantId, async (client, note) => {
+        const { tenant, details } = await work(client);
+        if (details === null) return tenant;
+        note(auth, { action, tenantId, resource: { type: 'tenant', id: tenantId }, details });
+        await this.#tell(client, 'tenant', [tenantId]);
+        return tenant;
+      });
+    } finally {
+      this.#tenants.forget(tenantId);
+    }
+  }
+
+  async #changeAccount<Result>(auth: AuthContext, tenantId: string, change: (result: Result) => Change, work: (client: pg.PoolClient) => Promise<AccountChanged<Result>>): Promise<Result> {
+    let keyIds: readonly string[] = [];
+    try {
+      return await withAudit(this.#pool, this.#trail, tenantId, async (client, note) => {
+        const { result, details, keyIds: changed } = await work(client);
+        keyIds = changed;
+        if (details === null) return result;
+        note(auth, { ...change(result), tenantId, details });
+        await this.#tell(client, 'key', keyIds);
+        return result;
+      });
+    } finally {
+      for (const keyId of keyIds) this.#keys.forget(keyId);
+    }
+  }
+
+  #tell(client: pg.PoolClient, subject: Subject, ids: readonly string[]): Promise<unknown> {
+    return client.query('SELECT pg_notify($1, $2 || id) FROM unnest($3::text[]) AS t(id)', [CHANNEL, `${subject}:`, ids]);
+  }
+
+  #forget(payload: string): void {
+    const split = payload.indexOf(':');
+    const id = payload.slice(split + 1);
+    if (payload.slice(0, split) === 'tenant') this.#tenants.forget(id);
+    else this.#keys.forget(id);
+  }
+
+  /** What was said while nobody listened is not known. */
+  #forgetAll(): void {
+    this.#tenants.clear();
+    this.#keys.clear();
   }
 
   #readApiKey(keyId: string): Promise<ApiKeyRecord | null> {
@@ -143,53 +246,12 @@ export class PostgresDirectory implements DirectoryPort {
       return rows[0] === undefined ? null : toApiKey(rows[0]);
     });
   }
-}
 
-interface KeyRow {
-  readonly tenant_id: string;
-  readonly key_id: string;
-  readonly principal_id: string;
-  readonly principal_type: 'user' | 'service';
-  readonly scopes: string[];
-  readonly roles: string[];
-  readonly secret_hash: string;
-  readonly created_at: Date;
-  readonly expires_at: Date | null;
-  readonly revoked_at: Date | null;
-}
-
-function toApiKey(row: KeyRow): ApiKeyRecord {
-  return {
-    keyId: row.key_id,
-    tenantId: row.tenant_id,
-    principalId: row.principal_id,
-    principalType: row.principal_type,
-    scopes: row.scopes,
-    roles: row.roles,
-    secretHash: row.secret_hash,
-    createdAt: row.created_at.toISOString(),
-    expiresAt: row.expires_at?.toISOString() ?? null,
-    revokedAt: row.revoked_at?.toISOString() ?? null,
-  };
-}
-
-function toTenant(row: TenantRow): Tenant {
-  const tenant: Record<string, unknown> = {
-    tenant_id: row.tenant_id,
-    name: row.name,
-    status: row.status,
-    plan_tier: row.plan_tier,
-    created_at: row.created_at.toISOString(),
-    updated_at: row.updated_at.toISOString(),
-  };
-  for (const member of OPTIONAL_MEMBERS) if (row[member] !== null) tenant[member] = row[member];
-  return tenant as unknown as Tenant;
-}
-
-function values(draft: TenantDraft): unknown[] {
-  const json = (value: unknown): string | null => (value === undefined ? null : JSON.stringify(value));
-  return [
-    draft.tenant_id, draft.name, draft.plan_tier, draft.status, draft.default_policy_id ?? null, json(draft.entitlements), json(draft.quotas),
-    json(draft.metadata), json(draft.policy),
-  ];
+  async #writeUses(uses: readonly KeyUse[]): Promise<void> {
+    await withTenant(this.#pool, [...new Set(uses.map((use) => use.tenantId))], (client) => client.query(
+      `UPDATE directory.api_keys k SET last_used_at = u.at FROM unnest($1::text[], $2::text[], $3::timestamptz[]) AS u(tenant_id, key_id, at)
+       WHERE k.tenant_id = u.tenant_id AND k.key_id = u.key_id AND (k.last_used_at IS NULL OR k.last_used_at < u.at)`,
+      [uses.map((use) => use.tenantId), uses.map((use) => use.keyId), uses.map((use) => new Date(use.minuteMs).toISOString())],
+    ), { asynchronous: true });
+  }
 }

@@ -1,24 +1,13 @@
-/** The scopes of the platform (PRS 10.1, Appendix B, E, F.3) and the coarser names that older clients send (C-24). */
+/** The scopes of the platform (PRS 10.1, Appendix B, E, F.3) and the coarser names that older clients send (C-24), as `specs/schemas/scopes.json` has them. */
+import { PLATFORM_SCOPES, SCOPE_ALIASES, TENANT_SCOPES, type Scope } from '../../../generated/handlers/access.ts';
 
-/** Everything a tenant's own users and services may hold. */
-export const TENANT_SCOPES = [
-  'runs:create', 'runs:read', 'runs:cancel', 'runs:forward', 'agents:read', 'agents:write', 'tools:invoke', 'tools:write', 'models:invoke',
-  'models:list', 'policy:check', 'policies:read', 'policies:write', 'usage:read', 'decisions:read', 'memory:read', 'memory:write', 'webhooks:read', 'webhooks:write',
-] as const;
-
-/** Scopes that reach beyond one tenant; never implied. */
-export const PLATFORM_SCOPES = ['tenants:admin', 'routing:admin', 'tenants:act-as'] as const;
+export { PLATFORM_SCOPES, TENANT_SCOPES, type Scope };
 
 /** A service that holds it may name the tenant it acts for in `X-Tenant-Id`. */
 export const DELEGATION_SCOPE = 'tenants:act-as';
 
-export type Scope = (typeof TENANT_SCOPES)[number] | (typeof PLATFORM_SCOPES)[number];
-
 // A map and no object: scopes are the caller's words, and `constructor` is a word.
-const ALIASES: ReadonlyMap<string, readonly string[]> = new Map([
-  ['runs:write', ['runs:create', 'runs:cancel', 'runs:forward']],
-  ['events:read', ['runs:read']],
-]);
+const ALIASES: ReadonlyMap<string, readonly string[]> = new Map(Object.entries(SCOPE_ALIASES));
 
 /** Adds what the aliases among `scopes` stand for; keeps the aliases and unknown scopes; each scope once. */
 export function expandScopes(scopes: readonly string[]): readonly string[] {

@@ -40,6 +40,10 @@ export class ShortMemory<Value> {
     this.#entries.delete(key);
   }
 
+  clear(): void {
+    this.#entries.clear();
+  }
+
   #fetch(key: string): Promise<Value> {
     const value = this.#load(key);
     this.#store(key, value, this.#now());

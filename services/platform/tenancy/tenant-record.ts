@@ -4,10 +4,12 @@ import { isTenantId } from '../auth/claims.ts';
 import type { Tenant, TenantCreate } from '../../../generated/types/index.ts';
 import type { TenantPatch } from './directory.ts';
 
-export type TenantDraft = Omit<Tenant, 'created_at' | 'updated_at'>;
+export type TenantDraft = Pick<Tenant, 'tenant_id' | 'name' | 'plan_tier' | 'status' | (typeof OPTIONAL_MEMBERS)[number]>;
 
 /** Members that a tenant may lack; they are left out, never answered as null. */
 export const OPTIONAL_MEMBERS = ['default_policy_id', 'entitlements', 'quotas', 'metadata', 'policy'] as const;
+
+const PATCHABLE = ['name', 'plan_tier', 'status', ...OPTIONAL_MEMBERS] as const;
 
 /** Fills in what a creation may leave out. @throws AgentOsError invalid_request for an id that cannot be one. */
 export function draftTenant(create: TenantCreate): TenantDraft {
@@ -30,18 +32,16 @@ export function draftTenant(create: TenantCreate): TenantDraft {
   });
 }
 
-/** The members of the patch that are present replace those of the tenant. */
+/** The members of the patch that are present replace those of the tenant; what only the platform sets is left alone. */
 export function patchTenant(tenant: TenantDraft, patch: TenantPatch): TenantDraft {
-  const changed = Object.fromEntries(Object.entries(patch).filter(([, value]) => value !== undefined));
-  return withoutAbsent({ ...tenant, ...changed });
+  const { tenant_id, name, plan_tier, status, default_policy_id, entitlements, quotas, metadata, policy } = tenant;
+  const changed = Object.fromEntries(changedMembers(patch).map((member) => [member, patch[member]]));
+  return withoutAbsent({ tenant_id, name, plan_tier, status, default_policy_id, entitlements, quotas, metadata, policy, ...changed });
 }
 
-export function tenantNotFound(tenantId: string): AgentOsError {
-  return new AgentOsError('not_found', { message: `There is no tenant ${tenantId}.`, details: { tenant_id: tenantId } });
-}
-
-export function tenantExists(tenantId: string): AgentOsError {
-  return new AgentOsError('conflict', { message: `Tenant ${tenantId} exists already.`, details: { reason: 'already_exists', tenant_id: tenantId } });
+/** Which members of a patch are there and may be changed. */
+export function changedMembers(patch: TenantPatch): readonly (keyof TenantPatch)[] {
+  return PATCHABLE.filter((member) => patch[member] !== undefined);
 }
 
 function withoutAbsent(draft: { [Member in keyof TenantDraft]: TenantDraft[Member] | undefined }): TenantDraft {

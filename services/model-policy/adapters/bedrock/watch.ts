@@ -1,15 +1,16 @@
 /** The clocks of one call through the AWS SDK, and its caller: whichever comes first ends it. */
+import type { DepartureSignal } from '../../../platform/departure.ts';
 import type { WaitedFor } from '../wire/failures.ts';
 
 export class CallWatch {
   why: 'caller_gone' | 'left' | WaitedFor | null = null;
   private readonly controller = new AbortController();
-  private readonly caller: AbortSignal;
+  private readonly caller: DepartureSignal;
   private readonly total: NodeJS.Timeout;
   private stall: NodeJS.Timeout | null = null;
   private readonly onAbort = (): void => this.stop('caller_gone');
 
-  constructor(caller: AbortSignal, totalMs: number, firstByteMs: number | null) {
+  constructor(caller: DepartureSignal, totalMs: number, firstByteMs: number | null) {
     this.caller = caller;
     this.total = setTimeout(() => this.stop('answer'), totalMs);
     if (firstByteMs !== null && firstByteMs < totalMs) this.stall = setTimeout(() => this.stop('first_byte'), firstByteMs);

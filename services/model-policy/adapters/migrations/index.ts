@@ -3,6 +3,7 @@ import type { Migration } from '../../../platform/db/migrate.ts';
 import { tenantTable } from '../../../platform/db/tenant-table.ts';
 import { usageMigration } from './0002-usage.ts';
 import { decisionsMigration } from './0004-decisions.ts';
+import { journalsMigration } from './0005-journals.ts';
 
 export const MODEL_POLICY_SCHEMA = 'model_policy';
 
@@ -26,4 +27,5 @@ export const modelPolicyMigrations: readonly Migration[] = [
     up: ['ALTER TABLE model_policy.policy_rules ADD COLUMN version integer NOT NULL DEFAULT 1 CHECK (version > 0), ADD COLUMN description text'],
   },
   decisionsMigration,
+  journalsMigration,
 ];

@@ -3,13 +3,16 @@
  * when it has changed, so that a rotated key is used without a restart.
  */
 import { readFileSync, statSync } from 'node:fs';
+import type { LiveSecret } from '../../../platform/secrets/live-secret.ts';
 
 export type KeyOrigin =
   | { readonly kind: 'none' }
   | { readonly kind: 'value'; readonly value: string }
   /** A variable of the process's environment. */
   | { readonly kind: 'variable'; readonly name: string }
-  | { readonly kind: 'file'; readonly path: string };
+  | { readonly kind: 'file'; readonly path: string }
+  /** Of the process's configuration, which follows its source itself. */
+  | { readonly kind: 'live'; readonly secret: LiveSecret };
 
 const LOOK_AGAIN_MS = 1_000;
 
@@ -18,11 +21,13 @@ export class ApiKey {
   private key: string | null = null;
   private lookAtMs = 0;
   private version = '';
+  private unfollow: (() => void) | null = null;
 
   /** @throws Error when the file or the variable is not there; neither message holds the key. */
   constructor(origin: KeyOrigin) {
     this.origin = origin;
     if (origin.kind === 'value') this.key = checked(origin.value);
+    if (origin.kind === 'live') this.follow(origin.secret);
     if (origin.kind === 'variable') {
       const value = process.env[origin.name];
       if (value === undefined || value.trim() === '') throw new Error(`the variable ${origin.name}, which is to hold the key, is not set`);
@@ -53,9 +58,27 @@ export class ApiKey {
     return this.key;
   }
 
-  /** The backend refused the key: the next call looks at the file at once. */
+  /** The backend refused the key: its source is looked at ahead of time. */
   refused(): void {
     this.lookAtMs = 0;
+    if (this.origin.kind === 'live') this.origin.secret.refused();
+  }
+
+  /** A new value that no key can have leaves the key as it was. */
+  private follow(secret: LiveSecret): void {
+    this.key = checked(secret.current());
+    this.unfollow = secret.watch((value) => {
+      try {
+        this.key = checked(value);
+      } catch {
+        // The backend's refusals will tell of a key that is no longer right.
+      }
+    });
+  }
+
+  /** For the end of the backend that it belongs to. */
+  close(): void {
+    this.unfollow?.();
   }
 
   toJSON(): string {

@@ -5,6 +5,7 @@
  *
  * Whatever ends the exchange early closes its connection, so that the server stops generating.
  */
+import type { DepartureSignal } from '../../../platform/departure.ts';
 import type { Dispatcher } from 'undici';
 import type { AnswerHeaders, WaitedFor } from './failures.ts';
 
@@ -36,7 +37,7 @@ export class Exchange implements Dispatcher.DispatchHandler {
   status = 0;
   headers: AnswerHeaders = {};
   private readonly limits: ExchangeLimits;
-  private readonly signal: AbortSignal;
+  private readonly signal: DepartureSignal;
   private readonly totalTimer: NodeJS.Timeout;
   private stallTimer: NodeJS.Timeout | null = null;
   private controller: Dispatcher.DispatchController | null = null;
@@ -49,9 +50,11 @@ export class Exchange implements Dispatcher.DispatchHandler {
   private letGoing = false;
   private failure: unknown = null;
   private wake: (() => void) | null = null;
+  /** Called at the end, however it comes. */
+  private whole: (() => void) | null = null;
   private readonly onAbort = (): void => this.stop(new Stopped('caller_gone'));
 
-  constructor(limits: ExchangeLimits, signal: AbortSignal) {
+  constructor(limits: ExchangeLimits, signal: DepartureSignal) {
     this.limits = limits;
     this.signal = signal;
     this.totalTimer = setTimeout(() => this.stop(new Stopped('answer')), limits.totalMs);
@@ -106,12 +109,14 @@ export class Exchange implements Dispatcher.DispatchHandler {
     }
   }
 
-  /** The whole body. */
+  /** The whole body; status and headers are there by then. */
   async text(): Promise<string> {
-    while (!this.ended) {
-      if (this.failure !== null) throw this.failure;
-      await this.news();
+    if (!this.ended && this.failure === null) {
+      await new Promise<void>((resolve) => {
+        this.whole = resolve;
+      });
     }
+    if (!this.ended) throw this.failure;
     return (this.queue.length === 1 ? this.queue[0]! : Buffer.concat(this.queue)).toString('utf8');
   }
 
@@ -182,6 +187,7 @@ export class Exchange implements Dispatcher.DispatchHandler {
     clearTimeout(this.totalTimer);
     this.stopWatchingSilence();
     this.signal.removeEventListener('abort', this.onAbort);
+    this.whole?.();
     this.notify();
   }
 

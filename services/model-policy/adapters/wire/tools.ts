@@ -57,19 +57,19 @@ export function argumentsObject(input: unknown): Record<string, unknown> {
 
 /** Names calls that a backend left without an id: the same for the same place in the same trace, streamed or not. */
 export class CallIds {
-  private readonly trace: string;
+  private readonly traceparent: string;
   private readonly messages: number;
-  private readonly used = new Set<string>();
+  private readonly used: string[] = [];
 
   constructor(traceparent: string, messages: readonly ChatMessage[]) {
-    this.trace = traceparent.split('-')[1] ?? '';
+    this.traceparent = traceparent;
     this.messages = messages.length;
   }
 
   /** The vendor's own id, unless it is missing, no id (`0`, as TGI sends it), or was used in this answer before. */
   idOf(given: unknown, index: number, name: string): string {
-    const own = typeof given === 'string' && /\D/.test(given) && !this.used.has(given) ? given : derivedId('tcall', this.trace, this.messages, index, name);
-    this.used.add(own);
+    const own = typeof given === 'string' && /\D/.test(given) && !this.used.includes(given) ? given : derivedId('tcall', this.traceparent.split('-')[1] ?? '', this.messages, index, name);
+    this.used.push(own);
     return own;
   }
 }
@@ -84,7 +84,8 @@ export function pairCalls(messages: readonly ChatMessage[]): readonly PairedMess
       if (unanswered.includes(id)) unanswered.splice(unanswered.indexOf(id), 1);
       return { message, calls: [], answers: id };
     }
-    const calls = (message.role === 'assistant' ? (message.tool_calls ?? []) : []).map((call) => {
+    if (message.role !== 'assistant' || message.tool_calls === undefined) return { message, calls: NO_CALLS, answers: null };
+    const calls = message.tool_calls.map((call) => {
       const id = call.tool_call_id ?? `call_${(made += 1)}`;
       unanswered.push(id);
       return { ...call, tool_call_id: id };
@@ -92,6 +93,8 @@ export function pairCalls(messages: readonly ChatMessage[]): readonly PairedMess
     return { message, calls, answers: null };
   });
 }
+
+const NO_CALLS: PairedMessage['calls'] = [];
 
 export interface PairedMessage {
   readonly message: ChatMessage;

@@ -1,9 +1,10 @@
 /** What is refused before a request has an operation: by the HTTP parser, and for headers that contradict each other. */
 import { STATUS_CODES, type IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
-import { AgentOsError } from '../errors.ts';
-import { newId } from '../ids.ts';
-import { toHttpError } from './errors.ts';
+import { AgentOsError } from '../../errors.ts';
+import { newId } from '../../ids.ts';
+import { toHttpError } from '../errors.ts';
+import { SECURITY_HEADERS } from './security-headers.ts';
 
 /**
  * Node joins or drops repeated headers silently; where two values could be read as two identities, both are refused.
@@ -43,12 +44,32 @@ export function answerParserError(error: NodeJS.ErrnoException, socket: Duplex):
     return;
   }
   const { status, body } = parserAnswer(error.code);
-  const text = JSON.stringify(body);
-  socket.end(
-    `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\nContent-Type: application/json; charset=utf-8\r\nContent-Length: ${Buffer.byteLength(text)}\r\n` +
-      `X-Correlation-Id: ${body.correlation_id}\r\nX-Request-Id: ${newId('req')}\r\nConnection: close\r\n\r\n${text}`,
-    () => socket.destroy(),
+  writeByHand(socket, status, body, {});
+}
+
+/** CONNECT asks for a tunnel, and node:http hands over the bare socket: nothing here is a proxy. */
+export function answerConnect(socket: Duplex): void {
+  const { status, headers, body } = toHttpError(
+    new AgentOsError('method_not_allowed', { message: 'This service is not a proxy: it takes no CONNECT.', details: { allow: ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE'] } }),
+    newId('corr'),
+    null,
   );
+  socket.on('error', () => socket.destroy());
+  writeByHand(socket, status, body, headers);
+}
+
+function writeByHand(socket: Duplex, status: number, body: ReturnType<typeof toHttpError>['body'], more: Readonly<Record<string, string>>): void {
+  const text = JSON.stringify(body);
+  const headers = Object.entries({
+    'content-type': 'application/json; charset=utf-8',
+    'content-length': String(Buffer.byteLength(text)),
+    'x-correlation-id': body.correlation_id,
+    'x-request-id': newId('req'),
+    ...SECURITY_HEADERS,
+    ...more,
+    connection: 'close',
+  });
+  socket.end(`HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\n${headers.map(([name, value]) => `${name}: ${value}\r\n`).join('')}\r\n${text}`, () => socket.destroy());
 }
 
 function parserAnswer(code: string | undefined): { status: number; body: ReturnType<typeof toHttpError>['body'] } {

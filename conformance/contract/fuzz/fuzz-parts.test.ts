@@ -1,0 +1,86 @@
+/** The parts of the fuzz by themselves: what it draws fits the contract often enough, and its verdict sees each kind of fault. */
+import { readFileSync } from 'node:fs';
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { listOperations, type OpenApiDocument } from '../../../scripts/contract/openapi.ts';
+import type { SchemaLibrary } from '../../../scripts/contract/schema-library.ts';
+import type { WireAnswer } from '../../harness/raw-http.ts';
+import { operation, serviceNames } from '../../http/operations.ts';
+import { PROTO_PLACEHOLDER, faultsFor } from './fault.ts';
+import { toWire, type FuzzRequest } from './request-arbitrary.ts';
+import { arbitraryOf } from './schema-arbitrary.ts';
+import { faultsOfAnswer } from './verdict.ts';
+
+const documents = serviceNames.map((service) => ({ service, document: JSON.parse(readFileSync(new URL(`../../../generated/openapi/${service}.json`, import.meta.url), 'utf8')) as OpenApiDocument }));
+
+describe('bodies drawn from the schema', () => {
+  const withBodies = documents.flatMap(({ service, document }) =>
+    listOperations(document).filter(({ requestBody }) => requestBody !== null).map((view) => ({ service, document, view, name: `${service} ${view.operationId}` })),
+  );
+
+  it.each(withBodies)('of $name fit it often enough, and differ', ({ service, document, view }) => {
+    const schema = view.requestBody!.content['application/json']!.schema;
+    const drawn = fc.sample(arbitraryOf(schema, document.components!.schemas as SchemaLibrary, {}), { seed: 7, numRuns: 60 });
+    const { validateBody } = operation(service, view.operationId);
+    const fitting = drawn.filter((value) => validateBody!(structuredClone(value)));
+    expect(fitting.length).toBeGreaterThan(5);
+    expect(new Set(fitting.map((value) => JSON.stringify(value))).size).toBeGreaterThan(3);
+  });
+});
+
+describe('faults', () => {
+  const request: FuzzRequest = {
+    method: 'POST', template: '/v1/agents/{agent_id}/runs', path: [{ name: 'agent_id', raw: 'a' }], query: [], queryNames: [], headers: [['Content-Type', 'application/json']],
+    body: { input: 'hello', run_options: { max_steps: 3 } },
+  };
+  const wires = fc.sample(faultsFor(request), { seed: 7, numRuns: 400 }).map((fault) => toWire(fault(request)));
+
+  it('leave the request that they are made from alone', () => {
+    expect(request.body).toEqual({ input: 'hello', run_options: { max_steps: 3 } });
+    expect(({} as { x?: number }).x).toBeUndefined();
+  });
+
+  it('reach the path, the query, the headers, the members of the body and its bytes', () => {
+    expect(wires.some(({ path }) => path.startsWith('/v1/agents/') && !path.startsWith('/v1/agents/a/'))).toBe(true);
+    expect(wires.some(({ path }) => path.includes('?'))).toBe(true);
+    expect(wires.some(({ headers }) => headers.length > 1)).toBe(true);
+    const bodies = wires.map(({ body }) => (body === undefined ? '' : body.toString()));
+    expect(bodies.some((body) => body.includes('"__proto__":'))).toBe(true);
+    expect(bodies.some((body) => body.length > 262_144)).toBe(true);
+    expect(bodies.some((body) => body.includes(PROTO_PLACEHOLDER))).toBe(false);
+    const parsed = bodies.map((body) => { try { return JSON.parse(body) as { input?: unknown }; } catch { return null; } });
+    expect(parsed.some((body) => body === null)).toBe(true);
+    expect(parsed.some((body) => body !== null && typeof body === 'object' && !('input' in body))).toBe(true);
+  });
+});
+
+describe('the verdict', () => {
+  const getRun = operation('agent-orchestrator', 'getRun');
+  const error = { error: { code: 'not_found', message: 'There is no such run.', retryable: false, details: {} }, correlation_id: 'corr_1', tenant_id: 'tnt_demo' };
+  const answer = (change: Partial<WireAnswer>): WireAnswer => ({ status: 404, headers: { 'content-type': 'application/json', 'x-correlation-id': 'corr_1' }, body: JSON.stringify(error), closed: true, ...change });
+  const faults = (change: Partial<WireAnswer>, refused = false): string => faultsOfAnswer(getRun, answer(change), refused).join('; ');
+
+  it('finds nothing wrong with a declared error', () => {
+    expect(faults({})).toBe('');
+  });
+
+  it.each([
+    ['our fault', { status: 500 }, 'answers 500'],
+    ['a dependency that is away', { status: 503 }, 'answers 503'],
+    ['a status that is not declared', { status: 418 }, 'does not declare'],
+    ['a success that is not declared', { status: 201 }, 'does not declare'],
+    ['a stack', { body: JSON.stringify({ ...error, error: { ...error.error, message: 'Oops\n    at main (/x.js:1:1)' } }).replace('\\n', '\n') }, 'no JSON'],
+    ['a module', { body: JSON.stringify({ ...error, error: { ...error.error, message: 'in node_modules/pg' } }) }, 'tells'],
+    ['an error as a page', { headers: { 'content-type': 'text/html' }, body: '<html>' }, 'answers an error as text/html'],
+    ['an error without its correlation id', { body: JSON.stringify({ ...error, correlation_id: 'corr_2' }) }, 'correlation_id'],
+    ['another shape of error', { body: JSON.stringify({ message: 'no', correlation_id: 'corr_1' }) }, 'not the error model'],
+    ['a header that the request wrote', { headers: { ...answer({}).headers, 'x-injected': 'yes' } }, 'write a header'],
+    ['a success of another shape', { status: 200, body: '{"correlation_id":"corr_1"}' }, 'answers 200 with'],
+  ])('sees %s', (_name, change, says) => {
+    expect(faults(change)).toContain(says);
+  });
+
+  it('sees that something was taken which the contract refuses', () => {
+    expect(faults({ status: 200 }, true)).toContain('does not fit the contract');
+  });
+});

@@ -1,0 +1,64 @@
+/** What must hold of every answer, whatever was asked: declared, of the shape it declares, and telling nothing it should not. */
+import type { OperationRow } from '../../../services/platform/http/operation-types.ts';
+import type { WireAnswer } from '../../harness/raw-http.ts';
+
+/** Frames of a stack, SQL, paths of files, names of tables, of modules or drivers. */
+const LEAKS = /\n\s+at |node_modules|\/services\/|file:\/\/|\bSELECT\b|\bINSERT\b|syntax error at|orchestrator\.runs|pg_catalog|ECONN|SyntaxError|TypeError|RangeError|\bajv\b/;
+
+/** Answers of the pipeline itself, before there is an operation that could declare them (conventions.md). */
+const BEFORE_ANY_OPERATION = [404, 405, 408, 431];
+
+/** What is wrong with the answer; empty when nothing is. `refused`: the request does not fit the contract. */
+export function faultsOfAnswer(row: OperationRow, answer: WireAnswer, refused: boolean): string[] {
+  const faults: string[] = [];
+  const { status } = answer;
+  if (status >= 500 && !(row.planned && status === 501)) faults.push(`answers ${status}`);
+  if (refused && status < 400) faults.push(`answers ${status} to a request that does not fit the contract`);
+  if (answer.headers['x-injected'] !== undefined) faults.push('lets the request write a header of the answer');
+  if (!isBeforeOperation(row, answer) && !row.statuses.includes(status)) faults.push(`answers ${status}, which it does not declare`);
+  if (status >= 400) faults.push(...faultsOfError(row, answer));
+  else faults.push(...faultsOfSuccess(row, answer));
+  return faults;
+}
+
+function isBeforeOperation(row: OperationRow, { status }: WireAnswer): boolean {
+  return BEFORE_ANY_OPERATION.includes(status) && (status !== 404 || !row.statuses.includes(404));
+}
+
+function faultsOfError(row: OperationRow, answer: WireAnswer): string[] {
+  const type = answer.headers['content-type'] ?? '';
+  if (!type.startsWith('application/json')) return [`answers an error as ${type || 'nothing'}`];
+  const leak = LEAKS.exec(answer.body)?.[0];
+  const body = parsed(answer.body);
+  if (body === undefined) return ['answers an error that is no JSON'];
+  const { correlation_id: id, error } = body as { correlation_id?: unknown; error?: { code?: unknown; message?: unknown; retryable?: unknown; details?: unknown } };
+  return [
+    ...(leak === undefined ? [] : [`tells ${JSON.stringify(leak)}`]),
+    ...(typeof id === 'string' && id === answer.headers['x-correlation-id'] ? [] : ['answers an error whose correlation_id is not that of the header']),
+    ...(typeof error?.code === 'string' && typeof error.message === 'string' && typeof error.retryable === 'boolean' && typeof error.details === 'object' ? [] : ['answers an error that is not the error model']),
+    ...misfits(row, answer.status, body),
+  ];
+}
+
+function faultsOfSuccess(row: OperationRow, answer: WireAnswer): string[] {
+  const type = answer.headers['content-type'] ?? '';
+  if (answer.status === 204) return answer.body === '' ? [] : ['answers 204 with a body'];
+  if (type.startsWith('text/') || type.startsWith('application/x-ndjson')) return [];
+  const body = parsed(answer.body);
+  if (body === undefined) return [`answers ${answer.status} with something that is no JSON`];
+  return misfits(row, answer.status, body);
+}
+
+function misfits(row: OperationRow, status: number, body: unknown): string[] {
+  const validator = row.validateResponse[status];
+  if (validator === undefined || validator(body)) return [];
+  return (validator.errors ?? []).slice(0, 3).map(({ instancePath, message }) => `answers ${status} with ${instancePath || 'a body'} that ${message ?? 'does not fit'}`);
+}
+
+function parsed(text: string): unknown {
+  try {
+    return JSON.parse(text) as unknown;
+  } catch {
+    return undefined;
+  }
+}

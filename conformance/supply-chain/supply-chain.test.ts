@@ -1,0 +1,81 @@
+/** What this project is made of: exact versions, hashes for all of it, one registry, no unknown install scripts, and a bill of materials. */
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { describe, expect, it } from 'vitest';
+import { makeSbom } from '../../scripts/supply-chain/sbom.ts';
+import { INSTALL_SCRIPTS } from './install-scripts.ts';
+
+const ROOT = fileURLToPath(new URL('../..', import.meta.url));
+const read = <Shape>(file: string): Shape => JSON.parse(readFileSync(join(ROOT, file), 'utf8')) as Shape;
+
+interface Manifest {
+  readonly dependencies?: Readonly<Record<string, string>>;
+  readonly devDependencies?: Readonly<Record<string, string>>;
+  readonly optionalDependencies?: Readonly<Record<string, string>>;
+  readonly overrides?: Readonly<Record<string, string>>;
+  readonly allowScripts?: Readonly<Record<string, boolean>>;
+}
+interface Locked {
+  readonly version?: string;
+  readonly resolved?: string;
+  readonly integrity?: string;
+  readonly link?: boolean;
+  readonly dev?: boolean;
+  readonly hasInstallScript?: boolean;
+  readonly dependencies?: Readonly<Record<string, string>>;
+}
+
+const manifest = read<Manifest>('package.json');
+const { packages } = read<{ packages: Readonly<Record<string, Locked>> }>('package-lock.json');
+/** What comes from elsewhere: not this project's own folders, nor links to them. */
+const foreign = Object.entries(packages).filter(([place, { link }]) => place.includes('node_modules/') && link !== true);
+const nameOf = (place: string): string => place.slice(place.lastIndexOf('node_modules/') + 'node_modules/'.length);
+
+describe('dependencies', () => {
+  it.each(['package.json', 'sdk/package.json'])('of %s are pinned to the exact version', (file) => {
+    const { dependencies, devDependencies, optionalDependencies, overrides } = read<Manifest>(file);
+    const loose = Object.entries({ ...dependencies, ...devDependencies, ...optionalDependencies, ...overrides }).filter(([, version]) => !/^(npm:(@[\w.-]+\/)?[\w.-]+@)?\d+\.\d+\.\d+(-[0-9A-Za-z.-]+)?$/.test(version));
+    expect(loose).toEqual([]);
+  });
+
+  it('are locked as they are pinned', () => {
+    const wrong = Object.entries({ ...manifest.dependencies, ...manifest.devDependencies }).filter(([name, version]) => packages[`node_modules/${name}`]?.version !== version.replace(/^npm:.+@/, ''));
+    expect(wrong).toEqual([]);
+  });
+
+  it('have a hash each, and come from the public registry alone', () => {
+    expect(foreign.length).toBeGreaterThan(300);
+    expect(foreign.filter(([, { integrity }]) => !/^sha512-[A-Za-z0-9+/]{86}==$/.test(integrity ?? '')).map(([place]) => place)).toEqual([]);
+    // Addresses of the registry are left out of the lockfile (.npmrc); whatever is not from a registry would have one.
+    expect(foreign.filter(([, { resolved }]) => resolved !== undefined && !resolved.startsWith('https://registry.npmjs.org/')).map(([place, { resolved }]) => `${place}: ${resolved}`)).toEqual([]);
+    expect(JSON.stringify(packages)).not.toMatch(/"(git\+|git:|github:|https?:\/\/(?!registry\.npmjs\.org))[^"]*#/);
+  });
+
+  it('run a program when they are installed only where that is known, and allowed by name', () => {
+    const running = [...new Set(foreign.filter(([, { hasInstallScript }]) => hasInstallScript === true).map(([place]) => nameOf(place)))].sort();
+    expect(running).toEqual(Object.keys(INSTALL_SCRIPTS).sort());
+    expect(Object.entries(manifest.allowScripts ?? {}).filter(([, allowed]) => allowed).map(([name]) => name).sort()).toEqual(running);
+    for (const [name, reason] of Object.entries(INSTALL_SCRIPTS)) expect(reason.length, name).toBeGreaterThan(5);
+  });
+});
+
+describe('the bill of materials', () => {
+  it('holds every dependency of production with its exact version and hash, none of development, and is the same each time', async () => {
+    const [sbom, again] = [await makeSbom(), await makeSbom()];
+    expect(sbom).toEqual(again);
+    expect(sbom).toMatchObject({ bomFormat: 'CycloneDX', metadata: { component: { name: '@nexixai/agentos' } } });
+    expect(JSON.stringify(sbom)).not.toMatch(/"timestamp"|\/(root|home|tmp|Users)\//);
+    const listed = new Map(sbom.components.map((each) => [`${each.name}@${each.version}`, each]));
+    for (const [name, version] of Object.entries(manifest.dependencies ?? {})) expect(listed.has(`${name}@${version}`), name).toBe(true);
+    const shipped = foreign.filter(([, { dev }]) => dev !== true).map(([place, { version, integrity }]) => ({ key: `${nameOf(place)}@${version}`, integrity }));
+    expect(shipped.filter(({ key }) => !listed.has(key))).toEqual([]);
+    for (const { key, integrity } of shipped) {
+      const hash = listed.get(key)?.hashes?.find(({ alg }) => alg === 'SHA-512')?.content;
+      expect(hash, key).toBe(Buffer.from(integrity!.replace('sha512-', ''), 'base64').toString('hex'));
+    }
+    const keys = new Set(shipped.map(({ key }) => key));
+    const ofDevelopment = foreign.filter(([place, { dev, version }]) => dev === true && !keys.has(`${nameOf(place)}@${version}`)).map(([place, { version }]) => `${nameOf(place)}@${version}`);
+    expect(ofDevelopment.filter((key) => listed.has(key))).toEqual([]);
+  }, 60_000);
+});

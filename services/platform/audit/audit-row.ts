@@ -1,0 +1,136 @@
+/**
+ * What is written about a deed: who, what, for which tenant, under which policy context, with which outcome (PRS 10.3).
+ *
+ * A record says that something was done and never what was said: no prompts, answers, arguments, values or secrets.
+ * `details` therefore takes plain values alone, short ones, and what looks like a secret is not written even so.
+ */
+import { newId } from '../ids.ts';
+import type { AuthContext } from '../tenancy/auth-context.ts';
+import { originOf } from './request-origin.ts';
+
+/** The chain of what belongs to no tenant: administration of the node itself. No tenant can have this id. */
+export const PLATFORM_TENANT = '_platform';
+
+export type AuditOutcome = 'allowed' | 'denied' | 'failed';
+
+export type AuditValue = string | number | boolean | null | readonly (string | number | boolean)[];
+export type AuditDetails = Readonly<Record<string, AuditValue | undefined | Readonly<Record<string, AuditValue | undefined>>>>;
+
+export interface AuditFacts {
+  /** e.g. `run.create`; an open set of `<noun>.<verb>`. */
+  readonly action: string;
+  /** `allowed` when absent. */
+  readonly outcome?: AuditOutcome;
+  readonly resource?: { readonly type: string; readonly id: string };
+  /** The tenant in whose chain it stands; the caller's own when absent. */
+  readonly tenantId?: string;
+  /** Of the request where absent; null where there was none. */
+  readonly correlationId?: string | null;
+  readonly operation?: string | null;
+  readonly source?: string | null;
+  /** Of policy: what was decided and by which rule. */
+  readonly decision?: AuditDetails;
+  /** Of routing: model, backend, attempts. */
+  readonly route?: AuditDetails;
+  /** The other node, by its stack id. */
+  readonly peer?: string;
+  /** Names, counts and versions; never content. */
+  readonly details?: AuditDetails;
+}
+
+/** One record on its way into its chain. */
+export interface AuditRow {
+  readonly tenant_id: string;
+  readonly service: string;
+  readonly entry: AuditEntry;
+}
+
+/** The text of a record is this as JSON; members that are not there are left out. */
+export interface AuditEntry {
+  readonly audit_id: string;
+  readonly action: string;
+  readonly outcome: AuditOutcome;
+  readonly principal?: { readonly principal_id: string; readonly principal_type: string };
+  readonly roles?: readonly string[];
+  readonly policy_context?: Readonly<Record<string, unknown>>;
+  readonly resource?: { readonly type: string; readonly id: string };
+  readonly correlation_id?: string;
+  readonly operation?: string;
+  readonly source?: string;
+  readonly decision?: AuditDetails;
+  readonly route?: AuditDetails;
+  readonly peer?: string;
+  readonly details?: AuditDetails;
+}
+
+/** @param auth who did it; null: nobody that is known. */
+export function auditRow(service: string, auth: AuthContext | null, facts: AuditFacts): AuditRow {
+  const origin = auth === null ? null : originOf(auth);
+  const tenantId = facts.tenantId ?? (auth === null || auth.tenant_id === '' ? PLATFORM_TENANT : auth.tenant_id);
+  const correlationId = facts.correlationId === undefined ? origin?.correlationId : facts.correlationId;
+  const operation = facts.operation === undefined ? origin?.operationId : facts.operation;
+  const source = facts.source === undefined ? origin?.source : facts.source;
+  return {
+    tenant_id: tenantId,
+    service,
+    entry: {
+      audit_id: newId('aud'),
+      action: facts.action,
+      outcome: facts.outcome ?? 'allowed',
+      ...(auth === null ? undefined : whoOf(auth)),
+      resource: facts.resource,
+      correlation_id: correlationId ?? undefined,
+      operation: operation ?? undefined,
+      source: source ?? undefined,
+      decision: written(facts.decision),
+      route: written(facts.route),
+      peer: facts.peer,
+      details: written(auth === null ? facts.details : withActing(auth, tenantId, facts.details)),
+    } as AuditEntry,
+  };
+}
+
+function whoOf(auth: AuthContext): Pick<AuditEntry, 'principal' | 'roles' | 'policy_context'> {
+  const { principal, roles, policy_context } = auth;
+  return {
+    principal: { principal_id: principal.principal_id, principal_type: principal.principal_type },
+    ...(roles === undefined || roles.length === 0 ? undefined : { roles }),
+    ...(policy_context === undefined || policy_context === null ? undefined : { policy_context }),
+  };
+}
+
+/** Whose credential it was, where that is of another tenant than the chain's: an operator, or a service that acts for a tenant. */
+function withActing(auth: AuthContext, tenantId: string, details: AuditDetails | undefined): AuditDetails | undefined {
+  const { acting } = auth as { readonly acting?: { readonly tenant_id: string; readonly principal_id: string } | null };
+  if (acting !== undefined && acting !== null) return { ...details, acting_tenant_id: acting.tenant_id, acting_principal_id: acting.principal_id };
+  return auth.tenant_id === tenantId || auth.tenant_id === '' ? details : { ...details, acting_tenant_id: auth.tenant_id };
+}
+
+const LONGEST_TEXT = 256;
+const MOST_ITEMS = 32;
+const SECRET_NAME = /secret|password|passwd|authorization|api_?key$|(?:^|_)token$|credential|private/i;
+/** Keys of ours and of the vendors, bearer tokens, JWTs, PEM blocks, passwords in addresses. */
+const SECRET_TEXT = /aos_[a-z]+_|\bsk-[A-Za-z0-9_-]{8}|\bBearer\s|\beyJ[A-Za-z0-9_-]{8,}\.|-----BEGIN|:\/\/[^/\s:@]+:[^/\s@]+@/;
+export const REDACTED = '[redacted]';
+
+function written(details: AuditDetails | undefined, depth = 1): AuditDetails | undefined {
+  if (details === undefined) return undefined;
+  const kept: Record<string, AuditDetails[string]> = {};
+  for (const [name, value] of Object.entries(details)) {
+    if (value === undefined) continue;
+    kept[name] = SECRET_NAME.test(name) && typeof value !== 'number' && typeof value !== 'boolean' ? REDACTED : writtenValue(value, depth);
+  }
+  return kept;
+}
+
+function writtenValue(value: NonNullable<AuditDetails[string]> | null, depth: number): AuditDetails[string] {
+  if (typeof value === 'string') return writtenText(value);
+  if (Array.isArray(value)) return value.slice(0, MOST_ITEMS).map((item: string | number | boolean) => (typeof item === 'string' ? writtenText(item) : item));
+  if (typeof value !== 'object' || value === null) return value as AuditValue;
+  return depth > 0 ? (written(value as AuditDetails, depth - 1) as Readonly<Record<string, AuditValue>>) : REDACTED;
+}
+
+function writtenText(text: string): string {
+  if (SECRET_TEXT.test(text)) return REDACTED;
+  return text.length > LONGEST_TEXT ? `${text.slice(0, LONGEST_TEXT)}…` : text;
+}

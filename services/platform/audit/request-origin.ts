@@ -1,0 +1,28 @@
+/**
+ * Where a call came from, carried by the auth context that every port call carries anyway: an adapter can so write
+ * its audit record in the transaction of the deed, without a parameter more on every method of every port.
+ *
+ * It hangs on a symbol: `{...auth}` keeps it, JSON leaves it out, so it crosses no process and is stored nowhere.
+ */
+import type { AuthContext } from '../tenancy/auth-context.ts';
+
+export interface RequestOrigin {
+  /** null: no request; a worker goes on with a run. */
+  readonly operationId: string | null;
+  readonly correlationId: string;
+  /** The caller's network address. */
+  readonly source: string | null;
+}
+
+const ORIGIN = Symbol('agentos.request-origin');
+
+type Carrying = AuthContext & { readonly [ORIGIN]?: RequestOrigin };
+
+/** The same context, for this request alone; what identity answers may be shared by many. */
+export function withOrigin(auth: AuthContext, { operationId, correlationId, source }: RequestOrigin): AuthContext {
+  return { ...auth, [ORIGIN]: { operationId, correlationId, source } } as AuthContext;
+}
+
+export function originOf(auth: AuthContext): RequestOrigin | null {
+  return (auth as Carrying)[ORIGIN] ?? null;
+}

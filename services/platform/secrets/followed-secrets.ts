@@ -1,0 +1,162 @@
+/**
+ * The secrets of a running process. Files are looked at every second; references are read again at an interval, and at
+ * once (not more often than every few seconds) when somebody was refused with their value. What cannot be read, or is
+ * no possible value of its variable, leaves everything as it was and is told of once.
+ */
+import type { Logger } from 'pino';
+import { checkSecret, ConfigError, type Config } from '../config/load.ts';
+import { VARIABLES, type ConfigValues, type Variable, type VariableName } from '../config/variables.ts';
+import type { ConfigSecrets, SecretObservers, SecretRead } from './config-secrets.ts';
+import { describeSource, failedAtStart } from './secret-failures.ts';
+import { SecretHolder, type LiveSecret } from './live-secret.ts';
+import type { SecretsPort } from './secrets.ts';
+import { FileSecrets } from './secrets-files.ts';
+
+export interface SecretSource {
+  readonly variable: VariableName;
+  readonly adapter: 'files' | 'vault' | 'aws-sm';
+  /** As the adapter takes it. */
+  readonly name: string;
+  /** As the configuration wrote it. */
+  readonly shown: string;
+}
+
+interface Followed extends SecretSource {
+  version: string | null;
+  /** What was said of it last, so that it is not said again. */
+  trouble: string | null;
+  lookedAtMs: number;
+  looking: Promise<void> | null;
+}
+
+const REFUSED_PAUSE_MS = 2_000;
+/** Reads before anybody listens; a start has as many as there are secrets. */
+const MAX_KEPT = 200;
+
+export class FollowedSecrets implements ConfigSecrets {
+  readonly #followed: readonly Followed[];
+  readonly #adapters: ReadonlyMap<string, SecretsPort>;
+  readonly #holders = new Map<VariableName, SecretHolder>();
+  readonly #refreshMs: number;
+  readonly #overlapMs: number;
+  readonly #lookMs: number;
+  readonly #timers: NodeJS.Timeout[] = [];
+  #log: Logger | null = null;
+  #audit: ((read: SecretRead) => void) | null = null;
+  #kept: SecretRead[] = [];
+
+  constructor(sources: readonly SecretSource[], adapters: ReadonlyMap<string, SecretsPort>, config: Config, options: { readonly lookMs: number }) {
+    this.#followed = sources.map((source) => ({ ...source, version: null, trouble: null, lookedAtMs: 0, looking: null }));
+    this.#adapters = adapters;
+    this.#refreshMs = config.values.AGENTOS_SECRETS_REFRESH_SECONDS * 1_000;
+    this.#overlapMs = config.values.AGENTOS_SECRETS_OVERLAP_SECONDS * 1_000;
+    this.#lookMs = options.lookMs;
+  }
+
+  /** What the references stand for, by variable. @throws ConfigError that names all which cannot be read. */
+  async resolve(): Promise<Partial<Record<VariableName, string>>> {
+    const found: Partial<Record<VariableName, string>> = {};
+    const failures: { readonly source: SecretSource; readonly error: unknown }[] = [];
+    await Promise.all(this.#followed.map(async (each) => {
+      try {
+        const value = await this.#read(each);
+        if (each.adapter !== 'files') found[each.variable] = value;
+      } catch (error) {
+        failures.push({ source: each, error });
+      }
+    }));
+    if (failures.length > 0) throw failedAtStart(failures);
+    return found;
+  }
+
+  /** From here on `live` answers, and the sources are followed if that is wanted. */
+  begin(values: ConfigValues, follow: boolean): void {
+    for (const { name, secret } of VARIABLES as readonly Variable[]) {
+      const value: unknown = values[name as VariableName];
+      if (secret !== true || typeof value !== 'string') continue;
+      const followed = this.#followed.find((each) => each.variable === name);
+      this.#holders.set(name as VariableName, new SecretHolder(value, { overlapMs: this.#overlapMs, ...(followed === undefined ? {} : { onRefused: () => this.#lookSoon(followed) }) }));
+      if (followed === undefined) this.#tell({ name: name as VariableName, adapter: 'environment', version: null, outcome: 'allowed', changed: false, atMs: Date.now() });
+    }
+    if (!follow) return;
+    const every = (ms: number, which: (each: Followed) => boolean): void => {
+      const due = this.#followed.filter(which);
+      if (due.length > 0) this.#timers.push(setInterval(() => due.forEach((each) => void this.#look(each)), ms).unref());
+    };
+    every(this.#lookMs, (each) => each.adapter === 'files');
+    every(this.#refreshMs, (each) => each.adapter !== 'files');
+  }
+
+  live(name: VariableName): LiveSecret | undefined {
+    return this.#holders.get(name);
+  }
+
+  attach({ audit, log }: SecretObservers): void {
+    if (log !== undefined) this.#log = log;
+    if (audit === undefined) return;
+    this.#audit = audit;
+    for (const read of this.#kept.splice(0)) audit(read);
+  }
+
+  async refresh(): Promise<void> {
+    await Promise.all(this.#followed.map((each) => this.#look(each)));
+  }
+
+  async close(): Promise<void> {
+    for (const timer of this.#timers) clearInterval(timer);
+    await Promise.all([...this.#adapters.values()].map((adapter) => adapter.close()));
+  }
+
+  #lookSoon(each: Followed): void {
+    if (performance.now() - each.lookedAtMs > REFUSED_PAUSE_MS) void this.#look(each);
+  }
+
+  /** One look at a time at each source. */
+  #look(each: Followed): Promise<void> {
+    return (each.looking ??= this.#lookOnce(each).finally(() => (each.looking = null)));
+  }
+
+  async #lookOnce(each: Followed): Promise<void> {
+    try {
+      if (!(await this.#mayHaveChanged(each))) return this.#well(each);
+      const value = checkSecret(each.variable, await this.#read(each));
+      if (this.#holders.get(each.variable)?.replace(value) === true) this.#log?.info({ variable: each.variable, adapter: each.adapter, version: each.version }, `${each.variable} has a new value, which is used from now on.`);
+      this.#well(each);
+    } catch (error) {
+      const trouble = error instanceof ConfigError ? `its new value cannot be used: ${error.message}` : (error as Error).message;
+      if (each.trouble !== trouble) this.#log?.warn({ variable: each.variable, adapter: each.adapter }, `${describeSource(each)} could not be read again: ${trouble} The value from before stays in use.`);
+      each.trouble = trouble;
+    }
+  }
+
+  #well(each: Followed): void {
+    if (each.trouble !== null) this.#log?.info({ variable: each.variable, adapter: each.adapter }, `${describeSource(each)} can be read again.`);
+    each.trouble = null;
+  }
+
+  /** A file is not read to find out that it is the same. */
+  async #mayHaveChanged(each: Followed): Promise<boolean> {
+    const adapter = this.#adapters.get(each.adapter)!;
+    each.lookedAtMs = performance.now();
+    return !(adapter instanceof FileSecrets) || each.trouble !== null || (await adapter.version(each.name)) !== each.version;
+  }
+
+  async #read(each: Followed): Promise<string> {
+    each.lookedAtMs = performance.now();
+    const told = { name: each.variable, adapter: each.adapter };
+    try {
+      const { value, version } = await this.#adapters.get(each.adapter)!.get(null, each.name);
+      this.#tell({ ...told, version, outcome: 'allowed', changed: each.version !== null && version !== each.version, atMs: Date.now() });
+      each.version = version;
+      return value;
+    } catch (error) {
+      this.#tell({ ...told, version: null, outcome: 'failed', changed: false, atMs: Date.now() });
+      throw error;
+    }
+  }
+
+  #tell(read: SecretRead): void {
+    if (this.#audit !== null) this.#audit(read);
+    else if (this.#kept.length < MAX_KEPT) this.#kept.push(read);
+  }
+}
