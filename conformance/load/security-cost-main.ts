@@ -52,7 +52,9 @@ const orchestrator = createOrchestrator({
   role: 'api', stores, model: unused as never, tools: unused as never, peers: unused as never,
   identity: createIdentity({ mode: headerIdentity ? 'demo' : 'dev', directory, verifiers, allowHeaderIdentity: headerIdentity }),
   metrics, log, checks: {}, implicitAgents: false, idempotencyKeyRequired: false, idempotencyTtlHours: 24, worker: {}, contractCheck: false, limits: { stopGraceMs: 0 },
-  quotaDefaults: { ...config.values, AGENTOS_QUOTA_RUN_CREATE_QPS: 1_000_000, AGENTOS_QUOTA_RUN_CREATE_BURST: 1_000_000, AGENTOS_QUOTA_CONCURRENT_RUNS: 10_000_000 },
+  quotaDefaults: { ...config.values, AGENTOS_QUOTA_RUN_CREATE_QPS: 1_000_000, AGENTOS_QUOTA_RUN_CREATE_BURST: 1_000_000, AGENTOS_QUOTA_CONCURRENT_RUNS: 10_000_000,
+    // Nobody works these runs off: counting a queue that only grows would be what is measured.
+    AGENTOS_MAX_QUEUED_RUNS: undefined },
 } as Parameters<typeof createOrchestrator>[0]);
 process.stdout.write(`${await orchestrator.server.listen(0, '127.0.0.1')}\n`);
 for await (const _line of createInterface({ input: process.stdin })) {

@@ -1,5 +1,5 @@
 /** What this project is made of: exact versions, hashes for all of it, one registry, no unknown install scripts, and a bill of materials. */
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
@@ -57,6 +57,19 @@ describe('dependencies', () => {
     expect(running).toEqual(Object.keys(INSTALL_SCRIPTS).sort());
     expect(Object.entries(manifest.allowScripts ?? {}).filter(([, allowed]) => allowed).map(([name]) => name).sort()).toEqual(running);
     for (const [name, reason] of Object.entries(INSTALL_SCRIPTS)) expect(reason.length, name).toBeGreaterThan(5);
+  });
+});
+
+describe('SECURITY.md', () => {
+  it('names, for every boundary, tests that are there', () => {
+    const text = readFileSync(join(ROOT, 'SECURITY.md'), 'utf8');
+    const rows = text.slice(text.indexOf('## Boundaries'), text.indexOf('## What is not defended')).split('\n').filter((line) => line.startsWith('| ')).slice(1);
+    expect(rows.length).toBeGreaterThanOrEqual(12);
+    for (const row of rows) {
+      const tests = [...row.matchAll(/`((?:conformance|services)\/[^`]+\.test\.ts)`/g)].map((match) => match[1]!);
+      expect(tests, row).not.toEqual([]);
+      expect(tests.filter((file) => !existsSync(join(ROOT, file))), row).toEqual([]);
+    }
   });
 });
 

@@ -3760,6 +3760,7 @@ export interface components {
                 traceparent: components["headers"]["traceparent"];
                 "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
+                "X-Frame-Options": components["headers"]["X-Frame-Options"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
                 [name: string]: unknown;
@@ -3780,6 +3781,7 @@ export interface components {
                 traceparent: components["headers"]["traceparent"];
                 "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
+                "X-Frame-Options": components["headers"]["X-Frame-Options"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
                 [name: string]: unknown;
@@ -3800,6 +3802,7 @@ export interface components {
                 traceparent: components["headers"]["traceparent"];
                 "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
+                "X-Frame-Options": components["headers"]["X-Frame-Options"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
                 [name: string]: unknown;
@@ -3818,6 +3821,7 @@ export interface components {
                 traceparent: components["headers"]["traceparent"];
                 "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
+                "X-Frame-Options": components["headers"]["X-Frame-Options"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
                 [name: string]: unknown;
@@ -3839,6 +3843,7 @@ export interface components {
                 traceparent: components["headers"]["traceparent"];
                 "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
+                "X-Frame-Options": components["headers"]["X-Frame-Options"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
                 [name: string]: unknown;
@@ -3859,6 +3864,7 @@ export interface components {
                 traceparent: components["headers"]["traceparent"];
                 "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
+                "X-Frame-Options": components["headers"]["X-Frame-Options"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
                 [name: string]: unknown;
@@ -3879,6 +3885,7 @@ export interface components {
                 traceparent: components["headers"]["traceparent"];
                 "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
+                "X-Frame-Options": components["headers"]["X-Frame-Options"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
                 [name: string]: unknown;
@@ -3899,6 +3906,7 @@ export interface components {
                 traceparent: components["headers"]["traceparent"];
                 "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
+                "X-Frame-Options": components["headers"]["X-Frame-Options"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
                 [name: string]: unknown;
@@ -3919,6 +3927,7 @@ export interface components {
                 traceparent: components["headers"]["traceparent"];
                 "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
+                "X-Frame-Options": components["headers"]["X-Frame-Options"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
                 [name: string]: unknown;
@@ -3939,6 +3948,7 @@ export interface components {
                 traceparent: components["headers"]["traceparent"];
                 "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
+                "X-Frame-Options": components["headers"]["X-Frame-Options"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
                 [name: string]: unknown;
@@ -3959,6 +3969,7 @@ export interface components {
                 traceparent: components["headers"]["traceparent"];
                 "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
+                "X-Frame-Options": components["headers"]["X-Frame-Options"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
                 [name: string]: unknown;
@@ -3979,6 +3990,7 @@ export interface components {
                 traceparent: components["headers"]["traceparent"];
                 "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
+                "X-Frame-Options": components["headers"]["X-Frame-Options"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
                 [name: string]: unknown;
@@ -4000,6 +4012,7 @@ export interface components {
                 "X-Accel-Buffering": components["headers"]["X-Accel-Buffering"];
                 "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
+                "X-Frame-Options": components["headers"]["X-Frame-Options"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
                 [name: string]: unknown;
@@ -4020,6 +4033,7 @@ export interface components {
                 traceparent: components["headers"]["traceparent"];
                 "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
+                "X-Frame-Options": components["headers"]["X-Frame-Options"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
                 [name: string]: unknown;
@@ -4040,6 +4054,7 @@ export interface components {
                 traceparent: components["headers"]["traceparent"];
                 "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
+                "X-Frame-Options": components["headers"]["X-Frame-Options"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 [name: string]: unknown;
             };
@@ -4059,6 +4074,7 @@ export interface components {
                 traceparent: components["headers"]["traceparent"];
                 "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
+                "X-Frame-Options": components["headers"]["X-Frame-Options"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
                 [name: string]: unknown;
@@ -4079,6 +4095,7 @@ export interface components {
                 traceparent: components["headers"]["traceparent"];
                 "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
+                "X-Frame-Options": components["headers"]["X-Frame-Options"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
                 [name: string]: unknown;
@@ -4099,6 +4116,7 @@ export interface components {
                 traceparent: components["headers"]["traceparent"];
                 "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
+                "X-Frame-Options": components["headers"]["X-Frame-Options"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
                 [name: string]: unknown;
@@ -4120,6 +4138,7 @@ export interface components {
                 traceparent: components["headers"]["traceparent"];
                 "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
+                "X-Frame-Options": components["headers"]["X-Frame-Options"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
                 [name: string]: unknown;
@@ -4140,6 +4159,7 @@ export interface components {
                 traceparent: components["headers"]["traceparent"];
                 "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
+                "X-Frame-Options": components["headers"]["X-Frame-Options"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
                 [name: string]: unknown;
@@ -4160,6 +4180,7 @@ export interface components {
                 traceparent: components["headers"]["traceparent"];
                 "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
+                "X-Frame-Options": components["headers"]["X-Frame-Options"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
                 [name: string]: unknown;
@@ -4180,6 +4201,7 @@ export interface components {
                 traceparent: components["headers"]["traceparent"];
                 "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
+                "X-Frame-Options": components["headers"]["X-Frame-Options"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
                 [name: string]: unknown;
@@ -4200,6 +4222,7 @@ export interface components {
                 traceparent: components["headers"]["traceparent"];
                 "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
+                "X-Frame-Options": components["headers"]["X-Frame-Options"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
                 [name: string]: unknown;
@@ -4218,6 +4241,7 @@ export interface components {
                 traceparent: components["headers"]["traceparent"];
                 "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
+                "X-Frame-Options": components["headers"]["X-Frame-Options"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
                 [name: string]: unknown;
@@ -4238,6 +4262,7 @@ export interface components {
                 traceparent: components["headers"]["traceparent"];
                 "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
+                "X-Frame-Options": components["headers"]["X-Frame-Options"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
                 [name: string]: unknown;
@@ -4258,6 +4283,7 @@ export interface components {
                 traceparent: components["headers"]["traceparent"];
                 "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
+                "X-Frame-Options": components["headers"]["X-Frame-Options"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
                 [name: string]: unknown;
@@ -4278,6 +4304,7 @@ export interface components {
                 traceparent: components["headers"]["traceparent"];
                 "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
+                "X-Frame-Options": components["headers"]["X-Frame-Options"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
                 [name: string]: unknown;
@@ -4298,6 +4325,7 @@ export interface components {
                 traceparent: components["headers"]["traceparent"];
                 "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
+                "X-Frame-Options": components["headers"]["X-Frame-Options"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
                 [name: string]: unknown;
@@ -4316,6 +4344,7 @@ export interface components {
                 traceparent: components["headers"]["traceparent"];
                 "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
+                "X-Frame-Options": components["headers"]["X-Frame-Options"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
                 [name: string]: unknown;
@@ -4336,6 +4365,7 @@ export interface components {
                 traceparent: components["headers"]["traceparent"];
                 "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
+                "X-Frame-Options": components["headers"]["X-Frame-Options"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
                 [name: string]: unknown;
@@ -4356,6 +4386,7 @@ export interface components {
                 traceparent: components["headers"]["traceparent"];
                 "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
+                "X-Frame-Options": components["headers"]["X-Frame-Options"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
                 [name: string]: unknown;
@@ -4376,6 +4407,7 @@ export interface components {
                 traceparent: components["headers"]["traceparent"];
                 "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
+                "X-Frame-Options": components["headers"]["X-Frame-Options"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
                 [name: string]: unknown;
@@ -4396,6 +4428,7 @@ export interface components {
                 traceparent: components["headers"]["traceparent"];
                 "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
+                "X-Frame-Options": components["headers"]["X-Frame-Options"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
                 [name: string]: unknown;
@@ -4416,6 +4449,7 @@ export interface components {
                 traceparent: components["headers"]["traceparent"];
                 "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
+                "X-Frame-Options": components["headers"]["X-Frame-Options"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 [name: string]: unknown;
             };
@@ -4435,6 +4469,7 @@ export interface components {
                 traceparent: components["headers"]["traceparent"];
                 "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
+                "X-Frame-Options": components["headers"]["X-Frame-Options"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
                 [name: string]: unknown;
@@ -4456,6 +4491,7 @@ export interface components {
                 traceparent: components["headers"]["traceparent"];
                 "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
+                "X-Frame-Options": components["headers"]["X-Frame-Options"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 [name: string]: unknown;
             };
@@ -4475,6 +4511,7 @@ export interface components {
                 traceparent: components["headers"]["traceparent"];
                 "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
+                "X-Frame-Options": components["headers"]["X-Frame-Options"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
                 [name: string]: unknown;
@@ -4495,6 +4532,7 @@ export interface components {
                 traceparent: components["headers"]["traceparent"];
                 "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
+                "X-Frame-Options": components["headers"]["X-Frame-Options"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
                 [name: string]: unknown;
@@ -4515,6 +4553,7 @@ export interface components {
                 traceparent: components["headers"]["traceparent"];
                 "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
+                "X-Frame-Options": components["headers"]["X-Frame-Options"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
                 [name: string]: unknown;
@@ -4535,6 +4574,7 @@ export interface components {
                 traceparent: components["headers"]["traceparent"];
                 "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
+                "X-Frame-Options": components["headers"]["X-Frame-Options"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
                 [name: string]: unknown;
@@ -4555,6 +4595,7 @@ export interface components {
                 traceparent: components["headers"]["traceparent"];
                 "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
+                "X-Frame-Options": components["headers"]["X-Frame-Options"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
                 [name: string]: unknown;
@@ -4575,6 +4616,7 @@ export interface components {
                 traceparent: components["headers"]["traceparent"];
                 "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
+                "X-Frame-Options": components["headers"]["X-Frame-Options"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
                 [name: string]: unknown;
@@ -4595,6 +4637,7 @@ export interface components {
                 traceparent: components["headers"]["traceparent"];
                 "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
+                "X-Frame-Options": components["headers"]["X-Frame-Options"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
                 [name: string]: unknown;
@@ -4615,6 +4658,7 @@ export interface components {
                 traceparent: components["headers"]["traceparent"];
                 "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
+                "X-Frame-Options": components["headers"]["X-Frame-Options"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
                 [name: string]: unknown;
@@ -4635,6 +4679,7 @@ export interface components {
                 traceparent: components["headers"]["traceparent"];
                 "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
+                "X-Frame-Options": components["headers"]["X-Frame-Options"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 [name: string]: unknown;
             };
@@ -4654,6 +4699,7 @@ export interface components {
                 traceparent: components["headers"]["traceparent"];
                 "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
+                "X-Frame-Options": components["headers"]["X-Frame-Options"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
                 [name: string]: unknown;
@@ -4674,6 +4720,7 @@ export interface components {
                 traceparent: components["headers"]["traceparent"];
                 "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
+                "X-Frame-Options": components["headers"]["X-Frame-Options"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
                 [name: string]: unknown;
@@ -4694,6 +4741,7 @@ export interface components {
                 traceparent: components["headers"]["traceparent"];
                 "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
+                "X-Frame-Options": components["headers"]["X-Frame-Options"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
                 [name: string]: unknown;
@@ -4714,6 +4762,7 @@ export interface components {
                 traceparent: components["headers"]["traceparent"];
                 "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
+                "X-Frame-Options": components["headers"]["X-Frame-Options"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
                 [name: string]: unknown;
@@ -4734,6 +4783,7 @@ export interface components {
                 traceparent: components["headers"]["traceparent"];
                 "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
+                "X-Frame-Options": components["headers"]["X-Frame-Options"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
                 [name: string]: unknown;
@@ -4754,6 +4804,7 @@ export interface components {
                 traceparent: components["headers"]["traceparent"];
                 "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
+                "X-Frame-Options": components["headers"]["X-Frame-Options"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
                 [name: string]: unknown;
@@ -4774,6 +4825,7 @@ export interface components {
                 traceparent: components["headers"]["traceparent"];
                 "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
+                "X-Frame-Options": components["headers"]["X-Frame-Options"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
                 [name: string]: unknown;
@@ -4794,6 +4846,7 @@ export interface components {
                 traceparent: components["headers"]["traceparent"];
                 "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
+                "X-Frame-Options": components["headers"]["X-Frame-Options"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
                 [name: string]: unknown;
@@ -4814,6 +4867,7 @@ export interface components {
                 traceparent: components["headers"]["traceparent"];
                 "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
+                "X-Frame-Options": components["headers"]["X-Frame-Options"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
                 [name: string]: unknown;
@@ -4835,6 +4889,7 @@ export interface components {
                 traceparent: components["headers"]["traceparent"];
                 "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
+                "X-Frame-Options": components["headers"]["X-Frame-Options"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
                 [name: string]: unknown;
@@ -4855,6 +4910,7 @@ export interface components {
                 traceparent: components["headers"]["traceparent"];
                 "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
+                "X-Frame-Options": components["headers"]["X-Frame-Options"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
                 [name: string]: unknown;
@@ -4875,6 +4931,7 @@ export interface components {
                 traceparent: components["headers"]["traceparent"];
                 "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
+                "X-Frame-Options": components["headers"]["X-Frame-Options"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
                 [name: string]: unknown;
@@ -4895,6 +4952,7 @@ export interface components {
                 traceparent: components["headers"]["traceparent"];
                 "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
+                "X-Frame-Options": components["headers"]["X-Frame-Options"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
                 [name: string]: unknown;
@@ -4915,6 +4973,7 @@ export interface components {
                 traceparent: components["headers"]["traceparent"];
                 "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
+                "X-Frame-Options": components["headers"]["X-Frame-Options"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
                 [name: string]: unknown;
@@ -4935,6 +4994,7 @@ export interface components {
                 traceparent: components["headers"]["traceparent"];
                 "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
+                "X-Frame-Options": components["headers"]["X-Frame-Options"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
                 [name: string]: unknown;
@@ -4955,6 +5015,7 @@ export interface components {
                 traceparent: components["headers"]["traceparent"];
                 "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
+                "X-Frame-Options": components["headers"]["X-Frame-Options"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
                 [name: string]: unknown;
@@ -4975,6 +5036,7 @@ export interface components {
                 traceparent: components["headers"]["traceparent"];
                 "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
+                "X-Frame-Options": components["headers"]["X-Frame-Options"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
                 [name: string]: unknown;
@@ -4995,6 +5057,7 @@ export interface components {
                 traceparent: components["headers"]["traceparent"];
                 "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
+                "X-Frame-Options": components["headers"]["X-Frame-Options"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
                 [name: string]: unknown;
@@ -5015,6 +5078,7 @@ export interface components {
                 traceparent: components["headers"]["traceparent"];
                 "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
+                "X-Frame-Options": components["headers"]["X-Frame-Options"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
                 [name: string]: unknown;
@@ -5033,6 +5097,7 @@ export interface components {
                 traceparent: components["headers"]["traceparent"];
                 "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
+                "X-Frame-Options": components["headers"]["X-Frame-Options"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
                 [name: string]: unknown;
@@ -5053,6 +5118,7 @@ export interface components {
                 traceparent: components["headers"]["traceparent"];
                 "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
+                "X-Frame-Options": components["headers"]["X-Frame-Options"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
                 [name: string]: unknown;
@@ -5074,6 +5140,7 @@ export interface components {
                 traceparent: components["headers"]["traceparent"];
                 "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
+                "X-Frame-Options": components["headers"]["X-Frame-Options"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
                 [name: string]: unknown;
@@ -5095,6 +5162,7 @@ export interface components {
                 "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
                 "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
+                "X-Frame-Options": components["headers"]["X-Frame-Options"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
                 [name: string]: unknown;
@@ -5116,6 +5184,7 @@ export interface components {
                 traceparent: components["headers"]["traceparent"];
                 "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
+                "X-Frame-Options": components["headers"]["X-Frame-Options"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
                 [name: string]: unknown;
@@ -5136,6 +5205,7 @@ export interface components {
                 traceparent: components["headers"]["traceparent"];
                 "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
+                "X-Frame-Options": components["headers"]["X-Frame-Options"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
                 [name: string]: unknown;
@@ -5156,6 +5226,7 @@ export interface components {
                 traceparent: components["headers"]["traceparent"];
                 "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
+                "X-Frame-Options": components["headers"]["X-Frame-Options"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
                 [name: string]: unknown;
@@ -5176,6 +5247,7 @@ export interface components {
                 traceparent: components["headers"]["traceparent"];
                 "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
+                "X-Frame-Options": components["headers"]["X-Frame-Options"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
                 [name: string]: unknown;
@@ -5196,6 +5268,7 @@ export interface components {
                 traceparent: components["headers"]["traceparent"];
                 "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
+                "X-Frame-Options": components["headers"]["X-Frame-Options"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
                 [name: string]: unknown;
@@ -5214,6 +5287,7 @@ export interface components {
                 traceparent: components["headers"]["traceparent"];
                 "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
+                "X-Frame-Options": components["headers"]["X-Frame-Options"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
                 [name: string]: unknown;
@@ -5234,6 +5308,7 @@ export interface components {
                 traceparent: components["headers"]["traceparent"];
                 "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
+                "X-Frame-Options": components["headers"]["X-Frame-Options"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
                 [name: string]: unknown;
@@ -5254,6 +5329,7 @@ export interface components {
                 traceparent: components["headers"]["traceparent"];
                 "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
+                "X-Frame-Options": components["headers"]["X-Frame-Options"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
                 [name: string]: unknown;
@@ -5275,6 +5351,7 @@ export interface components {
                 traceparent: components["headers"]["traceparent"];
                 "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
+                "X-Frame-Options": components["headers"]["X-Frame-Options"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
                 [name: string]: unknown;
@@ -5295,6 +5372,7 @@ export interface components {
                 traceparent: components["headers"]["traceparent"];
                 "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
+                "X-Frame-Options": components["headers"]["X-Frame-Options"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
                 [name: string]: unknown;
@@ -5676,6 +5754,11 @@ export interface components {
          * @example corr_01JH9Y0QA5N2K4P8S9T0V1W2X3
          */
         "X-Correlation-Id": string;
+        /**
+         * @description For browsers that know no Content-Security-Policy; no page may show an answer in a frame.
+         * @example DENY
+         */
+        "X-Frame-Options": "DENY";
         /**
          * @description Names this one exchange. The caller's own `X-Request-Id` where it sent one, otherwise `req_…`.
          * @example req_01JH9Y0Q9K7PZJH1K8M9N0P2Q3

@@ -840,6 +840,7 @@ export interface components {
                 traceparent: components["headers"]["traceparent"];
                 "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
+                "X-Frame-Options": components["headers"]["X-Frame-Options"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
                 [name: string]: unknown;
@@ -860,6 +861,7 @@ export interface components {
                 traceparent: components["headers"]["traceparent"];
                 "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
+                "X-Frame-Options": components["headers"]["X-Frame-Options"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
                 [name: string]: unknown;
@@ -880,6 +882,7 @@ export interface components {
                 traceparent: components["headers"]["traceparent"];
                 "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
+                "X-Frame-Options": components["headers"]["X-Frame-Options"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
                 [name: string]: unknown;
@@ -900,6 +903,7 @@ export interface components {
                 traceparent: components["headers"]["traceparent"];
                 "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
+                "X-Frame-Options": components["headers"]["X-Frame-Options"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
                 [name: string]: unknown;
@@ -920,6 +924,7 @@ export interface components {
                 traceparent: components["headers"]["traceparent"];
                 "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
+                "X-Frame-Options": components["headers"]["X-Frame-Options"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
                 [name: string]: unknown;
@@ -941,6 +946,7 @@ export interface components {
                 "X-Accel-Buffering": components["headers"]["X-Accel-Buffering"];
                 "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
+                "X-Frame-Options": components["headers"]["X-Frame-Options"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
                 [name: string]: unknown;
@@ -961,6 +967,7 @@ export interface components {
                 traceparent: components["headers"]["traceparent"];
                 "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
+                "X-Frame-Options": components["headers"]["X-Frame-Options"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
                 [name: string]: unknown;
@@ -981,6 +988,7 @@ export interface components {
                 traceparent: components["headers"]["traceparent"];
                 "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
+                "X-Frame-Options": components["headers"]["X-Frame-Options"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 [name: string]: unknown;
             };
@@ -1000,6 +1008,7 @@ export interface components {
                 traceparent: components["headers"]["traceparent"];
                 "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
+                "X-Frame-Options": components["headers"]["X-Frame-Options"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
                 [name: string]: unknown;
@@ -1020,6 +1029,7 @@ export interface components {
                 traceparent: components["headers"]["traceparent"];
                 "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
+                "X-Frame-Options": components["headers"]["X-Frame-Options"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 [name: string]: unknown;
             };
@@ -1039,6 +1049,7 @@ export interface components {
                 traceparent: components["headers"]["traceparent"];
                 "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
+                "X-Frame-Options": components["headers"]["X-Frame-Options"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
                 [name: string]: unknown;
@@ -1059,6 +1070,7 @@ export interface components {
                 traceparent: components["headers"]["traceparent"];
                 "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
+                "X-Frame-Options": components["headers"]["X-Frame-Options"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
                 [name: string]: unknown;
@@ -1080,6 +1092,7 @@ export interface components {
                 traceparent: components["headers"]["traceparent"];
                 "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
+                "X-Frame-Options": components["headers"]["X-Frame-Options"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 [name: string]: unknown;
             };
@@ -1099,6 +1112,7 @@ export interface components {
                 traceparent: components["headers"]["traceparent"];
                 "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
+                "X-Frame-Options": components["headers"]["X-Frame-Options"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
                 [name: string]: unknown;
@@ -1119,6 +1133,7 @@ export interface components {
                 traceparent: components["headers"]["traceparent"];
                 "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
+                "X-Frame-Options": components["headers"]["X-Frame-Options"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
                 [name: string]: unknown;
@@ -1139,6 +1154,7 @@ export interface components {
                 traceparent: components["headers"]["traceparent"];
                 "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
+                "X-Frame-Options": components["headers"]["X-Frame-Options"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
                 [name: string]: unknown;
@@ -1159,6 +1175,7 @@ export interface components {
                 traceparent: components["headers"]["traceparent"];
                 "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
+                "X-Frame-Options": components["headers"]["X-Frame-Options"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 [name: string]: unknown;
             };
@@ -1179,6 +1196,7 @@ export interface components {
                 traceparent: components["headers"]["traceparent"];
                 "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
+                "X-Frame-Options": components["headers"]["X-Frame-Options"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
                 [name: string]: unknown;
@@ -1200,6 +1218,7 @@ export interface components {
                 traceparent: components["headers"]["traceparent"];
                 "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
+                "X-Frame-Options": components["headers"]["X-Frame-Options"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
                 [name: string]: unknown;
@@ -1221,6 +1240,7 @@ export interface components {
                 "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
                 "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
+                "X-Frame-Options": components["headers"]["X-Frame-Options"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
                 [name: string]: unknown;
@@ -1242,6 +1262,7 @@ export interface components {
                 traceparent: components["headers"]["traceparent"];
                 "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
+                "X-Frame-Options": components["headers"]["X-Frame-Options"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
                 [name: string]: unknown;
@@ -1262,6 +1283,7 @@ export interface components {
                 traceparent: components["headers"]["traceparent"];
                 "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
+                "X-Frame-Options": components["headers"]["X-Frame-Options"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
                 [name: string]: unknown;
@@ -1401,6 +1423,11 @@ export interface components {
          * @example corr_01JH9Y0QA5N2K4P8S9T0V1W2X3
          */
         "X-Correlation-Id": string;
+        /**
+         * @description For browsers that know no Content-Security-Policy; no page may show an answer in a frame.
+         * @example DENY
+         */
+        "X-Frame-Options": "DENY";
         /**
          * @description Names this one exchange. The caller's own `X-Request-Id` where it sent one, otherwise `req_…`.
          * @example req_01JH9Y0Q9K7PZJH1K8M9N0P2Q3

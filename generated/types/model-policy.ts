@@ -2164,6 +2164,7 @@ export interface components {
                 traceparent: components["headers"]["traceparent"];
                 "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
+                "X-Frame-Options": components["headers"]["X-Frame-Options"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
                 [name: string]: unknown;
@@ -2184,6 +2185,7 @@ export interface components {
                 traceparent: components["headers"]["traceparent"];
                 "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
+                "X-Frame-Options": components["headers"]["X-Frame-Options"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 [name: string]: unknown;
             };
@@ -2203,6 +2205,7 @@ export interface components {
                 traceparent: components["headers"]["traceparent"];
                 "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
+                "X-Frame-Options": components["headers"]["X-Frame-Options"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
                 [name: string]: unknown;
@@ -2223,6 +2226,7 @@ export interface components {
                 traceparent: components["headers"]["traceparent"];
                 "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
+                "X-Frame-Options": components["headers"]["X-Frame-Options"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
                 [name: string]: unknown;
@@ -2244,6 +2248,7 @@ export interface components {
                 traceparent: components["headers"]["traceparent"];
                 "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
+                "X-Frame-Options": components["headers"]["X-Frame-Options"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
                 [name: string]: unknown;
@@ -2264,6 +2269,7 @@ export interface components {
                 traceparent: components["headers"]["traceparent"];
                 "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
+                "X-Frame-Options": components["headers"]["X-Frame-Options"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
                 [name: string]: unknown;
@@ -2284,6 +2290,7 @@ export interface components {
                 traceparent: components["headers"]["traceparent"];
                 "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
+                "X-Frame-Options": components["headers"]["X-Frame-Options"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
                 [name: string]: unknown;
@@ -2304,6 +2311,7 @@ export interface components {
                 traceparent: components["headers"]["traceparent"];
                 "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
+                "X-Frame-Options": components["headers"]["X-Frame-Options"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
                 [name: string]: unknown;
@@ -2327,6 +2335,7 @@ export interface components {
                 traceparent: components["headers"]["traceparent"];
                 "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
+                "X-Frame-Options": components["headers"]["X-Frame-Options"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
                 [name: string]: unknown;
@@ -2347,6 +2356,7 @@ export interface components {
                 traceparent: components["headers"]["traceparent"];
                 "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
+                "X-Frame-Options": components["headers"]["X-Frame-Options"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 [name: string]: unknown;
             };
@@ -2366,6 +2376,7 @@ export interface components {
                 traceparent: components["headers"]["traceparent"];
                 "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
+                "X-Frame-Options": components["headers"]["X-Frame-Options"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
                 [name: string]: unknown;
@@ -2386,6 +2397,7 @@ export interface components {
                 traceparent: components["headers"]["traceparent"];
                 "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
+                "X-Frame-Options": components["headers"]["X-Frame-Options"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 [name: string]: unknown;
             };
@@ -2405,6 +2417,7 @@ export interface components {
                 traceparent: components["headers"]["traceparent"];
                 "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
+                "X-Frame-Options": components["headers"]["X-Frame-Options"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
                 [name: string]: unknown;
@@ -2425,6 +2438,7 @@ export interface components {
                 traceparent: components["headers"]["traceparent"];
                 "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
+                "X-Frame-Options": components["headers"]["X-Frame-Options"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
                 [name: string]: unknown;
@@ -2445,6 +2459,7 @@ export interface components {
                 traceparent: components["headers"]["traceparent"];
                 "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
+                "X-Frame-Options": components["headers"]["X-Frame-Options"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
                 [name: string]: unknown;
@@ -2465,6 +2480,7 @@ export interface components {
                 traceparent: components["headers"]["traceparent"];
                 "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
+                "X-Frame-Options": components["headers"]["X-Frame-Options"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
                 [name: string]: unknown;
@@ -2486,6 +2502,7 @@ export interface components {
                 traceparent: components["headers"]["traceparent"];
                 "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
+                "X-Frame-Options": components["headers"]["X-Frame-Options"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
                 [name: string]: unknown;
@@ -2506,6 +2523,7 @@ export interface components {
                 traceparent: components["headers"]["traceparent"];
                 "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
+                "X-Frame-Options": components["headers"]["X-Frame-Options"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
                 [name: string]: unknown;
@@ -2527,6 +2545,7 @@ export interface components {
                 traceparent: components["headers"]["traceparent"];
                 "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
+                "X-Frame-Options": components["headers"]["X-Frame-Options"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 [name: string]: unknown;
             };
@@ -2546,6 +2565,7 @@ export interface components {
                 traceparent: components["headers"]["traceparent"];
                 "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
+                "X-Frame-Options": components["headers"]["X-Frame-Options"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
                 [name: string]: unknown;
@@ -2566,6 +2586,7 @@ export interface components {
                 traceparent: components["headers"]["traceparent"];
                 "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
+                "X-Frame-Options": components["headers"]["X-Frame-Options"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 /**
                  * @description `false` when a repeat cannot succeed; those clients would retry this status otherwise.
@@ -2591,6 +2612,7 @@ export interface components {
                 traceparent: components["headers"]["traceparent"];
                 "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
+                "X-Frame-Options": components["headers"]["X-Frame-Options"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
                 [name: string]: unknown;
@@ -2611,6 +2633,7 @@ export interface components {
                 traceparent: components["headers"]["traceparent"];
                 "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
+                "X-Frame-Options": components["headers"]["X-Frame-Options"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
                 [name: string]: unknown;
@@ -2631,6 +2654,7 @@ export interface components {
                 traceparent: components["headers"]["traceparent"];
                 "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
+                "X-Frame-Options": components["headers"]["X-Frame-Options"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 /**
                  * @description `false` when a repeat cannot succeed; those clients would retry this status otherwise.
@@ -2656,6 +2680,7 @@ export interface components {
                 traceparent: components["headers"]["traceparent"];
                 "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
+                "X-Frame-Options": components["headers"]["X-Frame-Options"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
                 [name: string]: unknown;
@@ -2676,6 +2701,7 @@ export interface components {
                 traceparent: components["headers"]["traceparent"];
                 "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
+                "X-Frame-Options": components["headers"]["X-Frame-Options"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 /**
                  * @description `false` when a repeat cannot succeed; those clients would retry this status otherwise.
@@ -2703,6 +2729,7 @@ export interface components {
                 traceparent: components["headers"]["traceparent"];
                 "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
+                "X-Frame-Options": components["headers"]["X-Frame-Options"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 /**
                  * @description `false` when the budget is used up and a repeat cannot succeed.
@@ -2728,6 +2755,7 @@ export interface components {
                 traceparent: components["headers"]["traceparent"];
                 "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
+                "X-Frame-Options": components["headers"]["X-Frame-Options"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
                 [name: string]: unknown;
@@ -2750,6 +2778,7 @@ export interface components {
                 traceparent: components["headers"]["traceparent"];
                 "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
+                "X-Frame-Options": components["headers"]["X-Frame-Options"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 /**
                  * @description `false` when a repeat cannot succeed; those clients would retry this status otherwise.
@@ -2775,6 +2804,7 @@ export interface components {
                 traceparent: components["headers"]["traceparent"];
                 "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
+                "X-Frame-Options": components["headers"]["X-Frame-Options"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
                 [name: string]: unknown;
@@ -2795,6 +2825,7 @@ export interface components {
                 traceparent: components["headers"]["traceparent"];
                 "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
+                "X-Frame-Options": components["headers"]["X-Frame-Options"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
                 [name: string]: unknown;
@@ -2815,6 +2846,7 @@ export interface components {
                 traceparent: components["headers"]["traceparent"];
                 "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
+                "X-Frame-Options": components["headers"]["X-Frame-Options"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
                 [name: string]: unknown;
@@ -2835,6 +2867,7 @@ export interface components {
                 traceparent: components["headers"]["traceparent"];
                 "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
+                "X-Frame-Options": components["headers"]["X-Frame-Options"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
                 [name: string]: unknown;
@@ -2855,6 +2888,7 @@ export interface components {
                 traceparent: components["headers"]["traceparent"];
                 "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
+                "X-Frame-Options": components["headers"]["X-Frame-Options"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
                 [name: string]: unknown;
@@ -2873,6 +2907,7 @@ export interface components {
                 traceparent: components["headers"]["traceparent"];
                 "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
+                "X-Frame-Options": components["headers"]["X-Frame-Options"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
                 [name: string]: unknown;
@@ -2893,6 +2928,7 @@ export interface components {
                 traceparent: components["headers"]["traceparent"];
                 "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
+                "X-Frame-Options": components["headers"]["X-Frame-Options"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 [name: string]: unknown;
             };
@@ -2912,6 +2948,7 @@ export interface components {
                 traceparent: components["headers"]["traceparent"];
                 "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
+                "X-Frame-Options": components["headers"]["X-Frame-Options"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
                 [name: string]: unknown;
@@ -2932,6 +2969,7 @@ export interface components {
                 traceparent: components["headers"]["traceparent"];
                 "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
+                "X-Frame-Options": components["headers"]["X-Frame-Options"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 [name: string]: unknown;
             };
@@ -2951,6 +2989,7 @@ export interface components {
                 traceparent: components["headers"]["traceparent"];
                 "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
+                "X-Frame-Options": components["headers"]["X-Frame-Options"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 [name: string]: unknown;
             };
@@ -2970,6 +3009,7 @@ export interface components {
                 traceparent: components["headers"]["traceparent"];
                 "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
+                "X-Frame-Options": components["headers"]["X-Frame-Options"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 [name: string]: unknown;
             };
@@ -2989,6 +3029,7 @@ export interface components {
                 traceparent: components["headers"]["traceparent"];
                 "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
+                "X-Frame-Options": components["headers"]["X-Frame-Options"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
                 [name: string]: unknown;
@@ -3010,6 +3051,7 @@ export interface components {
                 traceparent: components["headers"]["traceparent"];
                 "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
+                "X-Frame-Options": components["headers"]["X-Frame-Options"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
                 [name: string]: unknown;
@@ -3031,6 +3073,7 @@ export interface components {
                 "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
                 "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
+                "X-Frame-Options": components["headers"]["X-Frame-Options"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
                 [name: string]: unknown;
@@ -3052,6 +3095,7 @@ export interface components {
                 traceparent: components["headers"]["traceparent"];
                 "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
+                "X-Frame-Options": components["headers"]["X-Frame-Options"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
                 [name: string]: unknown;
@@ -3072,6 +3116,7 @@ export interface components {
                 traceparent: components["headers"]["traceparent"];
                 "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
+                "X-Frame-Options": components["headers"]["X-Frame-Options"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
                 [name: string]: unknown;
@@ -3092,6 +3137,7 @@ export interface components {
                 traceparent: components["headers"]["traceparent"];
                 "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
+                "X-Frame-Options": components["headers"]["X-Frame-Options"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
                 [name: string]: unknown;
@@ -3112,6 +3158,7 @@ export interface components {
                 traceparent: components["headers"]["traceparent"];
                 "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
+                "X-Frame-Options": components["headers"]["X-Frame-Options"];
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
                 [name: string]: unknown;
@@ -3305,6 +3352,11 @@ export interface components {
          * @example corr_01JH9Y0QA5N2K4P8S9T0V1W2X3
          */
         "X-Correlation-Id": string;
+        /**
+         * @description For browsers that know no Content-Security-Policy; no page may show an answer in a frame.
+         * @example DENY
+         */
+        "X-Frame-Options": "DENY";
         /**
          * @description Names this one exchange. The caller's own `X-Request-Id` where it sent one, otherwise `req_…`.
          * @example req_01JH9Y0Q9K7PZJH1K8M9N0P2Q3

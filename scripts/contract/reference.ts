@@ -112,7 +112,8 @@ function settingsPage(): string {
 # Settings
 
 A flag beats the environment, the environment beats \`.agentos.env\`, and that beats the default. An unknown \`AGENTOS_*\` name
-is reported with the nearest known one. Each secret \`NAME\` can be a file: \`NAME_FILE=/run/secrets/name\`.
+is reported with the nearest known one. Each secret \`NAME\` can be a file, \`NAME_FILE=/run/secrets/name\`, or a reference:
+\`NAME=vault://mount/path#field\`, \`NAME=aws-sm://id#field\` ([how](../guides/security.md#secrets)).
 
 ${table(['name', 'type', 'default', 'meaning', 'read by'], VARIABLES.map(settingRow))}
 `;

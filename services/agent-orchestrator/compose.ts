@@ -66,7 +66,7 @@ export async function compose(config: Config, log: Logger): Promise<RunningServi
     more: [agentInvokeTool(createChildRuns({ ...stores, quotaDefaults: values, implicitAgents: false, idempotencyTtlHours: values.AGENTOS_IDEMPOTENCY_TTL_HOURS }))],
   });
   const orchestrator = createOrchestrator({
-    role: values.AGENTOS_ROLE,
+    ...settingsOf(values, mode),
     stores,
     model,
     tools: nodeTools.tools,
@@ -77,24 +77,8 @@ export async function compose(config: Config, log: Logger): Promise<RunningServi
     log,
     checks: { ...(inMemory ? {} : { postgres: () => stores.ping() }), 'model-policy': (signal: AbortSignal) => model.ping(signal), ...verifiers.checks },
     metricsIdentity: mode.metricsRequireAuth ? identity : null,
-    quotaDefaults: values,
-    embeddingModelRef: values.AGENTOS_EMBEDDING_MODEL_REF,
-    implicitAgents: mode.implicitAgents,
-    idempotencyKeyRequired: mode.idempotencyKeyRequired,
-    idempotencyTtlHours: values.AGENTOS_IDEMPOTENCY_TTL_HOURS,
-    worker: { concurrency: values.AGENTOS_WORKER_CONCURRENCY, leaseMs: values.AGENTOS_LEASE_MS, heartbeatMs: Math.floor(values.AGENTOS_LEASE_MS * 0.3) },
-    tenantDeletionGraceHours: values.AGENTOS_TENANT_DELETION_GRACE_HOURS,
-    retention: { runDays: values.AGENTOS_RUN_RETENTION_DAYS, intervalMs: values.AGENTOS_RETENTION_INTERVAL_MS, batch: values.AGENTOS_RETENTION_BATCH },
     egress,
-    webhookDelivery: {
-      timeoutMs: values.AGENTOS_WEBHOOK_TIMEOUT_MS,
-      concurrency: values.AGENTOS_WEBHOOK_CONCURRENCY,
-      leaseMs: values.AGENTOS_LEASE_MS,
-      schedule: { ...DEFAULT_SCHEDULE, baseMs: values.AGENTOS_WEBHOOK_RETRY_MS, disableAfter: values.AGENTOS_WEBHOOK_MAX_FAILURES },
-    },
-    contractCheck: mode.contractCheck,
     http: { edge, separateAdmin, tls, onRefused },
-    limits: { maxBodyBytes: values.AGENTOS_MAX_BODY_BYTES, maxConnections: values.AGENTOS_MAX_CONNECTIONS, stopGraceMs: values.AGENTOS_STOP_GRACE_MS },
   });
   const port = values.AGENTOS_PORT ?? values.PORT ?? values.AGENTOS_AGENT_ORCHESTRATOR_PORT;
   const url = await orchestrator.server.listen(port, values.AGENTOS_HOST);
@@ -113,6 +97,29 @@ export async function compose(config: Config, log: Logger): Promise<RunningServi
       await audit.close();
       await stores.close();
     },
+  };
+}
+
+/** What the service is told as it stands in the configuration. */
+function settingsOf(values: Config['values'], mode: ModeRules) {
+  return {
+    role: values.AGENTOS_ROLE,
+    quotaDefaults: values,
+    embeddingModelRef: values.AGENTOS_EMBEDDING_MODEL_REF,
+    implicitAgents: mode.implicitAgents,
+    idempotencyKeyRequired: mode.idempotencyKeyRequired,
+    idempotencyTtlHours: values.AGENTOS_IDEMPOTENCY_TTL_HOURS,
+    worker: { concurrency: values.AGENTOS_WORKER_CONCURRENCY, leaseMs: values.AGENTOS_LEASE_MS, heartbeatMs: Math.floor(values.AGENTOS_LEASE_MS * 0.3) },
+    tenantDeletionGraceHours: values.AGENTOS_TENANT_DELETION_GRACE_HOURS,
+    retention: { runDays: values.AGENTOS_RUN_RETENTION_DAYS, intervalMs: values.AGENTOS_RETENTION_INTERVAL_MS, batch: values.AGENTOS_RETENTION_BATCH },
+    webhookDelivery: {
+      timeoutMs: values.AGENTOS_WEBHOOK_TIMEOUT_MS,
+      concurrency: values.AGENTOS_WEBHOOK_CONCURRENCY,
+      leaseMs: values.AGENTOS_LEASE_MS,
+      schedule: { ...DEFAULT_SCHEDULE, baseMs: values.AGENTOS_WEBHOOK_RETRY_MS, disableAfter: values.AGENTOS_WEBHOOK_MAX_FAILURES },
+    },
+    contractCheck: mode.contractCheck,
+    limits: { maxBodyBytes: values.AGENTOS_MAX_BODY_BYTES, maxConnections: values.AGENTOS_MAX_CONNECTIONS, stopGraceMs: values.AGENTOS_STOP_GRACE_MS },
   };
 }
 

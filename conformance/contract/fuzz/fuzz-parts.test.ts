@@ -55,9 +55,10 @@ describe('faults', () => {
 });
 
 describe('the verdict', () => {
+  const SAFE = { 'x-content-type-options': 'nosniff', 'cache-control': 'no-store', 'referrer-policy': 'no-referrer' };
   const getRun = operation('agent-orchestrator', 'getRun');
   const error = { error: { code: 'not_found', message: 'There is no such run.', retryable: false, details: {} }, correlation_id: 'corr_1', tenant_id: 'tnt_demo' };
-  const answer = (change: Partial<WireAnswer>): WireAnswer => ({ status: 404, headers: { 'content-type': 'application/json', 'x-correlation-id': 'corr_1' }, body: JSON.stringify(error), closed: true, ...change });
+  const answer = (change: Partial<WireAnswer>): WireAnswer => ({ status: 404, headers: { ...SAFE, 'content-type': 'application/json', 'x-correlation-id': 'corr_1' }, body: JSON.stringify(error), closed: true, ...change });
   const faults = (change: Partial<WireAnswer>, refused = false): string => faultsOfAnswer(getRun, answer(change), refused).join('; ');
 
   it('finds nothing wrong with a declared error', () => {
@@ -72,6 +73,7 @@ describe('the verdict', () => {
     ['a stack', { body: JSON.stringify({ ...error, error: { ...error.error, message: 'Oops\n    at main (/x.js:1:1)' } }).replace('\\n', '\n') }, 'no JSON'],
     ['a module', { body: JSON.stringify({ ...error, error: { ...error.error, message: 'in node_modules/pg' } }) }, 'tells'],
     ['an error as a page', { headers: { 'content-type': 'text/html' }, body: '<html>' }, 'answers an error as text/html'],
+    ['an answer that browsers may guess at', { headers: { ...answer({}).headers, 'x-content-type-options': '' } }, 'answers without x-content-type-options'],
     ['an error without its correlation id', { body: JSON.stringify({ ...error, correlation_id: 'corr_2' }) }, 'correlation_id'],
     ['another shape of error', { body: JSON.stringify({ message: 'no', correlation_id: 'corr_1' }) }, 'not the error model'],
     ['a header that the request wrote', { headers: { ...answer({}).headers, 'x-injected': 'yes' } }, 'write a header'],

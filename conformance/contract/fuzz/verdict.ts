@@ -5,6 +5,9 @@ import type { WireAnswer } from '../../harness/raw-http.ts';
 /** Frames of a stack, SQL, paths of files, names of tables, of modules or drivers. */
 const LEAKS = /\n\s+at |node_modules|\/services\/|file:\/\/|\bSELECT\b|\bINSERT\b|syntax error at|orchestrator\.runs|pg_catalog|ECONN|SyntaxError|TypeError|RangeError|\bajv\b/;
 
+/** On every answer, whatever it is. */
+const SAFETY_HEADERS = [['x-content-type-options', 'nosniff'], ['cache-control', 'no-store'], ['referrer-policy', 'no-referrer']] as const;
+
 /** Answers of the pipeline itself, before there is an operation that could declare them (conventions.md). */
 const BEFORE_ANY_OPERATION = [404, 405, 408, 431];
 
@@ -14,6 +17,7 @@ export function faultsOfAnswer(row: OperationRow, answer: WireAnswer, refused: b
   const { status } = answer;
   if (status >= 500 && !(row.planned && status === 501)) faults.push(`answers ${status}`);
   if (refused && status < 400) faults.push(`answers ${status} to a request that does not fit the contract`);
+  for (const [name, value] of SAFETY_HEADERS) if (answer.headers[name] !== value) faults.push(`answers without ${name}: ${value}`);
   if (answer.headers['x-injected'] !== undefined) faults.push('lets the request write a header of the answer');
   if (!isBeforeOperation(row, answer) && !row.statuses.includes(status)) faults.push(`answers ${status}, which it does not declare`);
   if (status >= 400) faults.push(...faultsOfError(row, answer));

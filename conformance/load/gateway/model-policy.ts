@@ -13,6 +13,7 @@ import { closeSync, mkdtempSync, openSync, rmSync, writeFileSync } from 'node:fs
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import type { QuotaConfig } from '../../../generated/types/index.ts';
+import { AUDIT_SCHEMA, auditMigrations } from '../../../services/platform/audit/audit-migrations.ts';
 import { migrate } from '../../../services/platform/db/migrate.ts';
 import { createDatabase } from '../../../services/platform/db/pool.ts';
 import { createApiKey } from '../../../services/platform/auth/api-key.ts';
@@ -84,6 +85,7 @@ export async function startModelPolicy(name: 'off' | 'on', around: Surroundings)
 
 /** The tenant with what applies to it, and the headers by which its caller is known. */
 async function seed(name: 'off' | 'on', url: string): Promise<Record<string, string>> {
+  await migrate({ url, schema: AUDIT_SCHEMA, migrations: auditMigrations });
   await migrate({ url, schema: 'directory', migrations: directoryMigrations });
   await migrate({ url, schema: MODEL_POLICY_SCHEMA, migrations: modelPolicyMigrations });
   const database = await createDatabase({ url, applicationName: 'bench-gateway', max: 2 });

@@ -26,6 +26,15 @@ afterAll(async () => {
   rmSync(folder, { recursive: true, force: true });
 }, 30_000);
 
+/** Those whom the server had forked notice a moment later that it is gone, and hold its memory until then. */
+async function startAgain(attempts = 10): Promise<void> {
+  await new Promise((resolve) => setTimeout(resolve, 500));
+  await postgres.start().catch((error: unknown) => {
+    if (attempts === 1) throw error;
+    return startAgain(attempts - 1);
+  });
+}
+
 /** @param alsoTheProcess it is killed with the server, and another one starts when that is back */
 async function crash(commit: 'database' | 'journal', alsoTheProcess: boolean): Promise<void> {
   const auth = freshTenant('crash');
@@ -48,7 +57,7 @@ async function crash(commit: 'database' | 'journal', alsoTheProcess: boolean): P
     await once(child, 'exit');
   }
   const before = settled.length;
-  await postgres.start();
+  await startAgain();
   if (alsoTheProcess) {
     child = await start();
     child.send(plan(2));

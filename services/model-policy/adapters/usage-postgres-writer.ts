@@ -36,6 +36,7 @@ export class DatabaseWriter implements CallWriter {
   /** Not booked yet, though their callers have gone. */
   #unbooked: Flushed[] = [];
   #suspected = false;
+  #recovering: Promise<void> | null = null;
   #askOthers: WriterLife['askOthers'] = () => Promise.resolve();
   #closed = false;
 
@@ -67,7 +68,14 @@ export class DatabaseWriter implements CallWriter {
     this.#suspected = true;
   }
 
-  async upkeep(): Promise<void> {
+  upkeep(): Promise<void> {
+    this.#recovering ??= this.#recover().finally(() => {
+      this.#recovering = null;
+    });
+    return this.#recovering;
+  }
+
+  async #recover(): Promise<void> {
     const now = performance.now();
     if (!this.#suspected && this.#unbooked.length === 0) {
       this.#recent = this.#recent.filter((flushed) => now - flushed.at < REMEMBER_MS);
@@ -83,6 +91,7 @@ export class DatabaseWriter implements CallWriter {
         this.#recent.push({ at: performance.now(), bookings });
       } catch (error) {
         this.#unbooked = [...again.slice(index), ...this.#unbooked];
+        if (isAway(error)) this.suspect();
         throw error;
       }
     }
@@ -117,6 +126,8 @@ export class DatabaseWriter implements CallWriter {
     const deadline = performance.now() + PATIENCE_MS;
     for (let again = false, pauseMs = 20; ; pauseMs = Math.min(pauseMs * 2, 500)) {
       try {
+        // Nothing new is answered while something old may be lost.
+        if (this.#suspected || this.#recovering !== null) await this.upkeep();
         await flushBookings({ ...this.#options, again, durable: false }, bookings);
         return this.#remember(bookings);
       } catch (error) {

@@ -93,3 +93,17 @@ describe('detect', () => {
     }
   });
 });
+
+describe('a search before the search', () => {
+  const a = 'Ab3'.repeat(20);
+  it.each([
+    'AKIAIOSFODNN7EXAMPLE', 'ASIAIOSFODNN7EXAMPLE', `sk-${a}`, `sk_live_${a}`, `sk_test_${a}`, `rk_live_${a}`, `whsec_${a}`, `ghp_${a}`, `gho_${a}`, `ghu_${a}`, `ghs_${a}`, `ghr_${a}`, `github_pat_${a}`,
+    `glpat-${a}`, `xoxb-${a}`, `AIza${a.slice(0, 35)}`, `ya29.${a}`, `npm_${a.slice(0, 36)}`, `hf_${a.slice(0, 40)}`, `SG.${a}.${a}`, `aos_live_${a}`, `eyJ${a}.${a}.${a}`,
+  ])('passes over no credential: %s', (token) => {
+    expect(found(`Take ${token} with you`)).toEqual([`secret:${token}`]);
+  });
+
+  it.each(['PassWord = hunter2!!', 'PWD: hunter2!!', 'client SECRET is hunter2!!', 'Api-Key: hunter2!!', 'access_TOKEN=hunter2!!', 'bearer abcdefghijklmnopqrstuvwx', 'Bearer abcdefghijklmnopqrstuvwx', 'https://me:hunter2@host.example/'])('nor what is assigned: %s', (text) => {
+    expect(found(text).some((finding) => finding.startsWith('secret:'))).toBe(true);
+  });
+});

@@ -162,6 +162,19 @@ describe('guard', () => {
     expect(errors).toHaveLength(1);
   });
 
+  it('finds the same terms among many others, where no pattern of first words is searched for beforehand', () => {
+    const others = Array.from({ length: 100 }, (_, place) => `never said ${place} word${place}`).map((term, place) => `z${place}z ${term}`);
+    const texts = ['Project  Nightingale is on', 'the project is on', 'PROJECT\tNIGHTINGALE', 'pro\u00adject nightingale', 'ＰＲＯＪＥＣＴ nightingale', 'projectnightingale', 'c++ is fine', 'C++', '(project nightingale)', '$5.00', 'costs $5.00?', ''];
+    const terms = ['project nightingale', 'c++', '$5.00'];
+    const verdictOf = (more: readonly string[], text: string) => {
+      const judgement = new Judgement(rules(denied(...terms, ...more)));
+      judgement.text(text, '/t');
+      return judgement.isBlocked;
+    };
+    expect(texts.map((text) => verdictOf([], text))).toEqual(texts.map((text) => verdictOf(others, text)));
+    expect(texts.map((text) => verdictOf([], text))).toEqual([true, false, true, true, true, false, true, true, true, true, true, false]);
+  });
+
   it('takes at most 200 ms over a large text and a thousand terms made to be slow', () => {
     const terms = Array.from({ length: 1_000 }, (_, place) => `${'a '.repeat(10)}${place}`);
     const set = rules(denied(...terms), pii('redact', 'email'));

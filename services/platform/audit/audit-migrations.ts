@@ -122,14 +122,10 @@ BEGIN
   RAISE insufficient_privilege USING MESSAGE = format('%s.%s is append-only: %s is refused.', TG_TABLE_SCHEMA, TG_TABLE_NAME, TG_OP);
 END $$`;
 
+/** A condition, and no function that looks: heads move with every append. */
 const ONLY_FORWARD = `
-CREATE FUNCTION audit.only_forward() RETURNS trigger LANGUAGE plpgsql AS $$
-BEGIN
-  IF NEW.tenant_id <> OLD.tenant_id OR NEW.service <> OLD.service OR NEW.sequence <= OLD.sequence THEN
-    RAISE insufficient_privilege USING MESSAGE = 'The head of an audit chain moves forward alone.';
-  END IF;
-  RETURN NEW;
-END $$`;
+CREATE TRIGGER only_forward BEFORE UPDATE ON audit.heads FOR EACH ROW
+  WHEN (NEW.tenant_id <> OLD.tenant_id OR NEW.service <> OLD.service OR NEW.sequence <= OLD.sequence) EXECUTE FUNCTION audit.refuse()`;
 
 export const auditMigrations: readonly Migration[] = [
   {
@@ -145,10 +141,9 @@ export const auditMigrations: readonly Migration[] = [
       PLACE_OF,
       `GRANT EXECUTE ON FUNCTION audit.place_of(text, text, timestamptz) TO ${APPLICATION_ROLE}`,
       REFUSE,
-      ONLY_FORWARD,
       'CREATE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON audit.records FOR EACH STATEMENT EXECUTE FUNCTION audit.refuse()',
       'CREATE TRIGGER append_only BEFORE DELETE OR TRUNCATE ON audit.heads FOR EACH STATEMENT EXECUTE FUNCTION audit.refuse()',
-      'CREATE TRIGGER only_forward BEFORE UPDATE ON audit.heads FOR EACH ROW EXECUTE FUNCTION audit.only_forward()',
+      ONLY_FORWARD,
     ],
   },
 ];

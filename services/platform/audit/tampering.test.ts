@@ -164,7 +164,7 @@ describe('in Postgres, by its superuser', () => {
   it('refuses every change while its triggers stand, also from the owner', async () => {
     const { tenantId } = await filled();
     for (const statement of ["UPDATE audit.records SET entry = '{}'", 'DELETE FROM audit.records', 'TRUNCATE audit.records', 'DELETE FROM audit.heads', 'TRUNCATE audit.heads', 'UPDATE audit.heads SET sequence = sequence - 1']) {
-      await expect(test.asSuperuser((client) => client.query(statement)), statement).rejects.toThrow(/append-only|forward alone/);
+      await expect(test.asSuperuser((client) => client.query(statement)), statement).rejects.toThrow(/append-only/);
     }
     for (const statement of ['INSERT INTO audit.records SELECT * FROM audit.records', "UPDATE audit.records SET entry = '{}'", 'DELETE FROM audit.records', 'UPDATE audit.heads SET sequence = 99']) {
       await expect(database.pool.query(statement), statement).rejects.toThrow(/permission denied/);

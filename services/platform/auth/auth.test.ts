@@ -3,7 +3,7 @@ import { beforeAll, describe, expect, it } from 'vitest';
 import { SignJWT, UnsecuredJWT, exportJWK, generateKeyPair, type CryptoKey, type JWK } from 'jose';
 import { MemoryDirectory } from '../tenancy/directory-memory.ts';
 import type { AuthContext } from '../tenancy/auth-context.ts';
-import { createApiKey } from './api-key.ts';
+import { createApiKey, isValidApiKey, parseApiKey } from './api-key.ts';
 import { createIdentity, type Identity, type IdentityOptions } from './identity.ts';
 import { createJwtVerifier } from './jwt-verifier.ts';
 import { createServiceTokenVerifier, issueServiceToken, serviceTokenKey } from './service-token.ts';
@@ -90,6 +90,18 @@ describe('API keys', () => {
     await directory.putApiKey(AUTH, key.record);
     return key;
   };
+
+  it('are known again by their own secret alone, and no longer than their record allows', () => {
+    const { record, secret } = createApiKey({ tenantId: 'tnt_demo', principalId: 'svc_orders', principalType: 'service', scopes: [], roles: [] });
+    const own = parseApiKey(secret)!.secret;
+    for (let round = 0; round < 2; round += 1) {
+      expect(isValidApiKey(record, own, Date.now())).toBe(true);
+      for (const other of [`${own.slice(0, -1)}${own.endsWith('A') ? 'B' : 'A'}`, own.slice(1), `${own}A`, '']) expect(isValidApiKey(record, other, Date.now())).toBe(false);
+    }
+    const ended = { ...record, expiresAt: new Date(Date.now() + 1_000).toISOString() };
+    expect([isValidApiKey(ended, own, Date.now()), isValidApiKey(ended, own, Date.now() + 2_000)]).toEqual([true, false]);
+    expect(isValidApiKey({ ...record, revokedAt: new Date().toISOString() }, own, Date.now())).toBe(false);
+  });
 
   it('are accepted as X-API-Key and as bearer', async () => {
     const { secret } = await make();
