@@ -70,6 +70,7 @@ const cases: readonly Case[] = [
   { rule: 'administration-apart', says: 'declares no 404', change: dropAnswer('getTenant', '404') },
   { rule: 'slashed', says: 'is not the parameter that ends', change: setExtension('getRun', 'slashed', 'agent_id') },
   { rule: 'input-errors', says: 'declares no 413', change: dropAnswer('createRun', '413') },
+  { rule: 'path-errors', says: 'declares no 404', change: dropAnswer('getRun', '404') },
   { rule: 'server-errors', says: 'declares no 500', change: dropAnswer('createRun', '500') },
   { rule: 'error-model', says: 'answers 404 with something other', change: (d) => void (ownAnswer(d, 'getRun', '404').content['application/json'].schema = { type: 'object' }) },
   { rule: 'error-model', says: 'answers 404 with something other', change: (d) => void delete ownAnswer(d, 'getRun', '404').content },

@@ -14,6 +14,7 @@ const RACES = 'conformance/http/bad-input-races.test.ts';
 const SSRF = 'conformance/vectors/ssrf.ts';
 const EGRESS = 'services/platform/egress/egress-client.test.ts';
 const PEERS = 'conformance/vectors/federation.ts';
+const JWT = 'conformance/vectors/jwt.ts';
 const HOOKS = 'conformance/vectors/webhooks.ts';
 
 const rows = (section: CatalogueItem['section'], items: ReadonlyArray<readonly [item: string, file: string, words: string]>): CatalogueItem[] =>
@@ -39,7 +40,12 @@ export const catalogue: readonly CatalogueItem[] = [
     ['17 KB headers', INPUT, "'17 KB of headers'"], ['duplicate X-Tenant-Id', INPUT, "'X-Tenant-Id twice'"], ['duplicate Authorization', INPUT, "'Authorization twice'"],
     ['slow headers or body', 'conformance/http/bad-input-slow.test.ts', 'within 15 s in its headers'], ['Accept: text/html', INPUT, "'accept: HTML still gets JSON'"],
   ]),
-  ...rows('JWT', [['two schemes at once', INPUT, "'two kinds of credential'"], ['revoked key', 'conformance/http/matrix.test.ts', "'a revoked key'"], ['token in the query', INPUT, "'a credential in the query'"], ['disabled tenant', 'conformance/http/isolation.test.ts', 'that is suspended is refused'], ['missing scope', 'conformance/http/matrix.test.ts', "'another scope'"]]),
+  ...rows('JWT', [
+    ['alg none', JWT, "'alg none'"], ['HS256 with the public key', JWT, "'HS256 with the public key'"], ['expired', JWT, "'expired'"], ['not yet valid', JWT, "'not valid yet'"], ['wrong aud', JWT, "'another audience'"], ['wrong iss', JWT, "'another issuer'"],
+    ['no exp', JWT, "'no expiry'"], ['no tenant', JWT, "'no tenant'"], ['tenant as array, object, empty', JWT, 'a tenant that is'], ['no kid', JWT, "'no key id'"], ['kid as path or SQL', JWT, "'SQL as key id'"], ['embedded jwk, jku', JWT, 'a key of its own'], ['crit', JWT, "'a critical extension'"],
+    ['tampered', JWT, "'changed claims'"], ['100 KB', JWT, "'a token of 100 KB'"], ['JWE', JWT, "'an encrypted token (JWE)'"], ['a rotated key', 'conformance/http/identity-issuers.test.ts', 'are accepted after a cooldown'], ['1,000 unknown kids', 'services/platform/auth/remote-keys.test.ts', 'for a thousand ids'],
+    ['two schemes at once', INPUT, "'two kinds of credential'"], ['revoked key', 'conformance/http/matrix.test.ts', "'a revoked key'"], ['token in the query', INPUT, "'a credential in the query'"], ['disabled tenant', 'conformance/http/isolation.test.ts', 'that is suspended is refused'], ['missing scope', 'conformance/http/matrix.test.ts', "'another scope'"],
+  ]),
   ...rows('Tenant', [
     ['a user token of t1 with X-Tenant-Id: t2', INPUT, "another tenant than the credential's"], ['X-Scopes and X-Principal-Id without a dev mode', INPUT, 'tenant, principal and scopes in headers'],
     ["another tenant's things, the same bytes as for what does not exist", 'scripts/lib/validation/isolation/judge.ts', 'an error that differs from the one for what nobody has'],

@@ -954,7 +954,7 @@ export const operations: readonly OperationRow[] = [
     streams: false,
     errorShape: 'agentos',
     produces: 'application/json',
-    statuses: [200, 400, 401, 403, 429, 500, 503],
+    statuses: [200, 400, 401, 403, 404, 429, 500, 503],
     ...validators.listMemoryItems,
   },
   {
@@ -990,7 +990,7 @@ export const operations: readonly OperationRow[] = [
     streams: false,
     errorShape: 'agentos',
     produces: 'application/json',
-    statuses: [200, 201, 400, 401, 403, 413, 415, 429, 500, 503],
+    statuses: [200, 201, 400, 401, 403, 404, 413, 415, 429, 500, 503],
     ...validators.putMemoryItem,
   },
   {
@@ -1026,7 +1026,7 @@ export const operations: readonly OperationRow[] = [
     streams: false,
     errorShape: 'agentos',
     produces: 'application/json',
-    statuses: [200, 400, 401, 403, 413, 415, 429, 500, 503],
+    statuses: [200, 400, 401, 403, 404, 413, 415, 429, 500, 503],
     ...validators.searchMemoryByPath,
   },
   {
@@ -1044,7 +1044,7 @@ export const operations: readonly OperationRow[] = [
     streams: false,
     errorShape: 'agentos',
     produces: 'application/json',
-    statuses: [200, 400, 401, 403, 413, 415, 429, 500, 503],
+    statuses: [200, 400, 401, 403, 404, 413, 415, 429, 500, 503],
     ...validators.searchMemory,
   },
   {
@@ -1152,7 +1152,7 @@ export const operations: readonly OperationRow[] = [
     streams: false,
     errorShape: 'agentos',
     produces: 'application/json',
-    statuses: [200, 201, 400, 401, 403, 413, 415, 429, 500, 503],
+    statuses: [200, 201, 400, 401, 403, 404, 413, 415, 429, 500, 503],
     ...validators.putPrincipal,
   },
   {

@@ -397,7 +397,7 @@ export const operations: readonly OperationRow[] = [
     streams: false,
     errorShape: 'agentos',
     produces: 'application/json',
-    statuses: [200, 201, 400, 401, 403, 409, 413, 415, 429, 500, 503],
+    statuses: [200, 201, 400, 401, 403, 404, 409, 413, 415, 429, 500, 503],
     ...validators.putPolicy,
   },
   {

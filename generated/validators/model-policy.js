@@ -2769,7 +2769,7 @@ validateResponse:{200:Ut,400:se,401:se,403:se,429:se,500:se,503:se}},getModel:{v
 200:Et,400:I,401:I,403:I,404:I,409:I,413:I,415:I,429:I,500:I,503:I,504:I}},listPolicies:{validatePath:null,validateQuery:kt,validateHeaders:or,validateBody:null,
 validateResponse:{200:Rt,400:I,401:I,403:I,429:I,500:I,503:I}},getPolicy:{validatePath:Ur,validateQuery:null,validateHeaders:or,validateBody:null,validateResponse:{
 200:lt,400:I,401:I,403:I,404:I,429:I,500:I,503:I}},putPolicy:{validatePath:Ur,validateQuery:null,validateHeaders:Lr,validateBody:zt,validateResponse:{200:lt,201:lt,
-400:I,401:I,403:I,409:I,413:I,415:I,429:I,500:I,503:I}},deletePolicy:{validatePath:Ur,validateQuery:null,validateHeaders:Lr,validateBody:null,validateResponse:{
+400:I,401:I,403:I,404:I,409:I,413:I,415:I,429:I,500:I,503:I}},deletePolicy:{validatePath:Ur,validateQuery:null,validateHeaders:Lr,validateBody:null,validateResponse:{
 400:I,401:I,403:I,404:I,409:I,429:I,500:I,503:I}},policyCheckByPath:{validatePath:null,validateQuery:null,validateHeaders:Lr,validateBody:yt,validateResponse:{200:ht,
 400:I,401:I,403:I,404:I,413:I,415:I,429:I,500:I,503:I}},policyCheck:{validatePath:null,validateQuery:null,validateHeaders:Lr,validateBody:yt,validateResponse:{200:ht,
 400:I,401:I,403:I,404:I,413:I,415:I,429:I,500:I,503:I}},getReadinessVersioned:{validatePath:null,validateQuery:null,validateHeaders:Or,validateBody:null,validateResponse:{

@@ -1,8 +1,12 @@
+import { once } from 'node:events';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { loadConfig } from '../platform/config/load.ts';
+import { openConfig } from '../platform/secrets/open-config.ts';
 import { createLogger } from '../platform/telemetry/logger.ts';
 import { openBackends, type Backends } from './backends.ts';
 
@@ -41,6 +45,38 @@ describe('openFileBackends', () => {
     ['an address that is missing', { ...CONFIG, backends: { ...CONFIG.backends, there: { kind: 'vllm' } } }, /\/backends\/there cannot be opened: the base URL is missing/],
   ])('does not start with %s', async (_what, value, message) => {
     await expect(open(value)).rejects.toMatchObject({ name: 'ConfigError', variable: 'AGENTOS_MODELS_FILE', message: expect.stringMatching(message) });
+  });
+
+  it('takes a variable of the node from wherever the node has it, and follows it', async () => {
+    const keyFile = join(folder, 'key');
+    writeFileSync(keyFile, 'sk-first', { mode: 0o600 });
+    const seen: string[] = [];
+    const upstream = createServer((request, response) => {
+      seen.push(String(request.headers.authorization));
+      response.writeHead(200, { 'content-type': 'application/json' }).end('{"data":[]}');
+    });
+    upstream.listen(0, '127.0.0.1');
+    await once(upstream, 'listening');
+    const there = { kind: 'openai_compatible', base_url: `http://127.0.0.1:${(upstream.address() as AddressInfo).port}/v1`, api_key_env: 'OPENAI_API_KEY' };
+    writeFileSync(path, JSON.stringify({ ...CONFIG, backends: { ...CONFIG.backends, there } }));
+    const config = await openConfig({ service: 'model-policy', env: { AGENTOS_MODELS_FILE: path, OPENAI_API_KEY_FILE: keyFile }, envFile: null, lookMs: 20 });
+    try {
+      backends = await openBackends(config.values, log, config.secrets);
+      const ask = async (): Promise<string | undefined> => (await backends!.providers[1]!.health(AbortSignal.timeout(2_000)), seen.at(-1));
+      expect(await ask()).toBe('Bearer sk-first');
+      writeFileSync(keyFile, 'sk-second');
+      await vi.waitFor(async () => expect(await ask()).toBe('Bearer sk-second'), { timeout: 5_000 });
+    } finally {
+      await config.secrets.close();
+      upstream.close();
+    }
+  });
+
+  it('does not read any other variable in prod: it would be plain text', async () => {
+    writeFileSync(path, JSON.stringify({ ...CONFIG, backends: { ...CONFIG.backends, there: { kind: 'openai', api_key_env: 'PATH' } } }));
+    for (const env of [{ AGENTOS_MODE: 'prod' }, { AGENTOS_PROFILE: 'prod' }]) {
+      await expect(openBackends(loadConfig({ env: { ...env, AGENTOS_MODELS_FILE: path }, envFile: null }).values, log)).rejects.toThrow(/\/backends\/there\/api_key_env names PATH, .+ prod refuses: use api_key_file/);
+    }
   });
 
   it('does not start without its file', async () => {

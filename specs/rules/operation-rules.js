@@ -111,6 +111,7 @@ export const operationRules = [
     why: 'A body can be wrong, too large or of another kind.',
     check: (operation) => lacks(operation, operation.requestBody === null ? ['400'] : ['400', '413', '415']),
   },
+  { name: 'path-errors', why: 'What cannot be an identifier is an object that does not exist.', check: (operation) => (operation.path.includes('{') ? lacks(operation, ['404']) : []) },
   { name: 'server-errors', why: 'Every operation can fail by our fault, or because something it stands on is away.', check: (operation) => lacks(operation, ['500', '503']) },
   {
     name: 'error-model',

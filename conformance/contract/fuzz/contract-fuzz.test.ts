@@ -15,6 +15,7 @@ import { startNode, type TestNode } from '../../harness/node.ts';
 import type { ServiceName } from '../../harness/prism.ts';
 import { send } from '../../harness/raw-http.ts';
 import { operation as rowOf, serviceNames } from '../../http/operations.ts';
+import { verifies } from '../../http/verifies.ts';
 import { faultsFor } from './fault.ts';
 import { exampleRequests, toWire, validRequests, type Aim, type FuzzRequest } from './request-arbitrary.ts';
 import { setScene } from './stage.ts';
@@ -50,7 +51,7 @@ afterAll(() => node?.close());
 
 describe('every operation', () => {
   describe.each(serviceNames)('of %s', (service) => {
-    it.each(subjects.filter((subject) => subject.service === service).map((subject) => [subject.row.operationId, subject] as const))('%s', async (_name, subject) => {
+    it.each(subjects.filter((subject) => subject.service === service).map((subject) => [subject.row.operationId, subject] as const))('%s', verifies(['PRS-4.3-09'], async (_name: string, subject: Subject) => {
       const aim = await aimAt(subject);
       const seed = SEED + subjects.indexOf(subject);
       const examples = exampleRequests(aim);
@@ -59,7 +60,7 @@ describe('every operation', () => {
       await fc.assert(fc.asyncProperty(valid, check), { seed, numRuns: RUNS + examples.length, examples: examples.map((request) => [request] as [FuzzRequest]) });
       const faulty = valid.chain((request) => faultsFor(request).map((fault) => fault(request)));
       await fc.assert(fc.asyncProperty(faulty, check), { seed, numRuns: RUNS });
-    }, isLong ? 300_000 : 60_000);
+    }), isLong ? 300_000 : 60_000);
   });
 
   it('was served at least once, so that more than refusals was looked at', () => {

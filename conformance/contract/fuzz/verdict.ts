@@ -8,8 +8,8 @@ const LEAKS = /\n\s+at |node_modules|\/services\/|file:\/\/|\bSELECT\b|\bINSERT\
 /** On every answer, whatever it is. */
 const SAFETY_HEADERS = [['x-content-type-options', 'nosniff'], ['cache-control', 'no-store'], ['referrer-policy', 'no-referrer']] as const;
 
-/** Answers of the pipeline itself, before there is an operation that could declare them (conventions.md). */
-const BEFORE_ANY_OPERATION = [404, 405, 408, 431];
+/** Reasons of the HTTP parser's own answers: it knows no operation, so none can declare them or give them a shape (conventions.md). */
+const OF_THE_PARSER = ['bad_request_line', 'headers_too_large'];
 
 /** What is wrong with the answer; empty when nothing is. `refused`: the request does not fit the contract. */
 export function faultsOfAnswer(row: OperationRow, answer: WireAnswer, refused: boolean): string[] {
@@ -19,14 +19,15 @@ export function faultsOfAnswer(row: OperationRow, answer: WireAnswer, refused: b
   if (refused && status < 400) faults.push(`answers ${status} to a request that does not fit the contract`);
   for (const [name, value] of SAFETY_HEADERS) if (answer.headers[name] !== value) faults.push(`answers without ${name}: ${value}`);
   if (answer.headers['x-injected'] !== undefined) faults.push('lets the request write a header of the answer');
-  if (!isBeforeOperation(row, answer) && !row.statuses.includes(status)) faults.push(`answers ${status}, which it does not declare`);
+  if (!isOfTheParser(answer) && !row.statuses.includes(status)) faults.push(`answers ${status}, which it does not declare`);
   if (status >= 400) faults.push(...faultsOfError(row, answer));
   else faults.push(...faultsOfSuccess(row, answer));
   return faults;
 }
 
-function isBeforeOperation(row: OperationRow, { status }: WireAnswer): boolean {
-  return BEFORE_ANY_OPERATION.includes(status) && (status !== 404 || !row.statuses.includes(404));
+function isOfTheParser({ status, body }: WireAnswer): boolean {
+  const reason = [400, 431].includes(status) ? (parsed(body) as { error?: { details?: { reason?: unknown } } } | undefined)?.error?.details?.reason : undefined;
+  return typeof reason === 'string' && OF_THE_PARSER.includes(reason);
 }
 
 function faultsOfError(row: OperationRow, answer: WireAnswer): string[] {
@@ -40,7 +41,7 @@ function faultsOfError(row: OperationRow, answer: WireAnswer): string[] {
     ...(leak === undefined ? [] : [`tells ${JSON.stringify(leak)}`]),
     ...(typeof id === 'string' && id === answer.headers['x-correlation-id'] ? [] : ['answers an error whose correlation_id is not that of the header']),
     ...(typeof error?.code === 'string' && typeof error.message === 'string' && typeof error.retryable === 'boolean' && typeof error.details === 'object' ? [] : ['answers an error that is not the error model']),
-    ...misfits(row, answer.status, body),
+    ...(isOfTheParser(answer) ? [] : misfits(row, answer.status, body)),
   ];
 }
 

@@ -34,7 +34,7 @@ const MESSAGES = [
 
 function requestOf({ path, headers, streamed }: Volley): Buffer {
   const body = JSON.stringify({ model: 'bench-model', messages: MESSAGES, max_tokens: 400, ...(streamed ? { stream: true } : {}) });
-  const lines = Object.entries({ host: 'bench', 'content-type': 'application/json', 'content-length': String(body.length), ...headers }).map(([name, value]) => `${name}: ${value}\r\n`);
+  const lines = Object.entries({ host: '127.0.0.1', 'content-type': 'application/json', 'content-length': String(body.length), ...headers }).map(([name, value]) => `${name}: ${value}\r\n`);
   return Buffer.from(`POST ${path} HTTP/1.1\r\n${lines.join('')}\r\n${body}`);
 }
 

@@ -66,7 +66,7 @@ export class JournalWriter implements CallWriter {
   #shipping: Promise<void> | null = null;
   /** When the oldest of what waits for the database came; `performance.now()`. */
   #behindSince = Number.POSITIVE_INFINITY;
-  #flushed: { readonly upTo: Shipment; readonly resolve: () => void; readonly reject: (error: unknown) => void }[] = [];
+  #flushed: { readonly upTo: Shipment; readonly resolve: () => void }[] = [];
   #lastError: unknown = null;
   #diskFails = false;
   #lookedAt = 0;
@@ -103,7 +103,7 @@ export class JournalWriter implements CallWriter {
     let timer: NodeJS.Timeout | undefined;
     try {
       await new Promise<void>((resolve, reject) => {
-        this.#flushed.push({ upTo, resolve, reject });
+        this.#flushed.push({ upTo, resolve });
         timer = setTimeout(() => reject(this.#away()), PATIENCE_MS);
         this.#ship();
       });

@@ -37,7 +37,7 @@ function judge(report: IsolationReport): string {
   }
 }
 
-function documentOf({ tenants, operations, uncovered, leaks, failures }: IsolationReport): Readonly<Record<string, unknown>> {
+export function documentOf({ tenants, operations, uncovered, leaks, failures }: IsolationReport): Readonly<Record<string, unknown>> {
   return { command: 'validate', isolation: true, isolated: leaks.length + failures.length + uncovered.length === 0, tenants, operations, uncovered, leaks };
 }
 

@@ -26,7 +26,7 @@ export interface SpentKeys {
   readonly narrow: ReadonlyArray<{ readonly scope: string; readonly secret: string }>;
 }
 
-/** What one tenant has, by the name that the contract gives its identifier. */
+/** What one tenant has, by the name that the contract gives its identifier. None is the mark itself, which must stay unsaid. */
 export type Holdings = Readonly<Record<string, string>>;
 
 export async function makeTenant(node: IsolationNode, name: string): Promise<TestTenant> {
@@ -79,8 +79,10 @@ export async function fillTenant(node: IsolationNode, tenant: TestTenant): Promi
   const agentId = `agt_${mark}`;
   await make(AO, 'POST', '/v1/agents', { agent_id: agentId, name: `Agent ${mark}`, description: mark, instructions: `Call the tool echo (tool.echo) once with the text of the user. ${mark}`, model_ref: 'tier:balanced', tools: ['tool.echo'] });
   const webhook = await make(AO, 'POST', '/v1/webhooks', { url: `https://hooks.example.com/${mark}`, event_types: ['agentos.run.completed'], description: mark });
-  await make(AO, 'POST', '/v1/tools', { tool_id: `tool.${mark}.lookup`, name: mark, description: mark, input_schema: { type: 'object' }, side_effects: false, webhook: { url: `https://tools.example.com/${mark}` } });
-  await make(AO, 'POST', '/v1/mcp-servers', { server_id: mark, transport: { type: 'streamable_http', url: `https://mcp.example.com/${mark}` } });
+  // Answers about tools name them in other forms as well, so the id must not hold the mark.
+  const toolId = `tool.t${randomBytes(6).toString('hex')}.lookup`;
+  await make(AO, 'POST', '/v1/tools', { tool_id: toolId, name: mark, description: mark, input_schema: { type: 'object' }, side_effects: false, webhook: { url: `https://tools.example.com/${mark}` } });
+  await make(AO, 'POST', '/v1/mcp-servers', { server_id: `srv${mark}`, transport: { type: 'streamable_http', url: `https://mcp.example.com/${mark}` } });
   await make(AO, 'PUT', `/v1/memory/ns-${mark}/items/key-${mark}`, { value: { text: mark }, metadata: { topic: mark } });
   await make(MP, 'PUT', `/v1/policies/pol_${mark}`, { description: mark, rules: [{ id: 'small', kind: 'max_tokens', max: 8_000 }] });
   await make(AO, 'PUT', `/v1/principals/svc_${mark}`, { principal_type: 'service', display_name: mark, roles: ['tenant_service'] });
@@ -91,7 +93,7 @@ export async function fillTenant(node: IsolationNode, tenant: TestTenant): Promi
   const runId = (made['run'] as { run_id: string }).run_id;
   await untilEnded(async () => ((await make(AO, 'GET', `/v1/runs/${runId}`))['run'] as { status: string }).status);
   return {
-    tenant_id: tenant.tenantId, agent_id: agentId, run_id: runId, namespace: `ns-${mark}`, key: `key-${mark}`, tool_id: `tool.${mark}.lookup`, server_id: mark,
+    tenant_id: tenant.tenantId, agent_id: agentId, run_id: runId, namespace: `ns-${mark}`, key: `key-${mark}`, tool_id: toolId, server_id: `srv${mark}`,
     webhook_id: (webhook['webhook'] as { webhook_id: string }).webhook_id, policy_id: `pol_${mark}`, principal_id: `svc_${mark}`, key_id: key.key_id, request_id: requestId,
     correlation_id: String(made['correlation_id']),
   };

@@ -37,8 +37,8 @@ describe('ModelTransport', () => {
 
   it('waits for the first byte only so long, whatever the headers said', async () => {
     stub.answer = text(['late'], { firstByteMs: 5_000 });
-    const answer = await transport({ firstByteTimeoutMs: 80 }).open('/x', {}, '*/*', call());
-    await expect(answer.next()).rejects.toMatchObject({ code: 'timeout', details: { reason: 'slow_first_byte', timeout_ms: 80 } });
+    const answer = await transport({ firstByteTimeoutMs: 500 }).open('/x', {}, '*/*', call());
+    await expect(answer.next()).rejects.toMatchObject({ code: 'timeout', details: { reason: 'slow_first_byte', timeout_ms: 500 } });
     await expect.poll(() => stub.open()).toBe(0);
   });
 
@@ -57,9 +57,9 @@ describe('ModelTransport', () => {
   it('does not take a reader that pauses for silence, and holds little meanwhile', async () => {
     const piece = 'y'.repeat(64 * 1024);
     stub.answer = text(Array.from({ length: 200 }, () => piece));
-    const answer = await transport({ idleTimeoutMs: 60, timeoutMs: 10_000 }).open('/x', {}, '*/*', call());
+    const answer = await transport({ idleTimeoutMs: 500, timeoutMs: 20_000 }).open('/x', {}, '*/*', call());
     let bytes = (await answer.next())!.length;
-    await new Promise((resolve) => setTimeout(resolve, 300));
+    await new Promise((resolve) => setTimeout(resolve, 1_200));
     const held = (await answer.next())!.length;
     expect(held, 'bytes that waited for the reader').toBeLessThan(1024 * 1024);
     bytes += held;

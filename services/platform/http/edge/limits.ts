@@ -53,8 +53,8 @@ export function createEdgeLimits(rules: EdgeLimitRules, now: () => number = () =
   const refusals = rules.refusals === null ? null : new Gcra(rules.refusals, rules.maxKeys);
   const good = new KnownGood(rules.maxKeys);
   // Of this process alone, so that a digest is no way to try passwords against.
-  const salt = randomBytes(16);
-  const digest = (credential: string): string => createHash('sha256').update(salt).update(credential).digest('base64').slice(0, 22);
+  const salt = randomBytes(16).toString('base64');
+  const digest = (credential: string): string => createHash('sha256').update(salt + credential).digest('base64');
 
   return {
     identify: (address, headers) => ({ addressKey: isLoopback(address) ? null : addressGroup(address), credentialKey: credentialOf(headers, digest) }),

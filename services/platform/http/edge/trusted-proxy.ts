@@ -18,13 +18,24 @@ export interface TrustedProxies {
 const LOOPBACK: readonly string[] = ['127.0.0.0/8', '::1/128'];
 /** More hops than any real chain has; the rest of a longer header is not looked at. */
 const MAX_HOPS = 32;
+const MAX_KNOWN = 4_096;
 
 /** @param entries `loopback`, addresses, and ranges as address/prefix. @throws ConfigError that names the entry which cannot be read. */
 export function parseTrustedProxies(entries: readonly string[]): TrustedProxies {
   const ranges = new BlockList();
   for (const entry of entries.flatMap((each) => (each === 'loopback' ? LOOPBACK : [each]))) addRange(ranges, entry);
   const none = entries.length === 0;
-  const trusts = (address: string): boolean => !none && inRanges(ranges, address);
+  // Asking the ranges costs more than all the rest of the edge, and the same few proxies ask all the time.
+  const known = new Map<string, boolean>();
+  const trusts = (address: string): boolean => {
+    if (none) return false;
+    let trusted = known.get(address);
+    if (trusted === undefined) {
+      if (known.size >= MAX_KNOWN) known.clear();
+      known.set(address, (trusted = inRanges(ranges, address)));
+    }
+    return trusted;
+  };
   return {
     trusts,
     clientAddress(peer, forwardedFor) {
