@@ -65,7 +65,7 @@ export class PostgresDecisions implements DecisionsPort {
   async record(auth: AuthContext, decision: ModelDecision): Promise<void> {
     const record = { ...decision, tenant_id: auth.tenant_id };
     const kept = this.#writer.book({
-      kind: 'trace', tenantId: auth.tenant_id, decisionId: record.decision_id, requestId: record.request_id, at: record.at, verdict: record.policy.decision, model: servedBy(record), record: storableJson(record),
+      kind: 'trace', tenantId: auth.tenant_id, decisionId: record.decision_id, model: servedBy(record), record: storableJson(record),
     });
     if (this.#trail === null) return kept;
     await Promise.all([kept, this.#writer.book({ kind: 'audit', tenantId: auth.tenant_id, decisionId: record.decision_id, row: this.#trail.row(auth, deedOf(record)) })]);

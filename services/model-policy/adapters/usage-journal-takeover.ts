@@ -12,7 +12,7 @@ import type { Logger } from 'pino';
 import { readFrames } from './usage-journal-frames.ts';
 import { mayHaveLostItsEnd, stateOf, type JournalOwner, type OwnerState } from './usage-journal-owner.ts';
 import { OWNER_FILE, RECORDS_SUFFIX, type CallJournal } from './usage-journal.ts';
-import { storeBookings, type Booking, type FlushOptions } from './usage-postgres-bookings.ts';
+import { bookingFromText, storeBookings, type Booking, type FlushOptions } from './usage-postgres-bookings.ts';
 import { livesOf, releaseJournal } from './usage-postgres-replica.ts';
 
 export interface TakeOverOptions extends Pick<FlushOptions, 'onAudited'> {
@@ -96,7 +96,7 @@ export function readJournal(folder: string): { readonly frames: readonly (readon
   const files = readdirSync(folder).filter((name) => name.endsWith(RECORDS_SUFFIX)).sort();
   const read = files.map((name) => readFrames(readFileSync(path.join(folder, name))));
   return {
-    frames: read.flatMap(({ frames }) => frames.map((records) => records.map((record) => JSON.parse(record) as Booking))),
+    frames: read.flatMap(({ frames }) => frames.map((records) => records.map(bookingFromText))),
     tornBytes: read.reduce((sum, { tornBytes }) => sum + tornBytes, 0),
     damaged: read.some(({ damaged }) => damaged),
   };

@@ -14,7 +14,7 @@ import { encodeFrame } from './usage-journal-frames.ts';
 import { takeOverJournals } from './usage-journal-takeover.ts';
 import { CallJournal, type JournalDisk, type JournalFile } from './usage-journal.ts';
 import type { JournalOwner } from './usage-journal-owner.ts';
-import { storeBookings, type Booking } from './usage-postgres-bookings.ts';
+import { bookingToText, storeBookings, type Booking } from './usage-postgres-bookings.ts';
 
 export interface JournalWriterOptions extends CallWriterOptions {
   /** Of the ledger's journals. */
@@ -150,7 +150,7 @@ export class JournalWriter implements CallWriter {
   }
 
   #take(booked: readonly Booked[]): void {
-    const frame = encodeFrame(booked.map(({ booking }) => JSON.stringify(booking)));
+    const frame = encodeFrame(booked.map(({ booking }) => bookingToText(booking)));
     const file = this.#append(frame);
     if (file === null && this.#unwritten >= MOST_UNBOOKED) {
       this.#options.log?.error({ bookings: booked.length, kept: this.#unwritten }, 'The database has been away for too long: usage is lost.');

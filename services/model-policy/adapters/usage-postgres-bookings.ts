@@ -30,10 +30,22 @@ export type Booking =
   | { readonly kind: 'end'; readonly tenantId: string; readonly entry: UsageEntry | null; readonly parts: readonly BookedPart[] }
   | { readonly kind: 'finish'; readonly tenantId: string; readonly requestId: string; readonly requestHash: string; readonly replicaId: string }
   | { readonly kind: 'free'; readonly tenantId: string; readonly requestId: string }
-  /** `record` is the decision as JSON. */
-  | { readonly kind: 'trace'; readonly tenantId: string; readonly decisionId: string; readonly requestId: string; readonly at: string; readonly verdict: string; readonly model: string | null; readonly record: string }
+  /** `record` is the decision as JSON; `model` served. */
+  | { readonly kind: 'trace'; readonly tenantId: string; readonly decisionId: string; readonly model: string | null; readonly record: string }
   /** Of the call with this decision, which comes with it in one flush. */
   | { readonly kind: 'audit'; readonly tenantId: string; readonly decisionId: string; readonly row: AuditRow };
+
+/** As a journal keeps it: a decision is JSON already and is not escaped once more. */
+export function bookingToText(booking: Booking): string {
+  if (booking.kind !== 'trace') return JSON.stringify(booking);
+  const { record, ...rest } = booking;
+  return `${JSON.stringify(rest).slice(0, -1)},"record":${record}}`;
+}
+
+export function bookingFromText(text: string): Booking {
+  const booking = JSON.parse(text) as Booking;
+  return booking.kind === 'trace' ? { ...booking, record: JSON.stringify(booking.record) } : booking;
+}
 
 type Of<Kind extends Booking['kind']> = Extract<Booking, { kind: Kind }>;
 
@@ -191,10 +203,7 @@ class BookingFlush {
   #sendTraces(client: pg.PoolClient): void {
     const traces = ofKind(this.#bookings, 'trace');
     if (traces.length === 0) return;
-    this.#send(client, ADD_DECISIONS, [
-      traces.map((each) => each.tenantId), traces.map((each) => each.decisionId), traces.map((each) => each.requestId), traces.map((each) => each.at),
-      traces.map((each) => each.verdict), traces.map((each) => each.model), traces.map((each) => each.record),
-    ]);
+    this.#send(client, ADD_DECISIONS, [`[${traces.map((each) => each.record).join(',')}]`, traces.map((each) => each.model)]);
   }
 
   #send(client: pg.PoolClient, statement: Statement, values: unknown[]): void {

@@ -116,10 +116,12 @@ const STANDING = (table: string, id: string): string => `SELECT e.tenant_id || '
 export const STANDING_ENTRIES: Statement = { name: 'mp_standing_entries', text: STANDING('usage_entries', 'entry_id') };
 export const STANDING_DECISIONS: Statement = { name: 'mp_standing_decisions', text: STANDING('decisions', 'decision_id') };
 
+/** $1 the decisions as one JSON array, which nobody has to escape; $2 the models that served. */
 export const ADD_DECISIONS: Statement = {
   name: 'mp_insert_decisions',
   text: `INSERT INTO model_policy.decisions (tenant_id, decision_id, request_id, at, decision, model, record)
-    SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::timestamptz[], $5::text[], $6::text[], $7::jsonb[]) ON CONFLICT DO NOTHING`,
+    SELECT k.record ->> 'tenant_id', k.record ->> 'decision_id', k.record ->> 'request_id', (k.record ->> 'at')::timestamptz, k.record -> 'policy' ->> 'decision', k.model, k.record
+    FROM ROWS FROM (jsonb_array_elements($1::jsonb), unnest($2::text[])) AS k (record, model) ON CONFLICT DO NOTHING`,
 };
 
 /** Free again: a claim that was charged and has run out, and one of a process that is gone and has left no journal. $4 the process, $5 the time kept, $6 that its own open claims count as made now. */
