@@ -16,12 +16,14 @@ import type { CallPlan, Told } from './usage-process.fixture.ts';
 const LIMIT = 1_000_000;
 let postgres: TestPostgres;
 let folder: string;
+const started: ChildProcess[] = [];
 beforeAll(async () => {
   postgres = await startTestPostgres({ durable: true });
   await migrate({ url: postgres.url, schema: MODEL_POLICY_SCHEMA, migrations: modelPolicyMigrations });
   folder = mkdtempSync(join(tmpdir(), 'agentos-crash-'));
 }, 60_000);
 afterAll(async () => {
+  for (const child of started) child.kill('SIGKILL');
   await postgres?.stop();
   rmSync(folder, { recursive: true, force: true });
 }, 30_000);
@@ -41,6 +43,7 @@ async function crash(commit: 'database' | 'journal', alsoTheProcess: boolean): P
   const settled: string[] = [];
   const start = async (): Promise<ChildProcess> => {
     const child = fork(new URL('./usage-process.fixture.ts', import.meta.url), ['serve'], { execArgv: ['--import', 'tsx'], env: { ...process.env, DATABASE_URL: postgres.url, ALIVE_MS: '3000', ...(commit === 'journal' ? { JOURNAL_DIR: folder } : {}) }, stdio: ['ignore', 'ignore', 'inherit', 'ipc'] });
+    started.push(child);
     child.on('message', (told: Told) => {
       if (told.kind === 'settled') settled.push(told.requestId);
     });
