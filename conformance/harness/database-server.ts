@@ -9,6 +9,16 @@ import pg from 'pg';
 const PREFIX = 'aot_';
 const STALE_AFTER_MS = 60 * 60 * 1000;
 
+/** Begins with the time in decimal digits, so that the letter behind them ends it. */
+export function newRunId(): string {
+  return `${Date.now()}x${process.pid}`;
+}
+
+/** When the run began that made this database, in milliseconds since the epoch; NaN for other names. */
+export function startOfRun(databaseName: string): number {
+  return Number(/^aot_(\d+)x/.exec(databaseName)?.[1]);
+}
+
 /** Runs `work` on one connection to the server's own database; for CREATE and DROP DATABASE. */
 export async function onServer<Result>(url: string, work: (client: pg.Client) => Promise<Result>): Promise<Result> {
   const client = new pg.Client({ connectionString: url, application_name: 'agentos-test-harness' });
@@ -54,7 +64,7 @@ async function namesOf(client: pg.Client): Promise<string[]> {
 export async function sweepDatabases(url: string, runId: string): Promise<void> {
   await onServer(url, async (client) => {
     for (const name of await namesOf(client)) {
-      if (name.startsWith(`${PREFIX}${runId}`)) await drop(client, name);
+      if (name.startsWith(`${PREFIX}${runId}_`)) await drop(client, name);
     }
   });
 }
@@ -63,8 +73,7 @@ export async function sweepDatabases(url: string, runId: string): Promise<void> 
 export async function sweepStaleDatabases(url: string): Promise<void> {
   await onServer(url, async (client) => {
     for (const name of await namesOf(client)) {
-      const startedAt = Number.parseInt(name.slice(PREFIX.length).split('x')[0] ?? '', 36);
-      if (Number.isFinite(startedAt) && Date.now() - startedAt > STALE_AFTER_MS) await drop(client, name);
+      if (Date.now() - startOfRun(name) > STALE_AFTER_MS) await drop(client, name);
     }
   });
 }

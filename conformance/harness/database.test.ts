@@ -1,10 +1,21 @@
 import pg from 'pg';
 import { describe, expect, it } from 'vitest';
+import { databaseName, newRunId, startOfRun } from './database-server.ts';
 import { testDatabase, type MigrationSet } from './database.ts';
 
 const SETS: readonly MigrationSet[] = [
   { schema: 'harness', migrations: [{ name: '0001_note', up: 'CREATE TABLE harness.note (id int PRIMARY KEY, text text NOT NULL)' }] },
 ];
+
+describe('the name of a test database', () => {
+  it('tells when its run began, whatever the digits of the time are', () => {
+    const before = Date.now();
+    const startedAt = startOfRun(databaseName(newRunId(), 'template', 'abc'));
+    expect(startedAt).toBeGreaterThanOrEqual(before);
+    expect(startedAt).toBeLessThanOrEqual(Date.now());
+    for (const other of ['postgres', 'aot_', 'aot_x1', 'aot_mwqp10yzx1']) expect(startOfRun(other)).toBeNaN();
+  });
+});
 
 describe('testDatabase', () => {
   it('gives every caller a database of its own, with the migrations applied', async () => {

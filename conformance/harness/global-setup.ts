@@ -5,7 +5,7 @@
  * template (database.ts). What an earlier, killed run left on a given server is swept away here.
  */
 import type { TestProject } from 'vitest/node';
-import { sweepDatabases, sweepStaleDatabases } from './database-server.ts';
+import { newRunId, sweepDatabases, sweepStaleDatabases } from './database-server.ts';
 
 declare module 'vitest' {
   export interface ProvidedContext {
@@ -30,7 +30,7 @@ async function testServer(): Promise<TestServer> {
 }
 
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
-  const runId = `${Date.now().toString(36)}x${process.pid.toString(36)}`;
+  const runId = newRunId();
   const server = await testServer();
   await sweepStaleDatabases(server.url);
   project.provide('postgresUrl', server.url);

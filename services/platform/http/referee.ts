@@ -35,7 +35,8 @@ export function createReferee(openapiPath: string, log: Logger): Referee {
       },
     },
     fileUploader: false,
-    $refParser: { mode: 'dereference' },
+    // Keeping references is what makes the first call of an operation compile in a fifth of the time.
+    $refParser: { mode: 'bundle' },
   }) as RequestHandler[];
   return {
     forExchange(request, response) {
