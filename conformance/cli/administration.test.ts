@@ -70,15 +70,23 @@ describe('the operator of a node', () => {
     expect(refused.code).toBe(2);
     expect(documentOf('CliError', refused.stderr).error.next).toBe('agentos tenants delete tnt_cli_two --yes-really');
     expect((await json('CliTenants', 'tenants', 'show', 'tnt_cli_two')).tenant!.status, 'nothing happened').toBe('active');
-    const deleted = await json('CliTenants', 'tenants', 'delete', 'tnt_cli_two', '--yes-really');
+    const deleted = await json('CliTenants', 'tenants', 'delete', 'tnt_cli_two', '--grace-hours', '2', '--yes-really');
     expect(deleted).toMatchObject({ action: 'delete', deleted: 'tnt_cli_two', purge_after: expect.any(String) as string });
     const { tenants } = await json('CliTenants', 'tenants', 'list');
     expect(tenants!.find(({ tenant_id }) => tenant_id === 'tnt_cli_two')).toMatchObject({ status: 'disabled', deletion: { purge_after: deleted.purge_after } });
+    expect(Date.parse(deleted.purge_after!) - Date.now(), 'as asked').toBeLessThan(3 * 3_600_000);
     expect((await json('CliTenants', 'tenants', 'restore', 'tnt_cli_two')).tenant!.status).toBe('active');
     expect((await json('CliTenants', 'tenants', 'update', 'tnt_cli_two', '--name', 'Two', '--plan', 'premium')).tenant).toMatchObject({ name: 'Two', plan_tier: 'premium' });
     expect((await json('CliPrincipals', 'principals', 'delete', 'usr_ada', '--tenant', 'tnt_cli')).keys_revoked).toBe(1);
     expect((await json('CliPrincipals', 'principals', 'list', '--tenant', 'tnt_cli')).principals!.map(({ principal_id }) => principal_id)).toEqual(['svc_orders']);
   }), 120_000);
+
+  it('reads the audit of any tenant', async () => {
+    const listed = await node.agentos('audit', 'list', '--tenant', 'tnt_cli', '--action', 'tenant.create');
+    expect(listed.code, listed.stderr).toBe(0);
+    expect(listed.stdout).toMatch(/allowed +tenant\.create +usr_platform_admin +tenant tnt_cli/);
+    expect((await node.agentos('audit', 'list', '--tenant', 'tnt_cli', '--action', 'no.such')).stdout).toBe('There is no such record.\n');
+  }, 60_000);
 
   it('is told what is wrong, with what to type next', async () => {
     const misspelt = await node.agentos('tenants', 'create', 'tnt_cli_three', '--set', '{"quotas":{"runs":{"max_concurent_runs":5}}}');
@@ -102,6 +110,9 @@ describe('a tenant\'s own administrator', () => {
     const created = await own('keys', 'create', '--principal', 'svc_mine', '--scope', 'runs:read');
     expect(created.code, created.stderr).toBe(0);
     expect(documentOf('CliKeys', created.stdout).key).toMatchObject({ tenant_id: 'tnt_cli', principal_id: 'svc_mine', created_by: 'usr_own' });
+    const ran = await own('run', 'agt_any', '--input', 'hello');
+    expect(ran.code, ran.stderr).toBe(0);
+    expect(ran.stdout, 'in the tenant of the key').toContain('"tenant_id":"tnt_cli"');
     const beyond = await own('keys', 'list', '--tenant', 'tnt_demo');
     expect([beyond.code, beyond.stderr.includes('tenants:admin')]).toEqual([1, true]);
     expect((await own('tenants', 'list')).code).toBe(1);

@@ -29,10 +29,11 @@ describe('agentos up --mode prod', () => {
     const node = await newNode({ env: { AGENTOS_DEFAULT_TENANT: 'tnt_demo', AGENTOS_IMPLICIT_AGENTS: 'on', AGENTOS_METRICS_REQUIRE_AUTH: 'off', OPENAI_API_KEY: 'sk-canary-1', AGENTOS_HOST: '0.0.0.0' } });
     const up = await node.agentos('up', '--mode', 'prod');
     expect(up.code, up.stderr).toBe(3);
-    expect(up.stderr).toContain('prod refuses 7 unsafe settings');
-    for (const variable of ['AGENTOS_DEFAULT_TENANT', 'AGENTOS_IMPLICIT_AGENTS', 'AGENTOS_METRICS_REQUIRE_AUTH', 'OPENAI_API_KEY', 'AGENTOS_JWT_ISSUER', 'AGENTOS_TLS_CERT_FILE', 'AGENTOS_FED_REQUIRE_MTLS']) {
+    expect(up.stderr).toContain('prod refuses 6 unsafe settings');
+    for (const variable of ['AGENTOS_DEFAULT_TENANT', 'AGENTOS_IMPLICIT_AGENTS', 'AGENTOS_METRICS_REQUIRE_AUTH', 'OPENAI_API_KEY', 'AGENTOS_TLS_CERT_FILE', 'AGENTOS_FED_REQUIRE_MTLS']) {
       expect(up.stderr).toMatch(new RegExp(`^ {2}${variable} .+ (Unset|Set|Put)`, 'm'));
     }
+    expect(up.stderr, 'it would make the first key itself').not.toContain('AGENTOS_JWT_ISSUER');
     expect(up.stdout + up.stderr).not.toContain('canary');
     expect(existsSync(path.join(node.home, 'postgres'))).toBe(false);
     expect(readdirSync(path.join(node.home, 'state')).filter((file) => file.endsWith('.json'))).toEqual([]);
@@ -63,6 +64,9 @@ describe('agentos up --mode prod', () => {
     const tenants = await fetch(`${admin}/v1/admin/tenants`, { headers: { 'x-api-key': key } });
     expect(tenants.status).toBe(200);
     expect((await fetch(`${node.baseUrl}/v1/admin/tenants`, { headers: { 'x-api-key': key } })).status).toBe(404);
+
+    const validated = await node.agentos('validate');
+    expect([validated.code, validated.stdout], 'without a tenant of its own').toEqual([0, expect.stringContaining('passed   metrics are served')]);
 
     chmodSync(path.join(secrets, 'signing-key'), 0o644);
     const open = await node.agentos('up', '--mode', 'prod');

@@ -173,5 +173,9 @@ describe('deleting a tenant', () => {
     expect(faultsOf(operation(AO, 'restoreTenant'), 200, restored.body)).toEqual([]);
     const twice = await admin(`/v1/admin/tenants/${tenantId}/restore`, { method: 'POST' });
     expect([twice.status, twice.body.error.details.reason]).toEqual([409, 'not_deleted']);
+    for (const hours of [-1, 8761, 'soon']) expect((await admin(`/v1/admin/tenants/${tenantId}?confirm=${tenantId}&grace_hours=${hours}`, { method: 'DELETE' })).status).toBe(400);
+    const atOnce = await admin(`/v1/admin/tenants/${tenantId}?confirm=${tenantId}&grace_hours=0`, { method: 'DELETE' });
+    expect(Date.parse(atOnce.body.purge_after)).toBeLessThanOrEqual(Date.now());
+    await expect.poll(async () => (await admin(`/v1/admin/tenants/${tenantId}`)).status, { timeout: 20_000, interval: 250 }).toBe(404);
   }));
 });

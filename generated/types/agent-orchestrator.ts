@@ -5540,6 +5540,11 @@ export interface components {
          */
         CreatedBeforeFilter: components["schemas"]["Timestamp"];
         /**
+         * @description Hours until the data is deleted, in place of the node's (`AGENTOS_TENANT_DELETION_GRACE_HOURS`); 0: at once, and then nothing can be restored.
+         * @example 24
+         */
+        DeletionGraceHours: number;
+        /**
          * @description Only deliveries in this state.
          * @example failed
          */
@@ -6179,6 +6184,11 @@ export interface operations {
                  * @example tnt_acme
                  */
                 confirm?: components["parameters"]["ConfirmTenantId"];
+                /**
+                 * @description Hours until the data is deleted, in place of the node's (`AGENTOS_TENANT_DELETION_GRACE_HOURS`); 0: at once, and then nothing can be restored.
+                 * @example 24
+                 */
+                grace_hours?: components["parameters"]["DeletionGraceHours"];
             };
             header?: {
                 /**

@@ -88,7 +88,7 @@ async function list({ output, signal }: CommandContext, settings: Settings, opti
     after = page.next;
     if (after === undefined) break;
   }
-  output.result({ command: 'audit', action: 'list', records } satisfies CliAudit, records.map(lineOf).join('\n'));
+  output.result({ command: 'audit', action: 'list', records } satisfies CliAudit, records.length === 0 ? 'There is no such record.' : records.map(lineOf).join('\n'));
   return EXIT.ok;
 }
 

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import type { CliRunLine, Run } from '../../generated/types/index.ts';
 import type { AgentOS } from '../../sdk/src/index.ts';
-import { createClient, explainClientError } from '../lib/client.ts';
+import { createClient, explainClientError, tenantOf } from '../lib/client.ts';
 import type { Command, CommandContext, OptionValues } from '../lib/command.ts';
 import { CliError, EXIT, type ExitCode } from '../lib/errors.ts';
 import { loadSettings } from '../lib/settings.ts';
@@ -18,7 +18,7 @@ export const command: Command = {
   options: [
     { flags: '--input <text>', summary: 'what the agent is asked' },
     { flags: '--input-file <file>', summary: 'read it from a file; - is standard input' },
-    { flags: '--tenant <id>', summary: 'the tenant to act for (default: the node\'s default tenant)' },
+    { flags: '--tenant <id>', summary: 'the tenant to act for (default: that of AGENTOS_API_KEY, else the node\'s default tenant)' },
     { flags: '--no-wait', summary: 'create the run, print its id, and go' },
   ],
   examples: [
@@ -32,8 +32,7 @@ export const command: Command = {
     const agentId = args[0] ?? '';
     const input = readInput(options);
     const settings = loadSettings({ mode: context.global.mode, asBroughtUp: true });
-    const tenantId = typeof options['tenant'] === 'string' ? options['tenant'] : settings.defaultTenant;
-    const client = await createClient(settings, 'tenant', tenantId);
+    const client = await createClient(settings, 'tenant', tenantOf(settings, options['tenant']));
     try {
       const timeoutMs = context.global.timeoutMs;
       const request = { input, ...(timeoutMs === null ? {} : { run_options: { timeout_ms: timeoutMs } }) };
@@ -53,7 +52,7 @@ export const command: Command = {
 async function replayOne({ output, global, signal }: CommandContext, word: string, runId: string, options: OptionValues): Promise<ExitCode> {
   if (word !== 'replay') throw new CliError(`"${word} ${runId}" is nothing to run`, { exitCode: EXIT.usage, evidence: ['one agent can be run at a time'], next: `agentos run ${word} --input "hello"` });
   const settings = loadSettings({ mode: global.mode, asBroughtUp: true });
-  const client = await createClient(settings, 'tenant', typeof options['tenant'] === 'string' ? options['tenant'] : settings.defaultTenant);
+  const client = await createClient(settings, 'tenant', tenantOf(settings, options['tenant']));
   try {
     const replay = await client.runs.replay(runId, { signal });
     output.result(replay, replayText(replay, output.style));

@@ -19,6 +19,7 @@ export const command: Command = {
     { flags: '--set <json>', summary: 'create, update: further members, e.g. quotas and entitlements' },
     { flags: '--file <file>', summary: 'create, update: the same from a file; - is standard input' },
     { flags: '--reason <text>', summary: 'suspend: why; it stands in the audit' },
+    { flags: '--grace-hours <n>', summary: 'delete: hours until its data goes, in place of the node\'s; 0 is at once and for good' },
     { flags: '--yes-really', summary: 'delete: without it nothing is touched' },
   ],
   examples: [
@@ -29,7 +30,7 @@ export const command: Command = {
   ],
   async run(context, args, options) {
     const action = actionOf('tenants', ACTIONS, args[0], { show: 'get' });
-    if (action === 'delete') return remove(context, idOf(args, action));
+    if (action === 'delete') return remove(context, idOf(args, action), options['graceHours']);
     const node = administration(context);
     const { output } = context;
     if (action === 'list') {
@@ -64,12 +65,13 @@ function membersOf(options: OptionValues): Body {
   return { ...objectOf(options), ...(typeof name === 'string' ? { name } : {}), ...(typeof plan === 'string' ? { plan_tier: plan } : {}) };
 }
 
-async function remove(context: CommandContext, tenantId: string): Promise<typeof EXIT.ok> {
+async function remove(context: CommandContext, tenantId: string, graceHours: unknown): Promise<typeof EXIT.ok> {
   if (!context.global.yesReally) {
-    throw new CliError(`deleting ${tenantId} removes its runs, agents, memory, keys and all else; nothing was touched`, { exitCode: EXIT.usage, evidence: ['it can be restored until its grace period is over'], next: `agentos tenants delete ${tenantId} --yes-really` });
+    throw new CliError(`deleting ${tenantId} removes its runs, agents, memory, keys and all else; nothing was touched`, { exitCode: EXIT.usage, evidence: ['it can be restored until its time of grace is over'], next: `agentos tenants delete ${tenantId} --yes-really` });
   }
   const id = encodeURIComponent(tenantId);
-  const answer = await administration(context).call(`/v1/admin/tenants/${id}?confirm=${id}`, `${tenantId} could not be deleted`, { method: 'DELETE' });
+  const grace = typeof graceHours === 'string' ? `&grace_hours=${encodeURIComponent(graceHours)}` : '';
+  const answer = await administration(context).call(`/v1/admin/tenants/${id}?confirm=${id}${grace}`, `${tenantId} could not be deleted`, { method: 'DELETE' });
   const purgeAfter = String(answer['purge_after']);
   context.output.result({ command: 'tenants', action: 'delete', deleted: tenantId, purge_after: purgeAfter } satisfies CliTenants, `${tenantId} is refused from now on; its data is deleted after ${purgeAfter}\nundo: agentos tenants restore ${tenantId}`);
   return EXIT.ok;

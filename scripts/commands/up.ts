@@ -1,4 +1,4 @@
-import { baseUrl } from '../lib/api.ts';
+import { adminBaseUrl, baseUrl } from '../lib/api.ts';
 import { bootNode, type Booted } from '../lib/boot.ts';
 import type { Command, CommandContext } from '../lib/command.ts';
 import { formatMs } from '../lib/duration.ts';
@@ -115,18 +115,18 @@ function summary(output: Output, settings: Settings, report: Report, files: Writ
     ...(settings.mode === 'demo' ? ['  demo mode: the header X-Tenant-Id is identity enough; loopback only'] : []),
     ...secrets.map((row) => `  ${row.what}: ${row.where}`),
     ...(settings.mode === 'prod' ? [] : ['  a token of the node\'s own issuer: npx agentos token']),
-    '  to rotate the signing key: remove its file, then agentos up',
+    '  to rotate the signing key: write a new one into its file, e.g. with openssl rand -base64 48; nothing is restarted',
     '',
     bold('Tenants'),
     report.seeded === null ? '  none seeded' : `  default tenant ${report.seeded.default_tenant_id}, without run quotas of its own; agents ${report.seeded.sample_agent_ids.join(', ')}`,
-    `  more: POST ${baseOf(settings)}/v1/admin/tenants (scope tenants:admin); quotas are part of the tenant`,
+    `  more: npx agentos tenants create tnt_acme --name "Acme Corp", or POST ${adminBaseUrl(settings, 'agent-orchestrator')}/v1/admin/tenants (scope tenants:admin)`,
     '',
     bold('Alerting'),
     `  ${ALERTING.configured ? 'configured' : 'not configured yet'}: ${ALERTING.next}`,
     '',
     `report: ${files.markdown}`,
     bold('next:'),
-    '  npx agentos run agt_review_summarizer_v1 --input-file examples/reviews/reviews.txt',
+    settings.mode === 'prod' ? '  npx agentos tenants create tnt_acme --name "Acme Corp"   (then docs/guides/tenants.md)' : '  npx agentos run agt_review_summarizer_v1 --input-file examples/reviews/reviews.txt',
   ].join('\n');
 }
 

@@ -51,5 +51,6 @@ function summarise(checks: readonly ReportCheck[], timedOut: boolean): string {
 function render({ output }: CommandContext, report: Report, file: string): string {
   const marks = { passed: output.style('green', 'passed '), failed: output.style('red', 'failed '), skipped: output.style('yellow', 'skipped') } as const;
   const rows = report.checks.map((check) => `${marks[check.status]}  ${check.name}  (${check.detail}, ${formatMs(check.duration_ms)})`);
-  return [...rows, `report: ${file}`].join('\n');
+  const more = report.mode === 'prod' ? ['prod: nothing was run; agentos validate --isolation makes tenants of its own and runs in them'] : [];
+  return [...rows, ...more, `report: ${file}`].join('\n');
 }

@@ -69,6 +69,7 @@ export function errorOf(answer: ApiAnswer): (ErrorObject & { correlation_id?: st
 function nextFor(code: string | undefined): string {
   if (code === 'not_found') return 'agentos status   (is the id right, and the tenant? see --tenant)';
   if (code === 'unauthorized' || code === 'forbidden' || code === 'tenant_unknown') return 'check the credential and the tenant (AGENTOS_API_KEY, --tenant)';
+  if (code === 'invalid_request' || code === 'conflict' || code === 'invalid_state_transition') return 'nothing was changed; correct what the message names';
   return 'agentos logs agent-orchestrator --since 1m';
 }
 

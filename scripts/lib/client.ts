@@ -5,8 +5,14 @@ import { CliError, EXIT } from './errors.ts';
 import { credential, demoHeaders, type Role } from './identity.ts';
 import type { Settings } from './settings.ts';
 
-/** A client that acts as `role` for `tenantId`. */
-export async function createClient(settings: Settings, role: Role, tenantId: string): Promise<AgentOS> {
+/** The tenant a command acts for; undefined where the caller's own key names it. */
+export function tenantOf(settings: Settings, option: string | boolean | undefined): string | undefined {
+  if (typeof option === 'string') return option;
+  return settings.apiKey === null || settings.mode === 'demo' ? settings.defaultTenant : settings.config.values.AGENTOS_TENANT_ID;
+}
+
+/** A client that acts as `role` for `tenantId`, or for the tenant of the caller's own key. */
+export async function createClient(settings: Settings, role: Role, tenantId: string | undefined): Promise<AgentOS> {
   const { AgentOS } = await import('../../sdk/src/index.ts');
   const apiKey = credential(settings, role);
   return new AgentOS({
@@ -15,7 +21,7 @@ export async function createClient(settings: Settings, role: Role, tenantId: str
       modelPolicy: baseUrl(settings, 'model-policy'),
       federation: baseUrl(settings, 'federation'),
     },
-    ...(apiKey === null ? { headers: demoHeaders(role, tenantId) } : { apiKey, tenantId }),
+    ...(apiKey === null ? { headers: demoHeaders(role, tenantId ?? settings.defaultTenant) } : { apiKey, ...(tenantId === undefined ? {} : { tenantId }) }),
   });
 }
 

@@ -76,7 +76,7 @@ async function removeData(settings: Settings, removed: string[]): Promise<string
   const elsewhere = existsSync(pointerFile(home));
   for (const item of [dataDir, ...(elsewhere ? [logFileOf(home), pointerFile(home)] : [])]) remove(item, removed);
   if (elsewhere) removeEmpty(path.dirname(dataDir));
-  for (const name of ['logs', 'state', 'secrets']) remove(path.join(home, name), removed);
+  for (const name of ['logs', 'state', 'secrets', 'audit', 'journal']) remove(path.join(home, name), removed);
   remove(path.join(home, HOME_MARKER), removed);
   removeEmpty(home);
   return `${removed.filter((line) => line.startsWith('removed')).length} removed`;

@@ -10,7 +10,7 @@ import { writeSeeded } from './seeded.ts';
 import type { Settings } from './settings.ts';
 
 export async function seedNode(settings: Settings, databaseUrl: string, tell: (detail: string) => void): Promise<string> {
-  if (settings.mode === 'prod') return 'nothing is seeded in prod: create tenants with POST /v1/admin/tenants';
+  if (settings.mode === 'prod') return 'nothing is seeded in prod: agentos tenants create makes tenants';
   const [{ createDatabase }, { PostgresDirectory }, { PostgresAgents }, seed] = await Promise.all([
     import('../../services/platform/db/pool.ts'),
     import('../../services/platform/tenancy/directory-postgres.ts'),
@@ -35,7 +35,7 @@ async function ensureKeys(settings: Settings, directory: DirectoryPort): Promise
   const [{ createApiKey }, { SEED_AUTH, SEED_PLATFORM_ADMIN, SEED_TENANT_ADMIN, SEED_TENANT_ID }] = await Promise.all([import('../../services/platform/auth/api-key.ts'), import('../../services/agent-orchestrator/seed.ts')]);
   const grants: ReadonlyArray<readonly [Role, string, readonly string[], readonly string[]]> = [
     ['tenant', SEED_TENANT_ADMIN, TENANT_SCOPES, ['tenant_admin']],
-    ['platform', SEED_PLATFORM_ADMIN, [...TENANT_SCOPES, 'tenants:admin', 'routing:admin'], ['platform_admin']],
+    ['platform', SEED_PLATFORM_ADMIN, [...TENANT_SCOPES, 'tenants:admin', 'routing:admin', 'audit:read-all'], ['platform_admin']],
   ];
   let made = 0;
   for (const [role, principalId, scopes, roles] of grants) {

@@ -87,7 +87,7 @@ export function loadSettings(flags: SettingsFlags = {}, env: NodeJS.ProcessEnv =
 export function checkMode(settings: Settings, known: Readonly<Record<string, string>>): readonly string[] {
   return asCliErrors(() => {
     const config = loadConfig({ flags: { AGENTOS_MODE: settings.mode }, env: known, envFile: settings.envFile, resolved: resolvedSecrets() });
-    resolveModeRules(config, { federation: true });
+    resolveModeRules(config, { federation: true, makesFirstKey: true });
     return secretFileWarnings(config);
   });
 }

@@ -44,10 +44,13 @@ export class Tenants {
     );
   }
 
-  /** Refuses its calls from now on; its data is deleted when the grace period is over. `confirm` is its id once more. */
-  delete(tenantId: string, { confirm }: { readonly confirm: string }, options: RequestOptions = {}): ApiPromise<TenantDeleted> {
+  /**
+   * Refuses its calls from now on; its data is deleted when the grace period is over. `confirm` is its id once more,
+   * `graceHours` takes the place of the node's.
+   */
+  delete(tenantId: string, { confirm, graceHours }: { readonly confirm: string; readonly graceHours?: number }, options: RequestOptions = {}): ApiPromise<TenantDeleted> {
     return this.#session.call('mutation', options, (init) =>
-      this.#session.orchestrator.DELETE('/v1/admin/tenants/{tenant_id}', { ...init, params: { path: { tenant_id: tenantId }, query: { confirm } } }),
+      this.#session.orchestrator.DELETE('/v1/admin/tenants/{tenant_id}', { ...init, params: { path: { tenant_id: tenantId }, query: { confirm, ...(graceHours === undefined ? {} : { grace_hours: graceHours }) } } }),
     );
   }
 

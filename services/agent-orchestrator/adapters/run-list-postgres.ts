@@ -7,7 +7,8 @@
  * - queued or running: the partial indexes of the queue, which hold no run that has ended;
  * - nothing: the primary key, whose run ids follow the time of creation.
  *
- * Statuses stand in the text because a partial index is only used where the text itself says that it may be.
+ * Statuses stand in the text because a partial index is only used where the text itself says that it may be. Queued is
+ * said in the words of `runs_tenant_waiting`: by its status the queue of all tenants would be found as well.
  */
 import type { ListRunsQuery, RunStatus } from '../ports/run-state.ts';
 import { runIdAt } from '../runtime/child-id.ts';
@@ -18,6 +19,8 @@ import { timestampMs } from '../../platform/timestamp.ts';
 
 /** A child's id carries the time at which its parent started, at most this much before its own creation. */
 const ID_SLACK_MS = 2 * 3_600_000;
+
+const WAITING = 'r.lease_token IS NULL AND r.completed_at IS NULL';
 
 interface Conditions {
   readonly texts: string[];
@@ -46,7 +49,7 @@ export function listRunsStatement(tenantId: string, query: ListRunsQuery): { rea
   const statuses = statusesOf(query);
   if (statuses !== null) {
     found.names.push(`s${statuses.join('')}`);
-    found.texts.push(statuses.length === 1 ? `r.status = '${statuses[0]}'` : `r.status IN (${statuses.map((status) => `'${status}'`).join(', ')})`);
+    found.texts.push(statuses.length > 1 ? `r.status IN (${statuses.map((status) => `'${status}'`).join(', ')})` : statuses[0] === 'queued' ? WAITING : `r.status = '${statuses[0]}'`);
   }
   const source = facets.length === 0 ? 'orchestrator.runs r' : 'orchestrator.run_facets f0 JOIN orchestrator.runs r ON r.tenant_id = f0.tenant_id AND r.run_id = f0.run_id';
   found.values.push(query.limit + 1);

@@ -22,8 +22,13 @@ export const ADD_TENANTS = {
   text: `INSERT INTO orchestrator.tenant_runs (tenant_id) SELECT n FROM unnest($1::text[]) AS n ORDER BY n ON CONFLICT (tenant_id) DO NOTHING`,
 };
 
+/**
+ * A run waits when it has neither a lease nor an end: the words of `runs_tenant_waiting`, which no other index of waiting
+ * runs fits. Were it told by its status, the queue of all tenants would do as well, and a planner that knows of no waiting
+ * run, or of one tenant's alone, would walk that.
+ */
 const newestRank = (level: number): string =>
-  `(SELECT r.queue_rank FROM orchestrator.runs r WHERE r.tenant_id = n.tenant_id AND r.status = 'queued' AND r.priority = ${level}
+  `(SELECT r.queue_rank FROM orchestrator.runs r WHERE r.tenant_id = n.tenant_id AND r.priority = ${level} AND r.lease_token IS NULL AND r.completed_at IS NULL
      ORDER BY r.queue_rank DESC LIMIT 1)::float8`;
 
 /** The clock, where each tenant's lines end, and how long the queue is up to $2; read after the lock, so that all are of this moment. */

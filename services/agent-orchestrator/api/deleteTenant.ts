@@ -4,6 +4,6 @@ import type { Tenants } from '../../platform/tenancy/tenants.ts';
 
 export const deleteTenant = (tenants: Tenants): AgentOrchestratorHandlers['deleteTenant'] =>
   async ({ path, query, auth, context }) => {
-    const { purgeAfter } = await tenants.delete(auth, path.tenant_id, query.confirm);
+    const { purgeAfter } = await tenants.delete(auth, path.tenant_id, { confirm: query.confirm, graceHours: query.grace_hours });
     return { status: 200, body: { deleted: path.tenant_id, purge_after: purgeAfter, correlation_id: context.correlationId } };
   };

@@ -103,13 +103,20 @@ export class IssuerSet implements JwtVerifier {
       return payload;
     } catch (error) {
       if (error instanceof AgentOsError) throw error;
-      throw refusedToken(error instanceof joseErrors.JWTExpired ? 'The token has expired.' : 'The token is not valid here.', error);
+      throw refusedToken(misfit(error), error);
     }
   }
 }
 
 export function createJwtVerifier(issuers: readonly JwtIssuer[], options: JwtVerifierOptions = {}): JwtVerifier {
   return new IssuerSet(issuers, options);
+}
+
+/** The signature was checked before any claim: whoever reads this holds a token of the issuer. */
+function misfit(error: unknown): string {
+  if (error instanceof joseErrors.JWTExpired) return 'The token has expired.';
+  if (!(error instanceof joseErrors.JWTClaimValidationFailed)) return 'The token is not valid here.';
+  return `The token is not valid here: its claim ${error.claim} ${error.reason === 'missing' ? 'is missing' : 'is not what is accepted'}.`;
 }
 
 async function findKey(head: TokenHead, { issuer, source }: KnownIssuer): Promise<IssuerKey> {

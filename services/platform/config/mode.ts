@@ -1,7 +1,7 @@
 /** The three modes of a node and what each refuses (PRS 8.1; architecture §9; C-34). */
 import { ConfigError, type Config } from './load.ts';
 import { openSecretFiles } from './secret-files.ts';
-import { hasIssuer, isIdentityGap, LOOPBACK, unsafeSettings, UnsafeSettingsError, type UnsafeQuestion } from './unsafe-settings.ts';
+import { hasIssuer, isIdentityGap, LOOPBACK, unsafeSettings, UnsafeSettingsError } from './unsafe-settings.ts';
 
 export type Mode = 'demo' | 'dev' | 'prod';
 
@@ -32,6 +32,8 @@ export function resolveMode(config: Config): Mode {
 export interface ModeQuestion {
   /** Federation is among what is to be started. */
   readonly federation?: boolean;
+  /** Whoever asks makes the first key of a node that has neither issuer nor key. */
+  readonly makesFirstKey?: boolean;
 }
 
 /**
@@ -47,7 +49,7 @@ export function resolveModeRules(config: Config, question: ModeQuestion = {}): M
   if (mode === 'dev' && values.AGENTOS_ALLOW_DEV_HEADERS === true) {
     throw new ConfigError('AGENTOS_ALLOW_DEV_HEADERS', 'AGENTOS_ALLOW_DEV_HEADERS is on; dev mode refuses identity by headers. Use AGENTOS_MODE=demo, or keys.');
   }
-  if (mode === 'prod') refuseUnsafe(config, { federation: question.federation ?? false });
+  if (mode === 'prod') refuseUnsafe(config, question);
   return {
     mode,
     headerIdentity: values.AGENTOS_ALLOW_DEV_HEADERS ?? mode === 'demo',
@@ -60,8 +62,8 @@ export function resolveModeRules(config: Config, question: ModeQuestion = {}): M
 }
 
 /** A missing issuer alone is not refused here: the directory may hold keys, which `requireKnownIdentity` asks for. */
-function refuseUnsafe(config: Config, question: UnsafeQuestion): void {
-  const unsafe = unsafeSettings(config, question);
+function refuseUnsafe(config: Config, { federation = false, makesFirstKey = false }: ModeQuestion): void {
+  const unsafe = unsafeSettings(config, { federation }).filter((each) => !makesFirstKey || !isIdentityGap(each));
   if (unsafe.some((each) => !isIdentityGap(each))) throw new UnsafeSettingsError(unsafe);
 }
 

@@ -19,6 +19,18 @@ describe('what does not fit', () => {
     expect(places(validators.PolicyWrite, value)).toEqual([place]);
   });
 
+  const tenant = { tenant_id: 'tnt_acme', name: 'Acme' };
+  const misspelt = { quotas: { runs: { max_concurent_runs: 1 } } };
+  it.each([
+    ['plain, misspelt', { ...tenant, ...misspelt }, '/quotas/runs/max_concurent_runs is not a known member'],
+    ['plain, misspelt at the top', { ...tenant, nmae: 'Acme' }, '/nmae is not a known member'],
+    ['plain, without its id', {}, "/tenant_id must have required property 'tenant_id'"],
+    ['wrapped, misspelt', { tenant_create: { ...tenant, ...misspelt } }, '/tenant_create/quotas/runs/max_concurent_runs is not a known member'],
+    ['wrapped, with something beside it', { tenant_create: tenant, x: 1 }, '/x is not a known member'],
+  ])('is named in the form that was sent, of two that there are: %s', (_name, value, place) => {
+    expect(places(validators.TenantCreateRequest, value)).toEqual([place]);
+  });
+
   it('is named deep within a file of configuration', () => {
     const file = { backends: { local: { kind: 'ollama', health: { open: 1 } } }, models: [{ id: 'a', backend: 'local' }] };
     expect(places(config.ModelsConfig, file)).toEqual(['/backends/local/health/open is not a known member']);

@@ -39,12 +39,20 @@ export function validateRequest(row: OperationRow, { path, query, headers, body 
 /** Which places do not fit and why, without the values, which may be secret. */
 export function faultsOf(validator: Validator): readonly Fault[] {
   const errors = validator.errors ?? [];
-  // That a conditional branch failed says nothing beside what failed in it.
-  const telling = errors.length > 1 ? errors.filter(({ keyword }) => keyword !== 'if') : errors;
-  return telling.slice(0, MAX_FAULTS).map(toFault);
+  const telling = errors.filter((error) => !isFrame(error));
+  const faults = telling.filter((error) => !lacksOtherForm(error) || telling.every(lacksOtherForm));
+  return (faults.length > 0 ? faults : errors).slice(0, MAX_FAULTS).map(toFault);
 }
 
-function toFault({ keyword, params, instancePath, message }: NonNullable<Validator['errors']>[number]): Fault {
+type ValidatorError = NonNullable<Validator['errors']>[number];
+
+/** That a branch failed, or that no form fits, says nothing beside what failed in it. */
+const isFrame = ({ keyword }: ValidatorError): boolean => keyword === 'if' || keyword === 'anyOf' || keyword === 'not';
+
+/** Who sends a body in one of two forms is to read what is wrong with it, not that it could have had the other one. */
+const lacksOtherForm = ({ keyword, instancePath, schemaPath }: ValidatorError): boolean => keyword === 'required' && instancePath === '' && /^#\/anyOf\/\d+\/required$/.test(schemaPath);
+
+function toFault({ keyword, params, instancePath, message }: ValidatorError): Fault {
   if (keyword === 'required' && typeof params.missingProperty === 'string') return { path: `${instancePath}/${escaped(params.missingProperty)}`, message: message ?? 'is missing' };
   if (keyword === 'additionalProperties' && typeof params.additionalProperty === 'string') return { path: `${instancePath}/${escaped(params.additionalProperty)}`, message: 'is not a known member' };
   return { path: instancePath, message: message ?? `fails ${keyword}` };

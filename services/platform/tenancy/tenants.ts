@@ -11,11 +11,18 @@ const HOUR_MS = 3_600_000;
 export interface Tenants {
   suspend(auth: AuthContext, tenantId: string, reason: string | null): Promise<Tenant>;
   resume(auth: AuthContext, tenantId: string): Promise<Tenant>;
-  /** @param confirm must be the tenant's id. @throws AgentOsError invalid_request with details.reason confirmation_required; not_found. */
-  delete(auth: AuthContext, tenantId: string, confirm: string | undefined): Promise<{ readonly purgeAfter: string }>;
+  /** @throws AgentOsError invalid_request with details.reason confirmation_required; not_found. */
+  delete(auth: AuthContext, tenantId: string, deletion: Deletion): Promise<{ readonly purgeAfter: string }>;
   restore(auth: AuthContext, tenantId: string): Promise<Tenant>;
   /** The caller's own tenant, its quotas filled up with the node's. */
   own(auth: AuthContext): Promise<Tenant>;
+}
+
+export interface Deletion {
+  /** Must be the tenant's id. */
+  readonly confirm?: string | undefined;
+  /** In place of the node's. */
+  readonly graceHours?: number | undefined;
 }
 
 export interface TenantRules {
@@ -28,13 +35,14 @@ export function createTenants(directory: DirectoryPort, { graceHours, quotaDefau
   return {
     suspend: (auth, tenantId, reason) => directory.setTenantStatus(auth, tenantId, { status: 'suspended', reason }),
     resume: (auth, tenantId) => directory.setTenantStatus(auth, tenantId, { status: 'active', reason: null }),
-    async delete(auth, tenantId, confirm) {
+    async delete(auth, tenantId, { confirm, graceHours: asked }) {
+      const hours = asked ?? graceHours;
       if (confirm !== tenantId) {
         // Whoever asks for a tenant that there is not has mistyped more than the confirmation.
         if ((await directory.getTenant(auth, tenantId)) === null) throw tenantNotFound(tenantId);
-        throw confirmationRequired(tenantId, graceHours);
+        throw confirmationRequired(tenantId, hours);
       }
-      const tenant = await directory.requestTenantDeletion(auth, tenantId, graceHours * HOUR_MS);
+      const tenant = await directory.requestTenantDeletion(auth, tenantId, hours * HOUR_MS);
       return { purgeAfter: tenant.deletion!.purge_after };
     },
     restore: (auth, tenantId) => directory.restoreTenant(auth, tenantId),

@@ -4,7 +4,7 @@ import type { Operation } from './operations.ts';
 import type { Holdings } from './tenants.ts';
 
 /** Parameters that name nothing of a tenant's. */
-const NEUTRAL = new Set(['limit', 'order', 'status', 'state', 'priority', 'label', 'created_after', 'created_before', 'after_sequence', 'from_sequence', 'from', 'to', 'decision', 'outcome', 'action', 'service', 'model', 'confirm', 'resource_type', 'prefix']);
+const NEUTRAL = new Set(['limit', 'order', 'status', 'state', 'priority', 'label', 'created_after', 'created_before', 'after_sequence', 'from_sequence', 'from', 'to', 'decision', 'outcome', 'action', 'service', 'model', 'confirm', 'grace_hours', 'resource_type', 'prefix']);
 /** What the whole node has in common. */
 const SHARED: Holdings = { canary_name: 'absent', model_id: 'absent' };
 /** Parameters that hold an identifier under another name; `after` may hold any. */

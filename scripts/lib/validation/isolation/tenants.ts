@@ -36,9 +36,9 @@ export async function makeTenant(node: IsolationNode, name: string): Promise<Tes
   return { tenantId, admin: await issueKey(node, tenantId, `usr_${mark}`, { roles: ['tenant_admin'] }), mark };
 }
 
-/** Asks for the deletion; what is left goes when the node's time of grace is over. */
+/** Asks for the deletion without a time of grace: the node purges it at its next look, seconds from now. */
 export async function removeTenant(node: IsolationNode, { tenantId }: Pick<TestTenant, 'tenantId'>): Promise<void> {
-  await admin(node, 'DELETE', `/v1/admin/tenants/${tenantId}?confirm=${tenantId}`, undefined, [200]);
+  await admin(node, 'DELETE', `/v1/admin/tenants/${tenantId}?confirm=${tenantId}&grace_hours=0`, undefined, [200]);
 }
 
 /** Keys of `tenant` that must open nothing, or very little. */
