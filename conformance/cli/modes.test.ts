@@ -68,6 +68,9 @@ describe('agentos up --mode prod', () => {
     const validated = await node.agentos('validate');
     expect([validated.code, validated.stdout], 'without a tenant of its own').toEqual([0, expect.stringContaining('passed   metrics are served')]);
 
+    const audit = await node.agentos('audit', 'list', '-n', '1');
+    expect(audit.code, audit.stderr).toBe(0);
+
     chmodSync(path.join(secrets, 'signing-key'), 0o644);
     const open = await node.agentos('up', '--mode', 'prod');
     expect(open.code).toBe(3);
@@ -94,6 +97,12 @@ describe('agentos up --mode prod', () => {
     expect((JSON.parse(status.stdout) as CliStatus).services[0]).toMatchObject({ name: 'postgres', state: 'external' });
     for (const service of ['agent-orchestrator', 'model-policy', 'federation']) expect(readFileSync(`/proc/${node.pidOf(service)}/environ`, 'utf8')).not.toContain(password);
     expect(up.stdout + up.stderr + status.stdout).not.toContain(password);
+    // Only the service that needs it asks for it, and says what is wrong with the reference.
+    (node.env as Record<string, string>)['OPENAI_API_KEY'] = 'vault://secret/agentos#missing';
+    const misnamed = await node.agentos('up', '--mode', 'prod');
+    expect(misnamed.code, misnamed.stderr).toBe(3);
+    expect(misnamed.stderr).toMatch(/OPENAI_API_KEY \(vault: vault:\/\/secret\/agentos#missing\).+has no field/);
+    delete (node.env as Record<string, string>)['OPENAI_API_KEY'];
     vault.fault('sealed');
     const sealed = await node.agentos('status');
     expect(sealed.code).toBe(4);

@@ -113,7 +113,7 @@ const provider: Probes<ProviderHarness> = {
   read: ({ provider }) => provider.health(AbortSignal.timeout(5_000)),
   refused: {
     'a model that it does not have': ({ provider }, auth) =>
-      provider.chat(auth, { model: 'absent-model', messages: [{ role: 'user', content: 'x' }], tools: [], toolChoice: 'auto' }, { timeoutMs: 5_000, signal: AbortSignal.timeout(5_000) } as never),
+      provider.chat(auth, { model: 'absent-model', messages: [{ role: 'user', content: 'x' }], tools: [], toolChoice: 'auto' }, { traceparent: '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01', signal: AbortSignal.timeout(5_000) }),
   },
   foreign: null,
 };

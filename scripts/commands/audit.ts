@@ -121,7 +121,9 @@ async function exportTrail({ output, signal }: CommandContext, settings: Setting
 /** One's own trail with one's own credential; another tenant's as the operator of the node, which is recorded there. */
 function request(settings: Settings, options: OptionValues): { readonly headers: Readonly<Record<string, string>>; readonly query: URLSearchParams } {
   const tenant = text(options['tenant']);
-  const role = tenant === undefined || tenant === settings.defaultTenant ? 'tenant' : 'platform';
+  // In prod `up` makes the operator's key alone, and there is no default tenant.
+  const own = settings.mode === 'prod' ? tenant === undefined : tenant === undefined || tenant === settings.defaultTenant;
+  const role = own && settings.mode !== 'prod' ? 'tenant' : 'platform';
   const key = credential(settings, role);
   const query = new URLSearchParams();
   for (const [option, member] of Object.entries(FILTERS)) {
@@ -134,6 +136,6 @@ function request(settings: Settings, options: OptionValues): { readonly headers:
     if (moment === null) throw new CliError(`--since cannot be "${since}"`, { exitCode: EXIT.usage, next: '--since 10m   (or --since 2025-01-31T12:00:00Z)' });
     query.set('from', moment.toISOString());
   }
-  if (role === 'platform') query.set('tenant_id', tenant!);
+  if (!own) query.set('tenant_id', tenant!);
   return { headers: key === null ? { ...demoHeaders(role, settings.defaultTenant), 'x-scopes': 'audit:read audit:read-all' } : { authorization: `Bearer ${key}` }, query };
 }

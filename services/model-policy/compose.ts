@@ -62,7 +62,7 @@ export async function compose(config: Config, log: Logger): Promise<RunningServi
   });
   const writer = await openCallWriter({
     pool: database.pool, log, commit: values.AGENTOS_LEDGER_COMMIT, folder: values.AGENTOS_JOURNAL_DIR ?? path.join(values.AGENTOS_DATA_DIR, 'journal'), onFlush: observeFlushes(metrics, 'usage'),
-    onAudited: (rows, appended) => audit.trail.committed(rows, appended),
+    onAudited: (rows, appended) => audit.trail.committedTexts(rows, appended),
   });
   const usage = new PostgresUsage({ pool: database.pool, url: named.url, writer, journalGraceMs: values.AGENTOS_JOURNAL_GRACE_SECONDS * 1_000, log });
   const decisions = new PostgresDecisions({ pool: database.pool, retentionMs: values.AGENTOS_DECISION_RETENTION_DAYS * DAY_MS, writer, trail: audit.trail, log });

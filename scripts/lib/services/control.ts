@@ -2,7 +2,7 @@
  * Starts, replaces and stops the services of a node. A service is left alone when its process lives, was started from
  * this build with these settings, and is ready; else it is stopped politely and started anew.
  */
-import { spawn } from 'node:child_process';
+import { spawn, type ChildProcess } from 'node:child_process';
 import { closeSync, existsSync, mkdirSync, openSync, readSync, renameSync, statSync } from 'node:fs';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -43,7 +43,7 @@ export function logFileOfService(home: string, name: string): string {
   return path.join(home, 'logs', `${name}.log`);
 }
 
-/** @throws CliError dependency with the last log lines when it does not become ready. */
+/** @throws CliError with the last log lines when it does not become ready: configuration where the service says so, else dependency. */
 export async function ensureService(service: ServiceEntry, options: StartOptions): Promise<Ensured> {
   const living = livingState(options.home, service.name);
   if (living !== null) {
@@ -54,8 +54,8 @@ export async function ensureService(service: ServiceEntry, options: StartOptions
     await stopService(service, options.home);
   }
   const hadRun = living !== null || readState(options.home, service.name) !== null;
-  const state = launch(service, options);
-  return { action: hadRun ? 'restarted' : 'started', state, probe: await untilReady(service, state, options) };
+  const { state, child } = launch(service, options);
+  return { action: hadRun ? 'restarted' : 'started', state, probe: await untilReady(service, state, child, options) };
 }
 
 function isCurrent(service: ServiceEntry, state: ServiceState, options: StartOptions): boolean {
@@ -82,7 +82,7 @@ function settingsOf(environment: Readonly<Record<string, string>>): unknown {
   return Object.keys(references).length === 0 ? values : { values, references };
 }
 
-function launch(service: ServiceEntry, options: StartOptions): ServiceState {
+function launch(service: ServiceEntry, options: StartOptions): { readonly state: ServiceState; readonly child: ChildProcess } {
   const program = programOf(service.name);
   const logFile = logFileOfService(options.home, service.name);
   mkdirSync(path.dirname(logFile), { recursive: true });
@@ -114,13 +114,13 @@ function launch(service: ServiceEntry, options: StartOptions): ServiceState {
       logFile,
     };
     writeState(options.home, state);
-    return state;
+    return { state, child };
   } finally {
     closeSync(log);
   }
 }
 
-async function untilReady(service: ServiceEntry, state: ServiceState, options: StartOptions): Promise<Probe> {
+async function untilReady(service: ServiceEntry, state: ServiceState, child: ChildProcess, options: StartOptions): Promise<Probe> {
   const logFrom = statSync(state.logFile).size;
   const deadline = Date.now() + options.readyTimeoutMs;
   let startedAtLeastOnce = false;
@@ -133,8 +133,10 @@ async function untilReady(service: ServiceEntry, state: ServiceState, options: S
     // Between fork and exec the process still carries this program's command line: give it a second to change.
     const gone = !alive && (startedAtLeastOnce || Date.now() > deadline - options.readyTimeoutMs + 1_000);
     if (gone || Date.now() > deadline) {
+      // A process shows as gone a moment before its exit code is told.
+      if (gone && child.exitCode === null) await sleep(100);
       throw new CliError(gone ? `${service.name} ended while starting` : `${service.name} did not become ready in ${options.readyTimeoutMs / 1_000} s`, {
-        exitCode: gone ? EXIT.dependency : EXIT.timeout,
+        exitCode: !gone ? EXIT.timeout : child.exitCode === EXIT.configuration ? EXIT.configuration : EXIT.dependency,
         evidence: [...(gone ? [] : [probe.detail]), ...evidenceFrom(service.name, state.logFile, logFrom)],
         next: `agentos logs ${service.name}`,
       });

@@ -13,7 +13,7 @@ import type { AuthContext } from '../../platform/tenancy/auth-context.ts';
 import { PostgresEvents } from './events-postgres.ts';
 import { SCHEMA, migrations } from './migrations/index.ts';
 import { PostgresWake } from './postgres-wake.ts';
-import { PostgresQueue } from './queue-postgres.ts';
+import { PostgresQueue, reconcileCounters } from './queue-postgres.ts';
 import { PostgresRunState } from './run-state-postgres.ts';
 
 const TENANTS = ['tnt_plan_a', 'tnt_plan_b', 'tnt_plan_c', 'tnt_plan_d'];
@@ -91,6 +91,22 @@ function record(pool: pg.Pool): void {
   });
 }
 
+/** Statements that functions of the schema run with the sight of all tenants; such a function keeps its plan as well. */
+async function statementsOfFunctions(pool: pg.Pool): Promise<Sent[]> {
+  const { rows } = await pool.query<{ name: string; source: string }>(
+    "SELECT p.proname AS name, p.prosrc AS source FROM pg_proc p WHERE p.pronamespace = 'orchestrator'::regnamespace AND p.prosrc LIKE '%app.scheduler%'",
+  );
+  return rows.map(({ name, source }) => ({ name, text: /answer := \((.*)\);/.exec(source)![1]!.replace('at_most', '100'), values: [] }));
+}
+
+const SEE_ALL = `SELECT set_config('app.tenant_ids', '${AUTH.tenant_id}', true), set_config('app.scheduler', 'on', true)`;
+
+/** The nodes of the plan that this session keeps for a statement that it has prepared. */
+async function keptPlan(client: pg.PoolClient, prepared: string, values: readonly unknown[]): Promise<PlanNode[]> {
+  const { rows } = await client.query<{ 'QUERY PLAN': [{ Plan: PlanNode }] }>(`EXPLAIN (FORMAT JSON) EXECUTE ${prepared}${values.length === 0 ? '' : `(${values.map(literalOf).join(', ')})`}`);
+  return nodesOf(rows[0]!['QUERY PLAN'][0].Plan);
+}
+
 /** Runs what an operation does and answers the scans of growing tables in the plans of what it sent. */
 async function scansOf(operation: () => Promise<unknown>): Promise<readonly { readonly statement: string; readonly node: PlanNode }[]> {
   sent = [];
@@ -100,12 +116,12 @@ async function scansOf(operation: () => Promise<unknown>): Promise<readonly { re
   const client = await database.pool.connect();
   const scans: { statement: string; node: PlanNode }[] = [];
   try {
-    await client.query(`BEGIN; SELECT set_config('app.tenant_ids', '${AUTH.tenant_id}', true), set_config('app.scheduler', 'on', true)`);
+    await client.query(`BEGIN; ${SEE_ALL}`);
     for (const { name, text, values } of recorded) {
       await client.query(`PREPARE plan_of_${name} AS ${text}`);
-      const { rows } = await client.query<{ 'QUERY PLAN': [{ Plan: PlanNode }] }>(`EXPLAIN (FORMAT JSON) EXECUTE plan_of_${name}${values.length === 0 ? '' : `(${values.map(literalOf).join(', ')})`}`);
+      const nodes = await keptPlan(client, `plan_of_${name}`, values);
       await client.query(`DEALLOCATE plan_of_${name}`);
-      for (const node of nodesOf(rows[0]!['QUERY PLAN'][0].Plan)) {
+      for (const node of nodes) {
         if (GROWING.has(node['Relation Name'] ?? '') && /Scan$/.test(node['Node Type'])) scans.push({ statement: name, node });
       }
     }
@@ -159,10 +175,7 @@ describe('query plans with 100,000 runs', () => {
   });
 
   it('functions that look at all tenants', async () => {
-    const { rows } = await database.pool.query<{ name: string; source: string }>(
-      "SELECT p.proname AS name, p.prosrc AS source FROM pg_proc p WHERE p.pronamespace = 'orchestrator'::regnamespace AND p.prosrc LIKE '%app.scheduler%'",
-    );
-    const queries = rows.map(({ name, source }) => ({ name, text: /answer := \((.*)\);/.exec(source)![1]!.replace('at_most', '100'), values: [] }));
+    const queries = await statementsOfFunctions(database.pool);
     expect(queries.map(({ name }) => name).sort()).toEqual(['queued_runs', 'smallest_queued_rank']);
     expectKeyed(await scansOf(async () => sent.push(...queries)));
   });
@@ -184,6 +197,13 @@ describe('query plans with 100,000 runs', () => {
       expect((await runState.advance(auth, claimed!.lease, completion(claimed!.run.runId, 1))).outcome).toBe('applied');
       // Refused, so what is stored is read back.
       expect((await runState.advance(auth, claimed!.lease, completion(claimed!.run.runId, 1))).outcome).toBe('already_applied');
+    }));
+  });
+
+  it('count what is under way, for metrics and at the start', async () => {
+    expectKeyed(await scansOf(async () => {
+      await queue.depth(WORKER);
+      await reconcileCounters(database.pool);
     }));
   });
 
@@ -213,4 +233,105 @@ describe('query plans with 100,000 runs', () => {
     ];
     for (const query of queries) expectKeyed(await scansOf(() => runState.listRuns(AUTH, query)));
   });
+});
+
+/** The planner's choice among the indexes of waiting runs may not hang on what statistics say of them, and when they were taken. */
+describe('query plans with 100,000 waiting runs', () => {
+  const WAITING = 100_000;
+  let waiting: TestDatabase;
+  let pooled: Database;
+  let session: pg.PoolClient;
+  let statements: readonly Sent[];
+
+  beforeAll(async () => {
+    waiting = await testDatabase({ migrations: [AUDIT_SET, { schema: SCHEMA, migrations }] });
+    await upkeep('ALTER TABLE orchestrator.runs SET (autovacuum_enabled = off)');
+    await upkeep('VACUUM ANALYZE orchestrator.runs');
+    pooled = await createDatabase({ url: waiting.url, applicationName: 'plans-waiting', keyedStatements: true });
+    record(pooled.pool);
+    sent = [];
+    const stores = { wake: new PostgresWake({ pool: pooled.pool, url: waiting.url, listen: false }), runState: new PostgresRunState(pooled.pool) };
+    await wholeLife(stores.runState, new PostgresQueue(pooled.pool, stores.wake));
+    await stores.runState.close();
+    await stores.wake.close();
+    statements = [...sent, ...(await statementsOfFunctions(pooled.pool))];
+    expect(statements.map(({ name }) => name)).toEqual(expect.arrayContaining(['ao_read_queue', 'ao_read_keys', 'ao_claim_runs', 'ao_advance_runs', 'ao_cancel_runs', 'ao_heartbeat', 'ao_read_back', 'queued_runs', 'smallest_queued_rank']));
+    session = await pooled.pool.connect();
+    for (const { name, text, values } of statements) {
+      await session.query(`PREPARE kept_${name} AS ${text}`);
+      await keptPlan(session, `kept_${name}`, values);
+    }
+  }, 60_000);
+
+  afterAll(async () => {
+    session?.release();
+    await pooled?.close();
+    await waiting?.drop();
+  });
+
+  const upkeep = (text: string): Promise<unknown> => waiting.asSuperuser((client) => client.query(text));
+
+  /** Runs of this many tenants in turn, one behind the other in each tenant's line. */
+  const queueUp = (count: number, tenants: number): Promise<unknown> =>
+    upkeep(`INSERT INTO orchestrator.runs (tenant_id, run_id, agent_id, agent_version, created_at, correlation_id, traceparent, principal_id, request, work, priority, queue_rank, available_at)
+      SELECT 'tnt_' || i % ${tenants}, 'run_' || gen_random_uuid(), 'agt_0', '1', now(), 'c', 't', 'p', '{}', '{}', 1, i / ${tenants}, now() FROM generate_series(0, ${count - 1}) i`);
+
+  async function wholeLife(runState: PostgresRunState, queue: PostgresQueue): Promise<void> {
+    const [run, other] = [newRun({ idempotency: { key: 'idem_1', requestHash: 'a'.repeat(64), ttlHours: 1 } }), newRun()];
+    await runState.createRun(AUTH, run);
+    const [claimed] = await queue.claim(WORKER, claimOptions());
+    await queue.heartbeat(WORKER, [claimed!.lease], 30_000);
+    await runState.advance(AUTH, claimed!.lease, step(run.runId, 0));
+    await runState.advance(AUTH, claimed!.lease, completion(run.runId, 1));
+    await runState.advance(AUTH, claimed!.lease, completion(run.runId, 1));
+    await runState.createRun(AUTH, other);
+    await runState.cancelRun(AUTH, other.runId, canceled(other.runId));
+  }
+
+  const ended = "UPDATE orchestrator.runs SET status = 'completed', completed_at = now(), lease_token = NULL";
+
+  /** What may walk the queue must not do so by a plan that is older than the queue either; connections renew the plans of all others. */
+  const WALKS = /queue|claim_runs/;
+
+  async function expectPlans(): Promise<void> {
+    await session.query(`BEGIN; ${SEE_ALL}`);
+    try {
+      for (const { name, text, values } of statements) {
+        await session.query(`PREPARE now_${name} AS ${text}`);
+        for (const prepared of [`now_${name}`, ...(WALKS.test(name) ? [`kept_${name}`] : [])]) expectKeys(prepared, await keptPlan(session, prepared, values));
+      }
+    } finally {
+      await session.query('ROLLBACK');
+      for (const { name } of statements) await session.query(`DEALLOCATE now_${name}`).catch(() => undefined);
+    }
+  }
+
+  /** A scan by the key, or of one of the indexes that hold waiting and leased runs alone, by the one that is for this question. */
+  function expectKeys(prepared: string, nodes: readonly PlanNode[]): void {
+    const scans = nodes.filter((node) => node['Relation Name'] === 'runs' && /Scan$/.test(node['Node Type']));
+    const told = scans.map((node) => `${prepared}: ${node['Node Type']} ${node['Index Name']} ${node['Index Cond'] ?? ''}`).join('; ');
+    for (const scan of scans) {
+      const index = scan['Index Name'] ?? '';
+      if (index === 'runs_tenant_waiting') expect(scan['Index Cond'], told).toEqual(expect.stringMatching(/tenant_id = .* AND .*priority = /));
+      else if (index === 'runs_pkey') expect(scan['Index Cond'], told).toEqual(expect.stringMatching(/tenant_id = .* AND .*run_id = /));
+      else expect(['runs_queued', 'runs_leased'], told).toContain(index);
+    }
+    const used = [...new Set(scans.map((scan) => scan['Index Name']))];
+    if (prepared.endsWith('ao_read_queue')) expect(used, told).toEqual(['runs_tenant_waiting']);
+    if (/queued_runs|queued_rank/.test(prepared)) expect(used, told).toEqual(['runs_queued']);
+  }
+
+  it.each([
+    ['of an empty table', 1, []],
+    ['of one tenant and its queue', 1, ['ANALYZE orchestrator.runs']],
+    ['of runs that have all ended', 20, [ended, 'VACUUM ANALYZE orchestrator.runs']],
+    ['of twenty tenants and their queues', 20, ['VACUUM ANALYZE orchestrator.runs']],
+    ['of a hundred waiting runs', 1_000, ['TRUNCATE orchestrator.runs', 100, 'VACUUM ANALYZE orchestrator.runs']],
+    ['of a thousand tenants and their queues', 1_000, ['ANALYZE orchestrator.runs']],
+  ] as const)('with statistics %s', async (_of, tenants, before) => {
+    for (const each of before) await (typeof each === 'number' ? queueUp(each, tenants) : upkeep(each));
+    const { rows } = await waiting.asSuperuser((client) => client.query<{ count: number }>("SELECT count(*)::int AS count FROM orchestrator.runs WHERE status = 'queued'"));
+    if (rows[0]!.count < WAITING) await queueUp(WAITING, tenants);
+    await expectPlans();
+  }, 60_000);
 });

@@ -138,7 +138,7 @@ export const READ_BACK = {
   text: `SELECT b.ord, r.status, r.step, r.last_seq,
       EXISTS (SELECT FROM orchestrator.run_events e WHERE e.tenant_id = b.tenant_id AND e.event_id = b.event_id) AS written
     FROM json_to_recordset($1::json) AS b (ord int, tenant_id text, run_id text, event_id text)
-    JOIN orchestrator.runs r ON r.tenant_id = b.tenant_id AND r.run_id = b.run_id`,
+    CROSS JOIN LATERAL (SELECT * FROM orchestrator.runs r WHERE r.tenant_id = b.tenant_id AND r.run_id = b.run_id OFFSET 0) r`,
 };
 
 export const CANCEL_RUNS = {

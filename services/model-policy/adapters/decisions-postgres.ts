@@ -63,12 +63,12 @@ export class PostgresDecisions implements DecisionsPort {
   }
 
   async record(auth: AuthContext, decision: ModelDecision): Promise<void> {
-    const record = { ...decision, tenant_id: auth.tenant_id };
+    const record = decision.tenant_id === auth.tenant_id ? decision : { ...decision, tenant_id: auth.tenant_id };
     const kept = this.#writer.book({
       kind: 'trace', tenantId: auth.tenant_id, decisionId: record.decision_id, model: servedBy(record), record: storableJson(record),
     });
     if (this.#trail === null) return kept;
-    await Promise.all([kept, this.#writer.book({ kind: 'audit', tenantId: auth.tenant_id, decisionId: record.decision_id, row: this.#trail.row(auth, deedOf(record)) })]);
+    await Promise.all([kept, this.#writer.book({ kind: 'audit', tenantId: auth.tenant_id, decisionId: record.decision_id, row: storableJson(this.#trail.row(auth, deedOf(record))) })]);
   }
 
   async get(auth: AuthContext, requestId: string): Promise<ModelDecision> {

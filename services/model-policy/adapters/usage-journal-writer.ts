@@ -32,15 +32,17 @@ export interface JournalWriterOptions extends CallWriterOptions {
 
 /** What came in one tick, until the database has it. */
 interface Shipment {
-  readonly booked: readonly Booked[];
+  readonly bookings: readonly Booking[];
+  /** Those whose callers wait for the database. */
+  readonly patient: readonly Booked[];
+  readonly onStored: readonly (() => void)[];
   /** null: it stands in memory only. */
   readonly file: JournalFile | null;
   readonly bytes: number;
   readonly at: number;
-  /** Somebody waits for the database to have it. */
-  readonly isHurried: boolean;
 }
 
+const ROOM_BYTES = 256 * 1024;
 const SHIP_AFTER_MS = 50;
 const MAX_BYTES = 64 * 1024 * 1024;
 /** Less than a process trusts its own life (usage-postgres-replica.ts). */
@@ -57,6 +59,8 @@ export class JournalWriter implements CallWriter {
   readonly #options: JournalWriterOptions;
   readonly #journal: CallJournal;
   readonly #gathering: Gathering;
+  /** A frame is in the file, or nowhere, before the next one is made. */
+  readonly #room = Buffer.allocUnsafeSlow(ROOM_BYTES);
   #waiting: Shipment[] = [];
   #bytes = 0;
   /** Bookings that stand in memory only. */
@@ -150,25 +154,31 @@ export class JournalWriter implements CallWriter {
   }
 
   #take(booked: readonly Booked[]): void {
-    const frame = encodeFrame(booked.map(({ booking }) => bookingToText(booking)));
+    const frame = encodeFrame(booked.map(({ booking }) => bookingToText(booking)), this.#room);
     const file = this.#append(frame);
     if (file === null && this.#unwritten >= MOST_UNBOOKED) {
       this.#options.log?.error({ bookings: booked.length, kept: this.#unwritten }, 'The database has been away for too long: usage is lost.');
       for (const { reject } of booked) reject(this.#away());
       return;
     }
-    const patient = booked.filter(({ options }) => file === null || options.stored === true);
-    const shipment = { booked, file, bytes: frame.length, at: performance.now(), isHurried: patient.length > 0 };
+    const patient: Booked[] = [];
+    const onStored: (() => void)[] = [];
+    for (const each of booked) {
+      if (each.options.onStored !== undefined) onStored.push(each.options.onStored);
+      if (file === null || each.options.stored === true) patient.push(each);
+      else each.resolve();
+    }
+    // What waits for the database is little else than texts: it outlives many calls, and garbage collection walks what lives.
+    const shipment = { bookings: booked.map(({ booking }) => booking), patient, onStored, file, bytes: frame.length, at: performance.now() };
     this.#waiting.push(shipment);
     this.#bytes += frame.length;
     if (file === null) this.#unwritten += booked.length;
     if (this.#waiting.length === 1) this.#behindSince = shipment.at;
-    for (const each of booked) if (!patient.includes(each)) each.resolve();
-    if (shipment.isHurried) {
+    if (patient.length > 0) {
       this.#hurried += 1;
       this.#endPatience(patient);
     }
-    if (shipment.isHurried || this.#waiting.length >= BATCH) this.#ship();
+    if (patient.length > 0 || this.#waiting.length >= BATCH) this.#ship();
     else this.#timer ??= setTimeout(() => this.#ship(), this.#options.shipAfterMs ?? SHIP_AFTER_MS);
   }
 
@@ -210,7 +220,7 @@ export class JournalWriter implements CallWriter {
       const batch = this.#nextBatch();
       const startedAt = performance.now();
       try {
-        await storeBookings({ ...this.#options, again, durable: true }, batch.flatMap(({ booked }) => booked.map(({ booking }) => booking)), this.#options.log);
+        await storeBookings({ ...this.#options, again, durable: true }, batch.flatMap(({ bookings }) => bookings), this.#options.log);
         this.#report(batch, startedAt, false);
         this.#stored(batch);
         again = false;
@@ -234,22 +244,20 @@ export class JournalWriter implements CallWriter {
 
   #nextBatch(): readonly Shipment[] {
     let count = 0;
-    const end = this.#waiting.findIndex(({ booked }) => (count += booked.length) >= BATCH);
+    const end = this.#waiting.findIndex(({ bookings }) => (count += bookings.length) >= BATCH);
     return end === -1 ? [...this.#waiting] : this.#waiting.slice(0, end + 1);
   }
 
   #stored(batch: readonly Shipment[]): void {
     this.#waiting = this.#waiting.slice(batch.length);
     this.#behindSince = this.#waiting[0]?.at ?? Number.POSITIVE_INFINITY;
-    for (const { booked, file, bytes, isHurried } of batch) {
+    for (const { bookings, patient, onStored, file, bytes } of batch) {
       this.#bytes -= bytes;
-      if (isHurried) this.#hurried -= 1;
-      if (file === null) this.#unwritten -= booked.length;
+      if (patient.length > 0) this.#hurried -= 1;
+      if (file === null) this.#unwritten -= bookings.length;
       else this.#journal.stored(file);
-      for (const { options, resolve } of booked) {
-        options.onStored?.();
-        resolve();
-      }
+      for (const stored of onStored) stored();
+      for (const { resolve } of patient) resolve();
     }
     const done = new Set(batch);
     this.#flushed = this.#flushed.filter(({ upTo, resolve }) => {

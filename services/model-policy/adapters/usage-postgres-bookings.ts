@@ -7,11 +7,11 @@
  */
 import type pg from 'pg';
 import type { Logger } from 'pino';
-import { sendAudit, type AppendedRow } from '../../platform/audit/audit-sql.ts';
-import type { AuditRow } from '../../platform/audit/audit-row.ts';
+import { sendAuditText, type AppendedRow } from '../../platform/audit/audit-sql.ts';
 import { FlushRolledBackError } from '../../platform/db/group-commit.ts';
 import { fromDatabaseError, isConnectionError, isRetryableTransaction } from '../../platform/db/sqlstate.ts';
 import { withTenant } from '../../platform/db/transaction.ts';
+import { quoted } from '../../platform/telemetry/logger.ts';
 import type { Amounts } from '../budgets/allowance.ts';
 import { CLAIM_TTL_MS, type UsageEntry } from '../ports/usage.ts';
 import { keyId, type BudgetKey } from './usage-postgres-leases.ts';
@@ -27,24 +27,32 @@ export interface BookedPart {
 }
 
 export type Booking =
-  | { readonly kind: 'end'; readonly tenantId: string; readonly entry: UsageEntry | null; readonly parts: readonly BookedPart[] }
+  /** `entry` is the ledger row (`LedgerRow`) as JSON; null: the ledger has none. */
+  | { readonly kind: 'end'; readonly tenantId: string; readonly entryId: string; readonly entry: string | null; readonly parts: readonly BookedPart[] }
   | { readonly kind: 'finish'; readonly tenantId: string; readonly requestId: string; readonly requestHash: string; readonly replicaId: string }
   | { readonly kind: 'free'; readonly tenantId: string; readonly requestId: string }
   /** `record` is the decision as JSON; `model` served. */
   | { readonly kind: 'trace'; readonly tenantId: string; readonly decisionId: string; readonly model: string | null; readonly record: string }
-  /** Of the call with this decision, which comes with it in one flush. */
-  | { readonly kind: 'audit'; readonly tenantId: string; readonly decisionId: string; readonly row: AuditRow };
+  /** Of the call with this decision, which comes with it in one flush. `row` is an `AuditRow` as JSON. */
+  | { readonly kind: 'audit'; readonly tenantId: string; readonly decisionId: string; readonly row: string };
 
-/** As a journal keeps it: a decision is JSON already and is not escaped once more. */
+export type LedgerRow = UsageEntry & { readonly tenantId: string };
+
+/** As a journal keeps it: what is JSON already is not escaped once more. */
 export function bookingToText(booking: Booking): string {
-  if (booking.kind !== 'trace') return JSON.stringify(booking);
-  const { record, ...rest } = booking;
-  return `${JSON.stringify(rest).slice(0, -1)},"record":${record}}`;
+  const { kind, tenantId } = booking;
+  if (kind === 'finish' || kind === 'free') return JSON.stringify(booking);
+  const head = `{"kind":"${kind}","tenantId":${quoted(tenantId)},`;
+  if (kind === 'end') return `${head}"entryId":"${booking.entryId}","entry":${booking.entry},"parts":${JSON.stringify(booking.parts)}}`;
+  const told = `${head}"decisionId":${quoted(booking.decisionId)},`;
+  return kind === 'audit' ? `${told}"row":${booking.row}}` : `${told}"model":${JSON.stringify(booking.model)},"record":${booking.record}}`;
 }
 
 export function bookingFromText(text: string): Booking {
   const booking = JSON.parse(text) as Booking;
-  return booking.kind === 'trace' ? { ...booking, record: JSON.stringify(booking.record) } : booking;
+  if (booking.kind === 'trace') return { ...booking, record: JSON.stringify(booking.record) };
+  if (booking.kind === 'audit') return { ...booking, row: JSON.stringify(booking.row) };
+  return booking.kind === 'end' && booking.entry !== null ? { ...booking, entry: JSON.stringify(booking.entry) } : booking;
 }
 
 type Of<Kind extends Booking['kind']> = Extract<Booking, { kind: Kind }>;
@@ -55,7 +63,8 @@ export interface FlushOptions {
   readonly again: boolean;
   /** Whether COMMIT waits for the disk. */
   readonly durable: boolean;
-  readonly onAudited?: ((rows: readonly AuditRow[], appended: readonly AppendedRow[]) => void) | undefined;
+  /** @param rows JSON of each `AuditRow` */
+  readonly onAudited?: ((rows: readonly string[], appended: readonly AppendedRow[]) => void) | undefined;
 }
 
 /** @throws FlushRolledBackError, or a connection's error when nobody knows. */
@@ -114,13 +123,13 @@ async function missing(pool: pg.Pool, bookings: readonly Booking[]): Promise<rea
   const standing = new Set<string>();
   await withTenant(pool, tenantsOf(bookings), async (client) => {
     const [entries, decisions] = await Promise.all([
-      client.query<{ id: string }>({ ...STANDING_ENTRIES, values: [ends.map((booking) => booking.tenantId), ends.map((booking) => booking.entry!.entryId)] }),
+      client.query<{ id: string }>({ ...STANDING_ENTRIES, values: [ends.map((booking) => booking.tenantId), ends.map((booking) => booking.entryId)] }),
       client.query<{ id: string }>({ ...STANDING_DECISIONS, values: [told.map((booking) => booking.tenantId), told.map((booking) => booking.decisionId)] }),
     ]);
     for (const { id } of [...entries.rows, ...decisions.rows]) standing.add(id);
   });
   return bookings.filter((booking) => {
-    if (booking.kind === 'end') return booking.entry !== null && !standing.has(`${booking.tenantId} ${booking.entry.entryId}`);
+    if (booking.kind === 'end') return booking.entry !== null && !standing.has(`${booking.tenantId} ${booking.entryId}`);
     if (booking.kind === 'trace' || booking.kind === 'audit') return !standing.has(`${booking.tenantId} ${booking.decisionId}`);
     return true;
   });
@@ -130,7 +139,7 @@ class BookingFlush {
   readonly #bookings: readonly Booking[];
   readonly #sent: Promise<unknown>[] = [];
   statementError: unknown = null;
-  auditRows: readonly AuditRow[] = [];
+  auditRows: readonly string[] = [];
   audited: Promise<AppendedRow[]> | null = null;
 
   constructor(bookings: readonly Booking[]) {
@@ -156,7 +165,7 @@ class BookingFlush {
     const audit = ofKind(this.#bookings, 'audit');
     if (audit.length === 0) return;
     this.auditRows = audit.map((booking) => booking.row);
-    this.audited = this.#noted(sendAudit(client, this.auditRows));
+    this.audited = this.#noted(sendAuditText(client, `[${this.auditRows.join(',')}]`));
   }
 
   #sendParts(client: pg.PoolClient, ends: readonly Of<'end'>[]): void {
@@ -180,14 +189,8 @@ class BookingFlush {
   }
 
   #sendEntries(client: pg.PoolClient, ends: readonly Of<'end'>[]): void {
-    const booked = ends.filter((booking) => booking.entry !== null);
-    if (booked.length === 0) return;
-    const column = (of: (entry: UsageEntry) => unknown): unknown[] => booked.map(({ entry }) => of(entry!));
-    this.#send(client, ADD_ENTRIES, [
-      booked.map((booking) => booking.tenantId), column((row) => row.entryId), column((row) => row.atMs), column((row) => row.requestId), column((row) => row.runId), column((row) => row.agentId),
-      column((row) => row.principalId), column((row) => row.operation), column((row) => row.model), column((row) => row.backend), column((row) => row.inputTokens),
-      column((row) => row.outputTokens), column((row) => row.costMicroUsd), column((row) => row.state), column((row) => row.fallbackUsed), column((row) => row.estimated),
-    ]);
+    const entries = ends.flatMap(({ entry }) => entry ?? []);
+    if (entries.length > 0) this.#send(client, ADD_ENTRIES, [`[${entries.join(',')}]`]);
   }
 
   /** In the order in which claims are made, so that nobody waits in a circle. */

@@ -104,12 +104,13 @@ export const BOOK: Statement = {
     FROM s AS k WHERE ${ON_KEY('b')}`,
 };
 
+/** $1 the rows as one JSON array (`LedgerRow`), which nobody has to escape. */
 export const ADD_ENTRIES: Statement = {
-  name: 'mp_add_entries',
+  name: 'mp_insert_entries',
   text: `INSERT INTO model_policy.usage_entries (tenant_id, entry_id, at, request_id, run_id, agent_id, principal_id, operation, model, backend, input_tokens, output_tokens, micro_usd, state, fallback_used, estimated)
-    SELECT k.tenant_id, k.entry_id, to_timestamp(k.at_ms / 1000.0), k.request_id, k.run_id, k.agent_id, k.principal_id, k.operation, k.model, k.backend, k.input_tokens, k.output_tokens, k.micro_usd, k.state, k.fallback_used, k.estimated
-    FROM unnest($1::text[], $2::text[], $3::float8[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[], $10::text[], $11::bigint[], $12::bigint[], $13::bigint[], $14::text[], $15::boolean[], $16::boolean[])
-      AS k (tenant_id, entry_id, at_ms, request_id, run_id, agent_id, principal_id, operation, model, backend, input_tokens, output_tokens, micro_usd, state, fallback_used, estimated)`,
+    SELECT k."tenantId", k."entryId", to_timestamp(k."atMs" / 1000.0), k."requestId", k."runId", k."agentId", k."principalId", k.operation, k.model, k.backend, k."inputTokens", k."outputTokens", k."costMicroUsd", k.state, k."fallbackUsed", k.estimated
+    FROM json_to_recordset($1::json) AS k ("tenantId" text, "entryId" text, "atMs" float8, "requestId" text, "runId" text, "agentId" text, "principalId" text, operation text, model text, backend text,
+      "inputTokens" bigint, "outputTokens" bigint, "costMicroUsd" bigint, state text, "fallbackUsed" boolean, estimated boolean)`,
 };
 
 const STANDING = (table: string, id: string): string => `SELECT e.tenant_id || ' ' || e.${id} AS id FROM model_policy.${table} e JOIN unnest($1::text[], $2::text[]) AS k (tenant_id, id) ON e.tenant_id = k.tenant_id AND e.${id} = k.id`;

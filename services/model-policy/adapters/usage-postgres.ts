@@ -12,6 +12,7 @@ import { GroupCommit } from '../../platform/db/group-commit.ts';
 import { listen, type Listener } from '../../platform/db/listener.ts';
 import type { DatabaseUrl } from '../../platform/db/pool.ts';
 import { fromDatabaseError, isConnectionError } from '../../platform/db/sqlstate.ts';
+import { storableJson } from '../../platform/db/storable.ts';
 import { AgentOsError } from '../../platform/errors.ts';
 import { newId } from '../../platform/ids.ts';
 import type { PortCapabilities } from '../../platform/port.ts';
@@ -20,7 +21,7 @@ import { priceRefusal, type Amounts } from '../budgets/allowance.ts';
 import { windowStart } from '../budgets/windows.ts';
 import type { BudgetState, ClaimOutcome, HoldRequest, ReserveOutcome, UsageByModel, UsageDraft, UsageFilter, UsagePort } from '../ports/usage.ts';
 import type { CallWriter } from './usage-call-writer.ts';
-import { claimId, type BookedPart } from './usage-postgres-bookings.ts';
+import { claimId, type BookedPart, type LedgerRow } from './usage-postgres-bookings.ts';
 import { flushClaims, type Claim } from './usage-postgres-claims.ts';
 import { ASK_CHANNEL, JournalPeers, TOLD_CHANNEL } from './usage-journal-peers.ts';
 import { endHold, holdFromMemory, keyId, LeaseBook, wantsRefill, type BudgetKey, type Lease, type Part } from './usage-postgres-leases.ts';
@@ -247,7 +248,7 @@ export class PostgresUsage implements UsagePort {
   }
 
   async #bookEnd(holdId: string, hold: Hold, usage: UsageDraft | null, spent: Amounts): Promise<void> {
-    const entry = usage === null ? null : { ...usage, entryId: holdId, atMs: hold.atMs };
+    const entry = usage === null ? null : storableJson({ tenantId: hold.tenantId, entryId: holdId, atMs: hold.atMs, ...usage } satisfies LedgerRow);
     const nowMs = this.#now();
     let changesRoom = false;
     const parts = hold.parts.map(({ lease, need }): BookedPart => {
@@ -261,7 +262,7 @@ export class PostgresUsage implements UsagePort {
       for (const { lease } of hold.parts) lease.bookings -= 1;
     };
     // What a lease loses is spent, as a rule: others find as much room before as after. Where it is not, they have to see it.
-    await this.#writer.book({ kind: 'end', tenantId: hold.tenantId, entry, parts }, { stored: changesRoom, onStored });
+    await this.#writer.book({ kind: 'end', tenantId: hold.tenantId, entryId: holdId, entry, parts }, { stored: changesRoom, onStored });
   }
 
   async #take(parts: readonly Part[]): Promise<TakingVerdict> {

@@ -113,12 +113,23 @@ const SECRET_NAME = /secret|password|passwd|authorization|api_?key$|(?:^|_)token
 const SECRET_TEXT = /aos_[a-z]+_|\bsk-[A-Za-z0-9_-]{8}|\bBearer\s|\beyJ[A-Za-z0-9_-]{8,}\.|-----BEGIN|:\/\/[^/\s:@]+:[^/\s@]+@/;
 export const REDACTED = '[redacted]';
 
+/** Names are those of our own records: few, and the same again and again. */
+const nameVerdicts = new Map<string, boolean>();
+const MOST_NAMES = 1_000;
+function isSecretName(name: string): boolean {
+  let verdict = nameVerdicts.get(name);
+  if (verdict !== undefined) return verdict;
+  verdict = SECRET_NAME.test(name);
+  if (nameVerdicts.size < MOST_NAMES) nameVerdicts.set(name, verdict);
+  return verdict;
+}
+
 function written(details: AuditDetails | undefined, depth = 1): AuditDetails | undefined {
   if (details === undefined) return undefined;
   const kept: Record<string, AuditDetails[string]> = {};
   for (const [name, value] of Object.entries(details)) {
     if (value === undefined) continue;
-    kept[name] = SECRET_NAME.test(name) && typeof value !== 'number' && typeof value !== 'boolean' ? REDACTED : writtenValue(value, depth);
+    kept[name] = isSecretName(name) && typeof value !== 'number' && typeof value !== 'boolean' ? REDACTED : writtenValue(value, depth);
   }
   return kept;
 }

@@ -32,7 +32,12 @@ export const auditParameter = (rows: readonly AuditRow[]): string => storableJso
 
 /** Sends the append. Its failure fails the transaction; the promise may be left alone until COMMIT has been answered. */
 export function sendAudit(client: pg.ClientBase, rows: readonly AuditRow[]): Promise<AppendedRow[]> {
-  const answered = client.query<AppendedRow>({ ...APPEND_AUDIT, values: [auditParameter(rows)] }).then(({ rows: chains }) => chains);
+  return sendAuditText(client, auditParameter(rows));
+}
+
+/** The same with the parameter made before. */
+export function sendAuditText(client: pg.ClientBase, parameter: string): Promise<AppendedRow[]> {
+  const answered = client.query<AppendedRow>({ ...APPEND_AUDIT, values: [parameter] }).then(({ rows: chains }) => chains);
   answered.catch(() => undefined);
   return answered;
 }

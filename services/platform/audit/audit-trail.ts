@@ -7,6 +7,8 @@ import { sendAudit, type AppendedRow } from './audit-sql.ts';
 
 /** Told after COMMIT, in the order of the commits' answers. Must not throw and must not wait. */
 export interface AuditFollower {
+  /** false: it looks at the chains alone. */
+  readonly readsRows?: boolean;
   committed(rows: readonly AuditRow[], chains: readonly AppendedRow[]): void;
 }
 
@@ -43,6 +45,13 @@ export class AuditTrail {
   /** After COMMIT, with what `send` answered. */
   committed(rows: readonly AuditRow[], chains: readonly AppendedRow[]): void {
     if (chains.length > 0) for (const follower of this.#followers) follower.committed(rows, chains);
+  }
+
+  /** The same for rows that were sent as JSON: they are read where somebody looks at them. */
+  committedTexts(texts: readonly string[], chains: readonly AppendedRow[]): void {
+    if (chains.length === 0) return;
+    let rows: readonly AuditRow[] | null = null;
+    for (const follower of this.#followers) follower.committed(follower.readsRows === false ? [] : (rows ??= texts.map((text) => JSON.parse(text) as AuditRow)), chains);
   }
 }
 

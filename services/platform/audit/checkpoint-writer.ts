@@ -36,6 +36,7 @@ const RECORDS = 1_000;
 const REMEMBERED = 10_000;
 
 export class CheckpointWriter implements AuditFollower {
+  readonly readsRows = false;
   readonly #options: CheckpointWriterOptions;
   readonly #chains = new Map<string, Progress>();
   readonly #timer: NodeJS.Timeout;

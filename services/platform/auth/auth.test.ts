@@ -208,6 +208,11 @@ describe('tokens of an issuer', () => {
     ['encrypted', () => 'a.b.c.d.e'],
     ['made of nothing', () => '..'],
   ];
+  it('are told which claim does not fit', async () => {
+    await expect(ask(identity(), bearer(await token({}, (jwt) => jwt.setAudience('other'))))).rejects.toMatchObject({ message: expect.stringContaining('its claim aud is not what is accepted') as string });
+    await expect(ask(identity(), bearer(await token({}, (jwt) => jwt.setNotBefore('5m'))))).rejects.toMatchObject({ message: expect.stringContaining('its claim nbf') as string });
+  });
+
   it.each(cases)('are refused: %s', async (_, make) => {
     await expect(ask(identity(), bearer(await make()))).rejects.toMatchObject({ code: 'unauthorized' });
   });

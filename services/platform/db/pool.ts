@@ -102,6 +102,7 @@ export async function createDatabase(options: DatabaseOptions): Promise<Database
     gatherWrites(client);
   });
   pool.on('error', (error) => options.log?.warn({ err: error }, 'An idle database connection broke.'));
+  if (options.keyedStatements) renewPlans(pool);
   const knex = knexFactory({ client: 'pg', connectionPool: pool } as Knex.Config);
   let closing: Promise<void> | null = null;
   const database: Database = {
@@ -171,6 +172,25 @@ function gatherWrites(client: pg.PoolClient): void {
     }
     return write(...data);
   };
+}
+
+const LONGEST_PLAN_MS = 60_000;
+
+/**
+ * A plan is for tables of the size that they had, and the server makes another only when it takes new statistics, which
+ * may be a minute or many thousand rows later. So a connection's plans are made anew when it is twice as old as when it
+ * made them: the word for it travels in one packet with the transaction that comes next.
+ */
+function renewPlans(pool: pg.Pool): void {
+  const due = new WeakMap<pg.PoolClient, { atMs: number; ageMs: number }>();
+  pool.on('connect', (client) => due.set(client, { atMs: performance.now() + 1_000, ageMs: 1_000 }));
+  pool.on('acquire', (client) => {
+    const next = due.get(client);
+    if (next === undefined || performance.now() < next.atMs) return;
+    const ageMs = Math.min(2 * next.ageMs, LONGEST_PLAN_MS);
+    due.set(client, { atMs: performance.now() + ageMs, ageMs });
+    client.query('DISCARD PLANS').catch(() => undefined);
+  });
 }
 
 /** A server that forgets what it acknowledged makes every guarantee of runs and idempotency void: refuse to start on it. */

@@ -44,13 +44,13 @@ export class Exchange implements RequestContext {
   /** Set when that stream ends by itself, soon, so that a stopping server lets it. */
   endsByItself = false;
   readonly #serviceLog: Logger;
-  readonly #onSignal: (exchange: Exchange) => void;
+  readonly #onSignal: (exchange: Exchange) => (() => void) | null;
   #log: Logger | null = null;
   #departure: Departure | null = null;
   #signal: AbortSignal | null = null;
 
-  /** @param onSignal told when somebody wants to hear about abortion, so that a stopping server knows whom to tell. */
-  constructor(request: IncomingMessage, response: ServerResponse, log: Logger, onSignal: (exchange: Exchange) => void = () => undefined) {
+  /** @param onSignal told when somebody wants to hear about abortion, so that a stopping server knows whom to tell; what it answers is called when the response is closed. */
+  constructor(request: IncomingMessage, response: ServerResponse, log: Logger, onSignal: (exchange: Exchange) => (() => void) | null = () => null) {
     this.request = request;
     this.response = response;
     this.#serviceLog = log;
@@ -88,11 +88,12 @@ export class Exchange implements RequestContext {
   get departure(): DepartureSignal {
     if (this.#departure === null) {
       this.#departure = new Departure();
+      const forget = this.#onSignal(this);
       this.response.on('close', () => {
+        forget?.();
         if (!this.response.writableFinished) this.abort('the client went away');
       });
       if (this.response.destroyed) this.abort('the client went away');
-      this.#onSignal(this);
     }
     return this.#departure;
   }

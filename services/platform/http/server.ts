@@ -202,7 +202,7 @@ function requestListener(options: ServerOptions, pipeline: Pipeline, edge: Edge,
   return (request, response) => {
     const exchange = new Exchange(request, response, options.log, (listener) => {
       state.listeners.add(listener);
-      response.once('close', () => state.listeners.delete(listener));
+      return () => state.listeners.delete(listener);
     });
     if (state.stopping) response.setHeader('connection', 'close');
     let match: RouteMatch;

@@ -29,6 +29,18 @@ describe('LineOutput', () => {
     expect(read()).toBe('one\ntwo\ndrei — ∞\n');
   });
 
+  it('lets frequent lines wait for those of other turns, and keeps the order of all', async () => {
+    const output = new LineOutput(fd);
+    output.writeFrequent('one\n');
+    await new Promise(setImmediate);
+    expect(read()).toBe('');
+    await expect.poll(read).toBe('one\n');
+    output.writeFrequent('two\n');
+    output.write('three\n');
+    await new Promise(setImmediate);
+    expect(read()).toBe('one\ntwo\nthree\n');
+  });
+
   it('does not gather without end', () => {
     const output = new LineOutput(fd);
     const line = `${'x'.repeat(1_000)}\n`;

@@ -1,18 +1,21 @@
 /**
  * Where log lines go: a file descriptor, written once a turn of the event loop with all lines of that turn, because a
- * system call costs more than a line. Nothing waits longer than its turn; what is left when the process exits is written
- * then, and a fatal line at once.
+ * system call costs more than a line. Lines that come with every request may wait for those of a few turns. What is left
+ * when the process exits is written then, and a fatal line at once.
  */
 import { writeSync } from 'node:fs';
 
 /** Lines that are gathered at most; beyond, they are written in the middle of a turn. */
 const MAX_GATHERED = 65_536;
+/** Longest wait of a line that every request writes, in milliseconds. */
+const FREQUENT_WAIT_MS = 10;
 const BUSY_PAUSE_MS = 5;
 
 export class LineOutput {
   readonly #fd: number;
   #text = '';
   #isScheduled = false;
+  #timer: NodeJS.Timeout | null = null;
   #isClosed = false;
 
   constructor(fd: number) {
@@ -33,7 +36,17 @@ export class LineOutput {
     }
   }
 
+  /** For lines of which there are many: in their order with all others, and a few milliseconds later at most. */
+  writeFrequent(line: string): void {
+    if (this.#isClosed) return;
+    this.#text += line;
+    if (this.#text.length >= MAX_GATHERED) this.flushSync();
+    else if (!this.#isScheduled) this.#timer ??= setTimeout(() => this.flushSync(), FREQUENT_WAIT_MS);
+  }
+
   flushSync(): void {
+    if (this.#timer !== null) clearTimeout(this.#timer);
+    this.#timer = null;
     if (this.#text === '') return;
     let rest = Buffer.from(this.#text);
     this.#text = '';

@@ -87,7 +87,10 @@ export function createLogger(options: LoggerOptions): Logger {
 export function writePlainLine(log: Logger, members: string, message: string): void {
   if (!log.isLevelEnabled('info')) return;
   const inside = log as unknown as { readonly [symbols.streamSym]: DestinationStream; readonly [symbols.chindingsSym]: string };
-  inside[symbols.streamSym].write(`{"level":"info"${timestamp()}${inside[symbols.chindingsSym]},${members}"msg":${quoted(message)}}\n`);
+  const output = inside[symbols.streamSym];
+  const line = `{"level":"info"${timestamp()}${inside[symbols.chindingsSym]},${members}"msg":${quoted(message)}}\n`;
+  if (output instanceof LineOutput) output.writeFrequent(line);
+  else output.write(line);
 }
 
 const NEEDS_NO_ESCAPE = /^[ !#-[\]-~]*$/;

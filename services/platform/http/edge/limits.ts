@@ -10,7 +10,7 @@
  * hold over all processes, are counted elsewhere. The loopback interface is not limited by address: what arrives there
  * unforwarded comes from this machine.
  */
-import { createHash, randomBytes } from 'node:crypto';
+import { hash, randomBytes } from 'node:crypto';
 import type { IncomingHttpHeaders } from 'node:http';
 import { AgentOsError } from '../../errors.ts';
 import type { Headers } from '../reply.ts';
@@ -54,7 +54,7 @@ export function createEdgeLimits(rules: EdgeLimitRules, now: () => number = () =
   const good = new KnownGood(rules.maxKeys);
   // Of this process alone, so that a digest is no way to try passwords against.
   const salt = randomBytes(16).toString('base64');
-  const digest = (credential: string): string => createHash('sha256').update(salt + credential).digest('base64');
+  const digest = (credential: string): string => hash('sha256', salt + credential, 'base64');
 
   return {
     identify: (address, headers) => ({ addressKey: isLoopback(address) ? null : addressGroup(address), credentialKey: credentialOf(headers, digest) }),
