@@ -220,7 +220,7 @@ describe.sequential('the first hour', () => {
 
   it('restart of everything while runs are under way, twice, loses nothing and changes nothing', async () => {
     const kept = async () => ({
-      tenants: (await api<{ tenants: unknown[] }>('/v1/admin/tenants', { headers: { 'x-scopes': 'tenants:admin' } })).tenants,
+      tenants: (await api<{ tenants: { deletion?: unknown }[] }>('/v1/admin/tenants', { headers: { 'x-scopes': 'tenants:admin' } })).tenants.filter(({ deletion }) => deletion === undefined),
       agents: (await api<{ agents: unknown[] }>('/v1/agents')).agents,
     });
     const before = await kept();
@@ -233,6 +233,28 @@ describe.sequential('the first hour', () => {
     }
     expect(await kept()).toEqual(before);
   }, 120_000);
+
+  it('redeploy puts new processes in place and takes nothing away, with runs under way, as often as one likes', verifies(['PRS-8.1-02', 'PRS-8.4-01', 'PRS-12.2-02', 'PRS-13-06'], async () => {
+    const kept = async () => ({
+      tenants: (await api<{ tenants: { deletion?: unknown }[] }>('/v1/admin/tenants', { headers: { 'x-scopes': 'tenants:admin' } })).tenants.filter(({ deletion }) => deletion === undefined),
+      agents: (await api<{ agents: unknown[] }>('/v1/agents')).agents,
+    });
+    const before = await kept();
+    const input = readFileSync(REVIEWS, 'utf8');
+    for (let round = 0; round < 2; round += 1) {
+      const pids = SERVICES.slice(1).map((name) => node.pidOf(name));
+      const created = await Promise.all(Array.from({ length: 20 }, () => api<{ run: Run }>('/v1/agents/agt_review_summarizer_v1/runs', { method: 'POST', body: JSON.stringify({ input }) })));
+      const result = await agentos('redeploy', '--json');
+      expect(result.code, result.stderr).toBe(0);
+      const report = reportOf(result.stdout);
+      expect(report).toMatchObject({ action: 'redeploy', outcome: 'ok' });
+      expect(report.phases.map(({ name, status }) => [name, status])).toEqual(['preflight', 'boot', 'renew', 'seed', 'wire', 'validate', 'kept', 'report'].map((name) => [name, 'ok']));
+      expect(report.phases.find(({ name }) => name === 'kept')!.detail).toContain(`${before.tenants.length} tenants`);
+      for (const [index, name] of SERVICES.slice(1).entries()) expect(node.pidOf(name), name).not.toBe(pids[index]);
+      for (const { run } of created) expectWholeLog(await eventsOf(run.run_id));
+    }
+    expect(await kept()).toEqual(before);
+  }), 120_000);
 
   it('nuke without the flag leaves everything running; with it everything stops and the data stays', verifies(['PRS-8.1-06', 'PRS-12.2-01'], async () => {
     const pids = SERVICES.slice(1).map((name) => node.pidOf(name));

@@ -154,6 +154,33 @@ describe('what Model Policy records', () => {
     expect(JSON.stringify(record)).not.toContain('canary');
   }));
 
+  it('what a run asks of models under the name of whose run it is: audit, ledger, decision and budget of the principal', verifies(['PRS-10.3-01', 'PRS-10.3-02', 'PRS-15.3-04'], async () => {
+    const tenant = await node.tenant({ quotas: { models: { budgets: [{ scope: 'principal', window: 'day', max_tokens: 1_000_000 }] } } });
+    const runs: string[] = [];
+    for (const principal of ['usr_ada', 'usr_bob']) {
+      const created = await call(node.urls[AO], '/v1/agents/agt_demo/runs', { tenant, body: { input: 'hello' }, headers: { 'x-principal-id': principal } });
+      runs.push(created.body.run.run_id as string);
+      await untilEnded(node.urls[AO], created.body.run.run_id as string, { tenant });
+    }
+    await expect.poll(async () => (await trail(tenant, '&action=model.invoke')).length, { timeout: 10_000 }).toBe(2);
+    const records = await trail(tenant, '&action=model.invoke');
+    expect(records.map(({ principal, details }) => [principal.principal_id, details.called_by, details.run_id])).toEqual([['usr_ada', 'svc_agent-orchestrator', runs[0]], ['usr_bob', 'svc_agent-orchestrator', runs[1]]]);
+    const { entries } = (await mp(tenant, '/v1/usage/entries')).body;
+    expect(entries.map((entry: Json) => [entry.principal_id, entry.run_id]).reverse()).toEqual([['usr_ada', runs[0]], ['usr_bob', runs[1]]]);
+    expect((await mp(tenant, `/v1/decisions/${entries[0].request_id}`)).body.decision).toMatchObject({ principal_id: 'usr_bob' });
+    const { budgets } = (await mp(tenant, '/v1/usage')).body;
+    expect(budgets.map((budget: Json) => budget.scope_id).sort()).toEqual(['usr_ada', 'usr_bob']);
+  }));
+
+  it('a claim in a body to work for somebody else changes nothing', verifies(['PRS-10.3-04'], async () => {
+    const tenant = await node.tenant();
+    const auth = { tenant_id: tenant, principal: { principal_id: 'usr_ada', principal_type: 'user' }, scopes: [], on_behalf_of: { principal_id: 'usr_victim', principal_type: 'user' } };
+    const answer = await mp(tenant, '/v1/models:invoke', { body: { auth, request: { request_id: `req_${Math.random().toString(36).slice(2)}`, operation: 'chat', model_ref: 'tier:balanced', input: { messages: [{ role: 'user', content: 'hello' }] } } } });
+    expect(answer.status, JSON.stringify(answer.body)).toBe(200);
+    const [record] = await recordsOf(tenant, 'model.invoke');
+    expect(record!.principal.principal_id).toBe('usr_ada');
+  }));
+
   it('a call that policy blocked, with the rule set and its version', verifies(['PRS-10.3-02', 'PRS-3.1-06'], async () => {
     const tenant = await node.tenant({ default_policy_id: 'pol_own' });
     expect((await mp(tenant, '/v1/policies/pol_own', { method: 'PUT', body: { rules: [{ id: 'cards', kind: 'pii', types: ['card'], action: 'block', direction: 'both' }] } })).status).toBe(201);

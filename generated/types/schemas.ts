@@ -371,6 +371,16 @@ export interface components {
                 /** @description The tenant that its credential belongs to. */
                 tenant_id: string;
             };
+            /** @description Whose work this is, where one of the node's own services calls another for it, as for the model calls of a run: budgets, usage, decisions and audit name this principal. Believed of the node's own services alone. */
+            on_behalf_of?: {
+                /** @description Who it is. */
+                principal_id: string;
+                /**
+                 * @description What it is.
+                 * @enum {string}
+                 */
+                principal_type: "user" | "service";
+            };
             policy_context?: components["schemas"]["PolicyContext"];
             principal: components["schemas"]["Principal"];
             /** @description Roles of the principal, e.g. `tenant_user`. An open set. */

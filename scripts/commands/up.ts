@@ -1,22 +1,15 @@
 import { adminBaseUrl, baseUrl } from '../lib/api.ts';
-import { bootNode, type Booted } from '../lib/boot.ts';
-import type { Command, CommandContext } from '../lib/command.ts';
+import { bringUpPhases, newState, withReportPhase } from '../lib/bring-up.ts';
+import type { Command } from '../lib/command.ts';
 import { formatMs } from '../lib/duration.ts';
 import { EXIT } from '../lib/errors.ts';
 import type { Output } from '../lib/output.ts';
-import { runPhases, type Phase, type PhasesResult } from '../lib/phases.ts';
-import { preflight } from '../lib/preflight.ts';
+import { runPhases, type PhasesResult } from '../lib/phases.ts';
 import { ALERTING, credentials, emptyReport, endpoints, finishReport } from '../lib/reports/node-report.ts';
-import { writeReport, type Report, type ReportCheck, type WrittenReport } from '../lib/reports/report.ts';
+import { writeReport, type Report, type WrittenReport } from '../lib/reports/report.ts';
 import { readSeeded } from '../lib/seeded.ts';
-import { seedNode } from '../lib/seeding.ts';
 import { loadSettings, type Settings } from '../lib/settings.ts';
 import { ensureStateFolder, withNodeLock } from '../lib/state-folder.ts';
-import { runChecks } from '../lib/validation/checks.ts';
-import { smokeChecks } from '../lib/validation/smoke.ts';
-import { wireNode } from '../lib/wiring.ts';
-
-const READY_TIMEOUT_MS = 45_000;
 
 export const command: Command = {
   name: 'up',
@@ -25,10 +18,10 @@ export const command: Command = {
   async run(context) {
     const settings = loadSettings({ mode: context.global.mode, profile: context.global.profile });
     const startedAt = new Date();
-    const state: UpState = { warnings: [], checks: [], booted: null };
+    const state = newState();
     // The lock lies in the state folder, so that has to be there first.
     ensureStateFolder(settings.home);
-    const result = await withNodeLock(settings.home, 'up', () => runPhases(phases(context, settings, state), context.output));
+    const result = await withNodeLock(settings.home, 'up', () => runPhases(bringUpPhases(context, settings, state), context.output));
     const started = performance.now();
     const base: Report = { ...(await emptyReport(settings, 'up', startedAt)), checks: [...state.checks], seeded: readSeeded(settings.home), remediation: remediation(result) };
     const report = withReportPhase(finishReport(base, result), started);
@@ -43,58 +36,6 @@ export const command: Command = {
     return EXIT.ok;
   },
 };
-
-interface UpState {
-  warnings: readonly string[];
-  checks: readonly ReportCheck[];
-  booted: Booted | null;
-}
-
-function phases(context: CommandContext, settings: Settings, state: UpState): readonly Phase[] {
-  const { signal } = context;
-  return [
-    {
-      name: 'preflight',
-      title: 'Node.js, settings, ports',
-      run: async () => {
-        const { detail, warnings } = await preflight(settings);
-        state.warnings = warnings;
-        return detail;
-      },
-    },
-    {
-      name: 'boot',
-      title: 'database and services',
-      run: async (tell) => {
-        state.booted = await bootNode(settings, { signal, readyTimeoutMs: context.global.timeoutMs ?? READY_TIMEOUT_MS }, tell);
-        return state.booted.detail;
-      },
-    },
-    { name: 'seed', title: 'tenant, administrators, agents', run: (tell) => seedNode(settings, state.booted!.databaseUrl, tell) },
-    { name: 'wire', title: 'services find each other', run: () => wireNode(settings, signal) },
-    {
-      name: 'validate',
-      title: 'a first run',
-      run: async (tell) => {
-        state.checks = await runChecks(smokeChecks(settings, signal), tell);
-        return failOnFailed(state.checks);
-      },
-    },
-  ];
-}
-
-function failOnFailed(checks: readonly ReportCheck[]): string {
-  const failed = checks.filter((check) => check.status === 'failed');
-  if (failed.length > 0) throw new Error(failed.map((check) => `${check.name}: ${check.detail}`).join('; '));
-  const passed = checks.filter((check) => check.status === 'passed').length;
-  return passed === checks.length ? `${passed} checks passed` : `${passed} checks passed, ${checks.length - passed} skipped`;
-}
-
-/** The report is a phase as well; it can only be timed once it is nearly done. */
-function withReportPhase(report: Report, started: number): Report {
-  const phase = { name: 'report', status: 'ok' as const, duration_ms: Math.round(performance.now() - started), detail: 'written' };
-  return { ...report, phases: [...report.phases, phase] };
-}
 
 function remediation(result: PhasesResult): string[] {
   if (result.error !== null) return ['agentos up is safe to repeat after a failure', 'agentos status'];

@@ -5,7 +5,7 @@
  * the identifier of the first attempt (an event id derives from run, step and kind, never from the attempt).
  */
 import { createHash, randomFillSync } from 'node:crypto';
-import { encodeRandom, encodeTime, incrementBase32 } from 'ulid';
+import { monotonicFactory } from 'ulid';
 
 export type IdPrefix =
   | 'run' | 'stp' | 'evt' | 'tcall' | 'req' | 'corr' | 'key' | 'agt' | 'tnt' | 'idem' | 'ses' | 'lse' | 'wrk' | 'whk' | 'use' | 'dec' | 'rpl' | 'aud' | 'jti' | 'jnl';
@@ -23,29 +23,27 @@ function randomFraction(): number {
   return random[used - 1]! / 256;
 }
 
+const firstOf = monotonicFactory(randomFraction);
 const CROCKFORD = '0123456789ABCDEFGHJKMNPQRSTVWXYZ';
 const PAIRS = Array.from({ length: 1024 }, (_, number) => `${CROCKFORD[number >> 5]}${CROCKFORD[number & 31]}`);
-/** Values of the last five characters. */
-const TAILS = 32 ** 5;
+const TAIL_LENGTH = 5;
+const TAILS = 32 ** TAIL_LENGTH;
 
-// A call takes several ids in one millisecond, and each is the one before it plus one; so the text before the last five
-// characters is kept, and only those are written anew.
+// A call takes several ids in one millisecond, each of them the one before it plus one: the library makes the first, and
+// of the others only the last characters are written anew.
 let lastMs = -1;
 let stem = '';
 let tail = 0;
 
-/** As the library's monotonic factory: later is greater, whatever the clock does. */
+/** Later is greater, whatever the clock does. */
 function ulid(timeMs = Date.now()): string {
-  if (timeMs > lastMs) {
-    lastMs = timeMs;
-    stem = encodeTime(timeMs, 10) + encodeRandom(11, randomFraction);
-    tail = Math.floor(randomFraction() * 2 ** 8) * 2 ** 17 + Math.floor(randomFraction() * 2 ** 8) * 2 ** 9 + Math.floor(randomFraction() * 2 ** 8) * 2 + Math.floor(randomFraction() * 2);
-  } else {
-    tail += 1;
-    if (tail === TAILS) {
-      tail = 0;
-      stem = stem.slice(0, 10) + incrementBase32(stem.slice(10));
-    }
+  tail += 1;
+  if (timeMs > lastMs || tail === TAILS) {
+    lastMs = timeMs > lastMs ? timeMs : lastMs + 1;
+    const first = firstOf(lastMs);
+    stem = first.slice(0, -TAIL_LENGTH);
+    tail = 0;
+    for (const character of first.slice(-TAIL_LENGTH)) tail = tail * 32 + CROCKFORD.indexOf(character);
   }
   return stem + PAIRS[tail >> 15]! + PAIRS[(tail >> 5) & 1023]! + CROCKFORD[tail & 31]!;
 }

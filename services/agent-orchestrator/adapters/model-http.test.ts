@@ -71,7 +71,7 @@ describe('Model Policy over HTTP', () => {
     expect(seen!).toMatchObject({
       url: '/base/v1/models:invoke',
       headers: { authorization: 'Bearer t', 'x-correlation-id': 'corr_1', traceparent: options.traceparent },
-      body: { request: REQUEST, traceparent: options.traceparent, auth: { tenant_id: 'tnt_test', principal: { principal_id: 'svc_agent-orchestrator', principal_type: 'service' }, policy_context: { data_classification: 'confidential', region: 'eu', purpose: 'agent_run' } } },
+      body: { request: REQUEST, traceparent: options.traceparent, auth: { tenant_id: 'tnt_test', principal: { principal_id: 'svc_agent-orchestrator', principal_type: 'service' }, on_behalf_of: { principal_id: AUTH.principal.principal_id, principal_type: AUTH.principal.principal_type }, policy_context: { data_classification: 'confidential', region: 'eu', purpose: 'agent_run' } } },
     });
   });
 

@@ -19,7 +19,7 @@ import { ERROR_CODES } from '../../../generated/types/error-codes.ts';
 import type { ModelCapability, ModelRequest, ModelResponse, PolicyCheck, PolicyResult } from '../../../generated/types/index.ts';
 import { AgentOsError, type ErrorCode } from '../../platform/errors.ts';
 import type { PortCapabilities } from '../../platform/port.ts';
-import type { AuthContext } from '../../platform/tenancy/auth-context.ts';
+import { accountablePrincipal, type AuthContext } from '../../platform/tenancy/auth-context.ts';
 import type { ModelCallOptions, ModelPort } from '../ports/model.ts';
 import { CircuitBreaker, type CircuitOptions } from './circuit-breaker.ts';
 
@@ -170,14 +170,24 @@ export class HttpModel implements ModelPort {
   }
 }
 
-/** What this service may do at Model Policy, for the run's tenant (Appendix E.1). */
+/** One a run: its context is the same object over its calls, and so is the token made for it. */
+const contexts = new WeakMap<AuthContext, AuthContext>();
+
+/** What this service may do at Model Policy, for the run's tenant (Appendix E.1), and whose run it is. */
 export function serviceContext(auth: AuthContext): AuthContext {
-  return {
+  const known = contexts.get(auth);
+  if (known !== undefined) return known;
+  const { principal_id, principal_type } = accountablePrincipal(auth);
+  const context: AuthContext = {
     tenant_id: auth.tenant_id,
     principal: { principal_id: 'svc_agent-orchestrator', principal_type: 'service' },
+    on_behalf_of: { principal_id, principal_type },
+    ...(auth.acting === undefined ? {} : { acting: auth.acting }),
     scopes: ['models:invoke', 'models:list', 'policy:check'],
     policy_context: { data_classification: 'internal', region: '', ...auth.policy_context, purpose: 'agent_run' },
   };
+  contexts.set(auth, context);
+  return context;
 }
 
 async function readAnswer({ statusCode, headers, body }: Dispatcher.ResponseData): Promise<unknown> {

@@ -11,7 +11,7 @@
  */
 import type { Tenant } from '../../../generated/types/index.ts';
 import { AgentOsError } from '../../platform/errors.ts';
-import type { AuthContext } from '../../platform/tenancy/auth-context.ts';
+import { accountablePrincipal, type AuthContext } from '../../platform/tenancy/auth-context.ts';
 import { effectiveBudgets, MICRO_USD } from '../budgets/effective-budgets.ts';
 import { worstCase } from '../budgets/worst-case.ts';
 import { costMicroUsd } from '../metering/price.ts';
@@ -82,7 +82,7 @@ export class Accounts {
   }
 
   of(call: AccountedCall): CallAccount {
-    const budgets = effectiveBudgets(call.tenant, { principalId: call.auth.principal.principal_id, agentId: call.agentId });
+    const budgets = effectiveBudgets(call.tenant, { principalId: accountablePrincipal(call.auth).principal_id, agentId: call.agentId });
     return {
       budgets,
       affordable: (models) => priced(models, budgets),
@@ -98,7 +98,7 @@ export class Accounts {
     if (outcome.outcome === 'exceeded') throw budgetExceeded(outcome);
     const { holdId } = outcome;
     const draft = (usage: AttemptUsage, state: UsageDraft['state']): UsageDraft => ({
-      requestId: call.requestId, runId: call.runId, agentId: call.agentId, principalId: auth.principal.principal_id, operation: call.operation, model: model.modelId, backend: model.backend,
+      requestId: call.requestId, runId: call.runId, agentId: call.agentId, principalId: accountablePrincipal(auth).principal_id, operation: call.operation, model: model.modelId, backend: model.backend,
       inputTokens: usage.inputTokens, outputTokens: usage.outputTokens, costMicroUsd: costMicroUsd(model.price, usage.inputTokens, usage.outputTokens), state,
       fallbackUsed: usage.fallbackUsed, estimated: usage.estimated,
     });

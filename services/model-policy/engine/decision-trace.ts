@@ -2,6 +2,7 @@
 import type { Logger } from 'pino';
 import type { ModelDecision } from '../../../generated/types/index.ts';
 import { AgentOsError } from '../../platform/errors.ts';
+import { accountablePrincipal } from '../../platform/tenancy/auth-context.ts';
 import { MICRO_USD } from '../budgets/effective-budgets.ts';
 import type { DecisionsPort } from '../ports/decisions.ts';
 import { leftOutOf } from '../router/candidates.ts';
@@ -37,7 +38,7 @@ export function toDecision(record: CallRecord, outcome: string, error: unknown):
   const { auth } = facts;
   return {
     decision_id: record.decisionId, request_id: facts.requestId, at: stamp(record.atMs),
-    tenant_id: auth.tenant_id, principal_id: auth.principal.principal_id, agent_id: facts.agentId, run_id: facts.runId,
+    tenant_id: auth.tenant_id, principal_id: accountablePrincipal(auth).principal_id, agent_id: facts.agentId, run_id: facts.runId,
     operation: facts.operation, model_ref: facts.modelRef, streamed: facts.streamed, outcome,
     policy: policyOf(record, error),
     candidates: candidatesOf(record, error),

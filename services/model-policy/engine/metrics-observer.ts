@@ -3,6 +3,7 @@ import { Counter, type Registry } from 'prom-client';
 import type { Logger } from 'pino';
 import { quoted, writePlainLine } from '../../platform/telemetry/logger.ts';
 import { TallyCounter, TallyHistogram } from '../../platform/telemetry/tallies.ts';
+import { accountablePrincipal } from '../../platform/tenancy/auth-context.ts';
 import { RULE_REASON } from '../policy/evaluate.ts';
 import type { CallRecord } from './call-record.ts';
 import type { EngineObserver } from './observer.ts';
@@ -57,7 +58,7 @@ function writeLine(log: Logger, call: CallRecord): void {
   const reasons = verdict.reasons.length === 0 ? '[]' : JSON.stringify(verdict.reasons);
   writePlainLine(log,
     `"correlation_id":${quoted(facts.correlationId)},"request_id":${quoted(facts.requestId)},"trace_id":${quoted(facts.traceparent.slice(3, 35))},`
-    + `"tenant_id":${quoted(facts.auth.tenant_id)},"principal_id":${quoted(facts.auth.principal.principal_id)},`
+    + `"tenant_id":${quoted(facts.auth.tenant_id)},"principal_id":${quoted(accountablePrincipal(facts.auth).principal_id)},`
     + given('run_id', facts.runId) + given('agent_id', facts.agentId)
     + `"gen_ai.operation.name":"${facts.operation === 'embed' ? 'embeddings' : 'chat'}","gen_ai.request.model":${quoted(facts.modelRef)},`
     + (served === null ? '' : `"gen_ai.provider.name":${quoted(served.backend)},"gen_ai.response.model":${quoted(served.backendModel)},`)

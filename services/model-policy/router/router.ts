@@ -9,7 +9,7 @@
 import type { DepartureSignal } from '../../platform/departure.ts';
 import type { Tenant } from '../../../generated/types/index.ts';
 import { AgentOsError, type ErrorCode } from '../../platform/errors.ts';
-import type { AuthContext } from '../../platform/tenancy/auth-context.ts';
+import { accountablePrincipal, type AuthContext } from '../../platform/tenancy/auth-context.ts';
 import { estimatedCostUsd, findCandidates, shortcomingOf, tierOf, type LatencyReading, type LeftOut, type RouteNeed } from './candidates.ts';
 import type { Arm } from './canary-arms.ts';
 import type { Canaries, CanaryChoice } from './canaries.ts';
@@ -96,7 +96,7 @@ function planOf(parts: PlanParts, auth: AuthContext, tenant: Tenant, request: Ro
   const chain = routing.fallback.size === 0 ? undefined : (routing.fallback.get(request.modelRef) ?? routing.fallback.get(ranked[0]!.modelId));
   const ordered = chain === undefined ? ranked : withChain(ranked[0]!, chain, mayServe);
   if (chain !== undefined) leave(ranked, ordered, 'not_in_fallback_chain', leftOut);
-  const choice = parts.canaries.choose(ordered[0]!.modelId, { tenantId: auth.tenant_id, agentId: request.agentId, principalId: auth.principal.principal_id });
+  const choice = parts.canaries.choose(ordered[0]!.modelId, { tenantId: auth.tenant_id, agentId: request.agentId, principalId: accountablePrincipal(auth).principal_id });
   const tried = choice?.arm === 'canary' ? mayServe(choice.rule.canary) : NO_MODELS;
   const models = available(parts, tried.length === 0 ? ordered : [...new Set([...tried, ...ordered])], leftOut);
   return {

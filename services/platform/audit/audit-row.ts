@@ -5,7 +5,7 @@
  * `details` therefore takes plain values alone, short ones, and what looks like a secret is not written even so.
  */
 import { newId } from '../ids.ts';
-import type { AuthContext } from '../tenancy/auth-context.ts';
+import { accountablePrincipal, type AuthContext } from '../tenancy/auth-context.ts';
 import { originOf } from './request-origin.ts';
 
 /** The chain of what belongs to no tenant: administration of the node itself. No tenant can have this id. */
@@ -85,13 +85,14 @@ export function auditRow(service: string, auth: AuthContext | null, facts: Audit
       decision: written(facts.decision),
       route: written(facts.route),
       peer: facts.peer,
-      details: written(auth === null ? facts.details : withActing(auth, tenantId, facts.details)),
+      details: written(auth === null ? facts.details : withCaller(auth, tenantId, facts.details)),
     } as AuditEntry,
   };
 }
 
 function whoOf(auth: AuthContext): Pick<AuditEntry, 'principal' | 'roles' | 'policy_context'> {
-  const { principal, roles, policy_context } = auth;
+  const { roles, policy_context } = auth;
+  const principal = accountablePrincipal(auth);
   return {
     principal: { principal_id: principal.principal_id, principal_type: principal.principal_type },
     ...(roles === undefined || roles.length === 0 ? undefined : { roles }),
@@ -99,11 +100,15 @@ function whoOf(auth: AuthContext): Pick<AuditEntry, 'principal' | 'roles' | 'pol
   };
 }
 
-/** Whose credential it was, where that is of another tenant than the chain's: an operator, or a service that acts for a tenant. */
-function withActing(auth: AuthContext, tenantId: string, details: AuditDetails | undefined): AuditDetails | undefined {
-  const { acting } = auth as { readonly acting?: { readonly tenant_id: string; readonly principal_id: string } | null };
-  if (acting !== undefined && acting !== null) return { ...details, acting_tenant_id: acting.tenant_id, acting_principal_id: acting.principal_id };
-  return auth.tenant_id === tenantId || auth.tenant_id === '' ? details : { ...details, acting_tenant_id: auth.tenant_id };
+/**
+ * Who made the call, where that is not who answers for it: a service of the node that works for a principal, an operator
+ * or a service of another tenant than the chain's.
+ */
+function withCaller(auth: AuthContext, tenantId: string, details: AuditDetails | undefined): AuditDetails | undefined {
+  const { acting, on_behalf_of: behalf } = auth;
+  const named = behalf === undefined ? details : { ...details, called_by: auth.principal.principal_id };
+  if (acting !== undefined) return { ...named, acting_tenant_id: acting.tenant_id, acting_principal_id: acting.principal_id };
+  return auth.tenant_id === tenantId || auth.tenant_id === '' ? named : { ...named, acting_tenant_id: auth.tenant_id };
 }
 
 const LONGEST_TEXT = 256;

@@ -7,6 +7,11 @@ import type { AuthContext as WireAuthContext } from '../../../generated/types/in
 export type AuthContext = WireAuthContext;
 export type PolicyContext = NonNullable<AuthContext['policy_context']>;
 
+/** Who answers for a call: whose work it is, where a service of the node makes it, else the caller. */
+export function accountablePrincipal(auth: AuthContext): NonNullable<AuthContext['on_behalf_of']> {
+  return auth.on_behalf_of ?? auth.principal;
+}
+
 /** True when the context holds every one of `scopes`. */
 export function hasScopes(auth: AuthContext, scopes: readonly string[]): boolean {
   return scopes.every((scope) => auth.scopes.includes(scope));

@@ -1,0 +1,57 @@
+import { bringUpPhases, newState, renewServices, withReportPhase } from '../lib/bring-up.ts';
+import type { Command, CommandContext } from '../lib/command.ts';
+import { formatMs } from '../lib/duration.ts';
+import { CliError, EXIT } from '../lib/errors.ts';
+import { requireAllKept, takeInventory, type Inventory } from '../lib/inventory.ts';
+import { runPhases, type Phase } from '../lib/phases.ts';
+import { emptyReport, finishReport } from '../lib/reports/node-report.ts';
+import { writeReport } from '../lib/reports/report.ts';
+import { readSeeded } from '../lib/seeded.ts';
+import { loadSettings, type Settings } from '../lib/settings.ts';
+import { isStateFolder, withNodeLock } from '../lib/state-folder.ts';
+
+export const command: Command = {
+  name: 'redeploy',
+  summary: 'Apply this version and these settings to the node that is there; its data stays',
+  examples: ['agentos redeploy', 'AGENTOS_WORKER_CONCURRENCY=128 agentos redeploy'],
+  async run(context) {
+    const settings = loadSettings({ mode: context.global.mode, profile: context.global.profile });
+    if (!isStateFolder(settings.home)) throw new CliError('there is no node here to redeploy', { exitCode: EXIT.gate, evidence: [settings.home], next: 'agentos up' });
+    const startedAt = new Date();
+    const state = newState();
+    const result = await withNodeLock(settings.home, 'redeploy', () => runPhases(redeployPhases(context, settings, state), context.output));
+    const started = performance.now();
+    const remediation = result.error === null ? ['agentos validate checks more'] : ['agentos redeploy is safe to repeat', 'agentos status'];
+    const base = { ...(await emptyReport(settings, 'redeploy', startedAt)), checks: [...state.checks], seeded: readSeeded(settings.home), remediation };
+    const report = withReportPhase(finishReport(base, result), started);
+    const files = writeReport(settings.reportsDir, report);
+    for (const warning of state.warnings) context.output.note(`${context.output.style('yellow', 'warning:')} ${warning}`);
+    if (result.error !== null) {
+      if (context.output.json) context.output.result(report, '');
+      throw result.error;
+    }
+    const kept = report.phases.find((phase) => phase.name === 'kept')?.detail ?? '';
+    context.output.result(report, `redeployed in ${formatMs(report.duration_ms)}; all there: ${kept}\nreport: ${files.markdown}`);
+    return EXIT.ok;
+  },
+};
+
+/** Those of `up`, with new processes between the database and the checks, and what tenants have counted around them. */
+function redeployPhases(context: CommandContext, settings: Settings, state: ReturnType<typeof newState>): readonly Phase[] {
+  const [preflight, boot, ...rest] = bringUpPhases(context, settings, state) as readonly [Phase, Phase, ...Phase[]];
+  let before: Inventory = {};
+  return [
+    preflight,
+    boot,
+    {
+      name: 'renew',
+      title: 'a new process for each service',
+      run: async (tell) => {
+        before = await takeInventory(state.booted!.databaseUrl);
+        return renewServices(context, settings, tell);
+      },
+    },
+    ...rest,
+    { name: 'kept', title: 'what tenants have is there', run: async () => requireAllKept(before, await takeInventory(state.booted!.databaseUrl)) },
+  ];
+}
