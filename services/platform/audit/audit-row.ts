@@ -132,7 +132,8 @@ function isSecretName(name: string): boolean {
 function written(details: AuditDetails | undefined, depth = 1): AuditDetails | undefined {
   if (details === undefined) return undefined;
   const kept: Record<string, AuditDetails[string]> = {};
-  for (const [name, value] of Object.entries(details)) {
+  for (const name of Object.keys(details)) {
+    const value = details[name];
     if (value === undefined) continue;
     kept[name] = isSecretName(name) && typeof value !== 'number' && typeof value !== 'boolean' ? REDACTED : writtenValue(value, depth);
   }
