@@ -1,11 +1,12 @@
 import { once } from 'node:events';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { findFreePort } from './ports.ts';
-import { checkPorts, preflight } from './preflight.ts';
+import { checkNode, checkPorts, preflight } from './preflight.ts';
+import { repositoryRoot } from './repository.ts';
 import { loadSettings } from './settings.ts';
 
 let home: string;
@@ -13,6 +14,13 @@ beforeEach(() => { home = mkdtempSync(path.join(tmpdir(), 'agentos-preflight-'))
 afterEach(() => rmSync(home, { recursive: true, force: true }));
 
 describe('preflight', () => {
+  it('takes the Node.js that package.json asks for, and none before it', () => {
+    const { engines } = JSON.parse(readFileSync(path.join(repositoryRoot, 'package.json'), 'utf8')) as { engines: { node: string } };
+    const oldest = engines.node.replace('>=', '');
+    for (const fits of [oldest, '20.20.2', '22.0.0', '24.1.0']) expect(() => checkNode(fits), fits).not.toThrow();
+    for (const old of ['18.20.0', '20.9.0', '20.18.0']) expect(() => checkNode(old), old).toThrow(/too old/);
+  });
+
   it('names every taken port with its holder, all at once', async () => {
     const holders = await Promise.all([0, 0].map(async () => {
       const server = createServer().listen(0, '127.0.0.1');

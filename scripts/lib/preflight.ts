@@ -32,10 +32,15 @@ export async function preflight(settings: Settings): Promise<PreflightResult> {
   return { detail: `Node.js ${process.version}, ports free, settings in ${settings.envFile}${envFileMade ? ' (made)' : ''}`, warnings };
 }
 
-function checkNode(): void {
-  const major = Number(process.versions.node.split('.')[0]);
-  if (major >= 20) return;
-  throw new CliError(`Node.js ${process.version} is too old`, { exitCode: EXIT.dependency, evidence: ['AgentOS needs Node.js 20 or newer'], next: 'install Node.js 20, 22 or 24' });
+/** As `engines` in package.json says: what undici and zlib.crc32 need. */
+const OLDEST_NODE = '20.18.1';
+
+/** @throws CliError for a Node.js that is too old. */
+export function checkNode(version = process.versions.node): void {
+  const [wanted, found] = [OLDEST_NODE, version].map((text) => text.split('.').map(Number)) as [number[], number[]];
+  const at = wanted.findIndex((part, index) => part !== (found[index] ?? 0));
+  if (at === -1 || found[at]! > wanted[at]!) return;
+  throw new CliError(`Node.js v${version} is too old`, { exitCode: EXIT.dependency, evidence: [`AgentOS needs Node.js ${OLDEST_NODE} or newer`], next: 'install the newest Node.js 20, 22 or 24' });
 }
 
 /** Names every taken port with its holder at once, before anything starts. */

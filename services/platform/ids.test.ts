@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { decodeTime } from 'ulid';
 import { derivedId, newId } from './ids.ts';
 
 describe('new ids', () => {
@@ -16,6 +17,15 @@ describe('new ids', () => {
       await new Promise((resolve) => setTimeout(resolve, 1));
     }
     expect(seen.size).toBe(32);
+  });
+
+  // The last one: the ids behind it follow the time that it was given.
+  it('stay in order whatever the clock does, and tell the time they were made for', () => {
+    const ahead = Date.now() + 60_000;
+    const ids = [newId('use'), newId('use', ahead), newId('use', ahead - 30_000), newId('use'), newId('use', ahead + 1)];
+    expect([...ids].sort()).toEqual(ids);
+    expect(decodeTime(ids[1]!.slice(4))).toBe(ahead);
+    expect(decodeTime(ids[4]!.slice(4))).toBe(ahead + 1);
   });
 });
 
