@@ -1,10 +1,15 @@
 import { Agents } from './resources/agents.ts';
+import { Audit } from './resources/audit.ts';
 import { Decisions } from './resources/decisions.ts';
+import { Keys } from './resources/keys.ts';
 import { McpServers } from './resources/mcp-servers.ts';
 import { Memory } from './resources/memory.ts';
 import { Models } from './resources/models.ts';
+import { OpenAi } from './resources/openai.ts';
 import { Peers } from './resources/peers.ts';
 import { Policies } from './resources/policies.ts';
+import { Principals } from './resources/principals.ts';
+import { Routing } from './resources/routing.ts';
 import { Runs } from './resources/runs.ts';
 import { Tenants } from './resources/tenants.ts';
 import { Tools } from './resources/tools.ts';
@@ -24,6 +29,7 @@ export class AgentOS {
   readonly runs: Runs;
   readonly agents: Agents;
   readonly models: Models;
+  readonly openai: OpenAi;
   readonly policies: Policies;
   readonly usage: Usage;
   readonly decisions: Decisions;
@@ -31,7 +37,11 @@ export class AgentOS {
   readonly memory: Memory;
   readonly tools: Tools;
   readonly webhooks: Webhooks;
+  readonly principals: Principals;
+  readonly keys: Keys;
+  readonly audit: Audit;
   readonly tenants: Tenants;
+  readonly routing: Routing;
   readonly peers: Peers;
 
   constructor(options: ClientOptions = {}) {
@@ -40,6 +50,7 @@ export class AgentOS {
     this.runs = new Runs(session);
     this.agents = new Agents(session);
     this.models = new Models(session);
+    this.openai = new OpenAi(session);
     this.policies = new Policies(session);
     this.usage = new Usage(session);
     this.decisions = new Decisions(session);
@@ -47,7 +58,11 @@ export class AgentOS {
     this.memory = new Memory(session);
     this.tools = new Tools(session);
     this.webhooks = new Webhooks(session);
+    this.principals = new Principals(session);
+    this.keys = new Keys(session);
+    this.audit = new Audit(session);
     this.tenants = new Tenants(session);
+    this.routing = new Routing(session);
     this.peers = new Peers(session);
   }
 }

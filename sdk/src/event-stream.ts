@@ -5,10 +5,9 @@
  * the next one continues after the last sequence that was delivered; events are at-least-once on the wire and exactly
  * once, in order, here.
  */
-import { createParser } from 'eventsource-parser';
-import type { ReadableStream } from 'node:stream/web';
 import type { Event } from '../../generated/types/index.ts';
 import { AgentOsError, ApiError, ConnectionError } from './errors.ts';
+import { readData, type Body } from './text-stream.ts';
 import { sleep, type ClientOptions } from './transport.ts';
 
 const TERMINAL_TYPES = new Set(['agentos.run.completed', 'agentos.run.failed', 'agentos.run.canceled']);
@@ -31,7 +30,7 @@ export function isTerminalEvent(event: Event): boolean {
 /** Where the events come from. */
 export interface EventSource {
   /** Opens a stream of the events after a sequence. */
-  open(after: number): Promise<ReadableStream<Uint8Array> | null>;
+  open(after: number): Promise<Body>;
   /** Whether the run has ended: an empty stream that closes is then the whole answer. */
   hasEnded(): Promise<boolean>;
 }
@@ -67,16 +66,9 @@ export async function* readRunEvents(source: EventSource, client: ClientOptions,
   }
 }
 
-async function* parseEvents(body: ReadableStream<Uint8Array> | null): AsyncGenerator<Event> {
-  if (body === null) return;
-  const arrived: string[] = [];
-  const parser = createParser({ onEvent: (frame) => arrived.push(frame.data) });
-  const decoder = new TextDecoder();
-  for await (const chunk of body) {
-    parser.feed(decoder.decode(chunk, { stream: true }));
-    for (const text of arrived.splice(0)) {
-      const data = JSON.parse(text) as { event?: Event };
-      if (data.event !== undefined) yield data.event;
-    }
+async function* parseEvents(body: Body): AsyncGenerator<Event> {
+  for await (const text of readData(body)) {
+    const data = JSON.parse(text) as { event?: Event };
+    if (data.event !== undefined) yield data.event;
   }
 }

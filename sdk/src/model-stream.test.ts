@@ -1,6 +1,6 @@
 /** A model's answer as it comes, over a real socket. */
 import { describe, expect, it } from 'vitest';
-import { ConnectionError, type ModelRequest, NotFoundError, UnavailableError } from './index.ts';
+import { type AgentOS, ConnectionError, type ModelRequest, NotFoundError, type OpenaiChatRequest, UnavailableError } from './index.ts';
 import { failure, serverThat, type Answer } from './server.fixture.ts';
 
 const request: ModelRequest = { request_id: 'req_1', operation: 'chat', model_ref: 'tier:fast', input: { messages: [{ role: 'user', content: 'hi' }] } };
@@ -54,5 +54,38 @@ describe('models.stream', () => {
     const { client, seen } = await serverThat(failure(404, 'not_found'));
     const { events, error } = await collect(client.models.stream(request));
     expect([events, error, seen.length]).toEqual([[], expect.any(NotFoundError), 1]);
+  });
+});
+
+const chunk = (content: string): object => ({ id: 'chatcmpl_1', object: 'chat.completion.chunk', choices: [{ index: 0, delta: { content }, finish_reason: null }] });
+
+function dataLines(...lines: readonly string[]): Answer {
+  return (_request, response) => response.writeHead(200, { 'content-type': 'text/event-stream' }).end(lines.map((line) => `data: ${line}\n\n`).join(''));
+}
+
+describe('openai', () => {
+  const chat: OpenaiChatRequest = { model: 'tier:fast', messages: [{ role: 'user', content: 'hi' }] };
+
+  it('gives the chunks up to [DONE]', async () => {
+    const { client, seen } = await serverThat(dataLines(JSON.stringify(chunk('a')), JSON.stringify(chunk('b')), '[DONE]'));
+    expect(await collect(client.openai.streamChat(chat))).toEqual({ events: [chunk('a'), chunk('b')], error: null });
+    expect([seen[0]!.url, JSON.parse(seen[0]!.body)]).toEqual(['/v1/chat/completions', { ...chat, stream: true }]);
+  });
+
+  it('throws what the stream ended with, and that it just ended', async () => {
+    const error = { code: 'dependency_unavailable', message: 'broke', retryable: true, type: 'server_error', param: null };
+    const failed = await serverThat(dataLines(JSON.stringify(chunk('a')), JSON.stringify({ error, correlation_id: 'corr_1' })));
+    expect(await collect(failed.client.openai.streamChat(chat))).toMatchObject({ events: [chunk('a')], error: { constructor: UnavailableError, code: 'dependency_unavailable', correlationId: 'corr_1' } });
+    const cut = await serverThat(dataLines(JSON.stringify(chunk('a'))));
+    expect(await collect(cut.client.openai.streamChat(chat))).toEqual({ events: [chunk('a')], error: expect.any(ConnectionError) });
+  });
+
+  it.each([
+    ['chat', '/v1/chat/completions', (client: AgentOS) => client.openai.chat(chat)],
+    ['embed', '/v1/embeddings', (client: AgentOS) => client.openai.embed({ model: 'm', input: 'hi' })],
+  ])('%s carries no key, and is never asked twice', async (_name, url, call) => {
+    const { client, seen } = await serverThat(failure(503, 'dependency_unavailable', { 'retry-after-ms': '1' }));
+    await expect(call(client)).rejects.toBeInstanceOf(UnavailableError);
+    expect(seen.map((request) => [request.url, request.headers['idempotency-key']])).toEqual([[url, undefined]]);
   });
 });

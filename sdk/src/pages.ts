@@ -1,10 +1,12 @@
 /**
  * Cursor paging: `await` gives the first page, `for await` walks every item of every page.
- * The server answers `has_more`; the cursor is the id of the last item.
+ * The server answers `has_more`; the cursor is the id of the last item, or what the server gave as `next`.
  */
 export interface PageSource<Item> {
   readonly items: readonly Item[];
   readonly hasMore: boolean;
+  /** The cursor of the page after, where it is not made of the last item. */
+  readonly next?: string | undefined;
 }
 
 export class Page<Item> implements AsyncIterable<Item> {
@@ -31,11 +33,11 @@ export class Page<Item> implements AsyncIterable<Item> {
 export class PagePromise<Item> implements PromiseLike<Page<Item>>, AsyncIterable<Item> {
   readonly #first: Promise<Page<Item>>;
 
-  /** `load` fetches the page after the item that it is given, or the first for undefined. */
-  constructor(load: (after: Item | undefined) => Promise<PageSource<Item>>) {
-    const page = async (after: Item | undefined): Promise<Page<Item>> => {
-      const source = await load(after);
-      return new Page(source, () => page(source.items.at(-1)));
+  /** `load` fetches the page after the item that it is given, or the first for undefined; `next` is what the page before gave. */
+  constructor(load: (after: Item | undefined, next: string | undefined) => Promise<PageSource<Item>>) {
+    const page = async (after: Item | undefined, next?: string): Promise<Page<Item>> => {
+      const source = await load(after, next);
+      return new Page(source, () => page(source.items.at(-1), source.next));
     };
     this.#first = page(undefined);
   }

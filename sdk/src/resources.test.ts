@@ -1,12 +1,13 @@
 /** What each method of the resources sends, and what it makes of the answer. */
 import { describe, expect, it } from 'vitest';
-import { type AgentOS, PermissionDeniedError } from './index.ts';
+import { type AgentOS, PermissionDeniedError, type PrincipalWrite } from './index.ts';
 import { failure, json, serverThat } from './server.fixture.ts';
 
 const IDS = { correlation_id: 'corr_1', tenant_id: 'tnt_demo' };
 const definition = { name: 'Support' };
 const tool = { description: 'Looks up.', input_schema: { type: 'object' }, webhook: { url: 'https://crm.example.com' } };
 const server = { transport: { type: 'stdio', command_id: 'files' } } as const;
+const person: PrincipalWrite = { principal_type: 'user', roles: ['tenant_user'] };
 const subscription = { url: 'https://hooks.example.com', event_types: ['*'] };
 
 interface Case {
@@ -51,6 +52,24 @@ const cases: readonly Case[] = [
   { name: 'webhooks.replace', call: (c) => c.webhooks.replace('whk_1', subscription), sends: ['PUT', '/v1/webhooks/whk_1', subscription], answer: { webhook: { webhook_id: 'whk_1' } }, gives: { webhook_id: 'whk_1' } },
   { name: 'webhooks.delete', call: (c) => c.webhooks.delete('whk_1'), sends: ['DELETE', '/v1/webhooks/whk_1'], answer: null, gives: undefined },
   { name: 'webhooks.test', call: (c) => c.webhooks.test('whk_1'), sends: ['POST', '/v1/webhooks/whk_1:test'], answer: { delivered: true }, gives: { delivered: true, ...IDS } },
+  { name: 'principals.get', call: (c) => c.principals.get('usr@a'), sends: ['GET', '/v1/principals/usr%40a'], answer: { principal: { principal_id: 'usr@a' } }, gives: { principal_id: 'usr@a' } },
+  { name: 'principals.put', call: (c) => c.principals.put('usr_a', person), sends: ['PUT', '/v1/principals/usr_a', person], answer: { principal: person }, gives: person },
+  { name: 'principals.delete', call: (c) => c.principals.delete('usr_a'), sends: ['DELETE', '/v1/principals/usr_a'], answer: { deleted: 'usr_a', keys_revoked: 2 }, gives: { deleted: 'usr_a', keys_revoked: 2, ...IDS } },
+  { name: 'tenants.principals.get', call: (c) => c.tenants.principals.get('tnt_1', 'usr@a'), sends: ['GET', '/v1/admin/tenants/tnt_1/principals/usr%40a'], answer: { principal: { principal_id: 'usr@a' } }, gives: { principal_id: 'usr@a' } },
+  { name: 'tenants.principals.put', call: (c) => c.tenants.principals.put('tnt_1', 'usr_a', person), sends: ['PUT', '/v1/admin/tenants/tnt_1/principals/usr_a', person], answer: { principal: person }, gives: person },
+  { name: 'tenants.principals.delete', call: (c) => c.tenants.principals.delete('tnt_1', 'usr_a'), sends: ['DELETE', '/v1/admin/tenants/tnt_1/principals/usr_a'], answer: { deleted: 'usr_a', keys_revoked: 2 }, gives: { deleted: 'usr_a', keys_revoked: 2, ...IDS } },
+  { name: 'keys.create', call: (c) => c.keys.create({ principal_id: 'usr_a' }), sends: ['POST', '/v1/keys', { principal_id: 'usr_a' }], answer: { key: {}, secret: 'aos_x' }, gives: { key: {}, secret: 'aos_x', ...IDS } },
+  { name: 'keys.rotate', call: (c) => c.keys.rotate('key_1', { overlap_seconds: 60 }), sends: ['POST', '/v1/keys/key_1:rotate', { overlap_seconds: 60 }], answer: { key: {}, secret: 'aos_y' }, gives: { key: {}, secret: 'aos_y', ...IDS } },
+  { name: 'keys.revoke', call: (c) => c.keys.revoke('key_1'), sends: ['DELETE', '/v1/keys/key_1'], answer: { key: { status: 'revoked' } }, gives: { status: 'revoked' } },
+  { name: 'tenants.keys.create', call: (c) => c.tenants.keys.create('tnt_1', { principal_id: 'usr_a' }), sends: ['POST', '/v1/admin/tenants/tnt_1/keys', { principal_id: 'usr_a' }], answer: { key: {}, secret: 'aos_x' }, gives: { key: {}, secret: 'aos_x', ...IDS } },
+  { name: 'tenants.keys.rotate', call: (c) => c.tenants.keys.rotate('tnt_1', 'key_1', { overlap_seconds: 60 }), sends: ['POST', '/v1/admin/tenants/tnt_1/keys/key_1:rotate', { overlap_seconds: 60 }], answer: { key: {}, secret: 'aos_y' }, gives: { key: {}, secret: 'aos_y', ...IDS } },
+  { name: 'tenants.keys.revoke', call: (c) => c.tenants.keys.revoke('tnt_1', 'key_1'), sends: ['DELETE', '/v1/admin/tenants/tnt_1/keys/key_1'], answer: { key: { status: 'revoked' } }, gives: { status: 'revoked' } },
+  { name: 'models.retrieve', call: (c) => c.models.retrieve('org/m:7b'), sends: ['GET', '/v1/models/org%2Fm%3A7b'], answer: { model: { model_id: 'org/m:7b' } }, gives: { model_id: 'org/m:7b' } },
+  { name: 'peers.list', call: (c) => c.peers.list(), sends: ['GET', '/v1/federation/peers'], answer: { peers: [{ peer_id: 'p' }] }, gives: [{ peer_id: 'p' }] },
+  { name: 'routing.get', call: (c) => c.routing.get(), sends: ['GET', '/v1/admin/routing'], answer: { catalogue: { models: [] } }, gives: { models: [] } },
+  { name: 'routing.reload', call: (c) => c.routing.reload(), sends: ['POST', '/v1/admin/routing:reload'], answer: { catalogue: { models: [] } }, gives: { models: [] } },
+  { name: 'routing.canaries', call: (c) => c.routing.canaries(), sends: ['GET', '/v1/admin/canaries'], answer: { canaries: [{ name: 'n' }] }, gives: [{ name: 'n' }] },
+  { name: 'routing.rollBackCanary', call: (c) => c.routing.rollBackCanary('n'), sends: ['POST', '/v1/admin/canaries/n:rollback'], answer: { canary: { name: 'n' } }, gives: { name: 'n' } },
 ];
 
 describe('resources', () => {
@@ -96,6 +115,10 @@ const paged: readonly PagedCase[] = [
   { name: 'decisions.list', list: (c) => c.decisions.list({ decision: 'blocked' }), member: 'decisions', items: [{ decision_id: 'b' }, { decision_id: 'a' }], urls: ['/v1/decisions?decision=blocked', '/v1/decisions?decision=blocked&after=b'] },
   { name: 'webhooks.list', list: (c) => c.webhooks.list(), member: 'webhooks', items: [{ webhook_id: 'whk_1' }, { webhook_id: 'whk_2' }], urls: ['/v1/webhooks', '/v1/webhooks?after=whk_1'] },
   { name: 'webhooks.deliveries', list: (c) => c.webhooks.deliveries('whk_1', { state: 'failed' }), member: 'deliveries', items: [{ delivery_id: 'd2' }, { delivery_id: 'd1' }], urls: ['/v1/webhooks/whk_1/deliveries?state=failed', '/v1/webhooks/whk_1/deliveries?state=failed&after=d2'] },
+  { name: 'principals.list', list: (c) => c.principals.list({ limit: 1 }), member: 'principals', items: [{ principal_id: 'a' }, { principal_id: 'b' }], urls: ['/v1/principals?limit=1', '/v1/principals?limit=1&after=a'] },
+  { name: 'tenants.principals.list', list: (c) => c.tenants.principals.list('tnt_1'), member: 'principals', items: [{ principal_id: 'a' }, { principal_id: 'b' }], urls: ['/v1/admin/tenants/tnt_1/principals', '/v1/admin/tenants/tnt_1/principals?after=a'] },
+  { name: 'keys.list', list: (c) => c.keys.list({ principalId: 'usr_a', limit: 1 }), member: 'keys', items: [{ key_id: 'a' }, { key_id: 'b' }], urls: ['/v1/keys?principal_id=usr_a&limit=1', '/v1/keys?principal_id=usr_a&limit=1&after=a'] },
+  { name: 'tenants.keys.list', list: (c) => c.tenants.keys.list('tnt_1', { principalId: 'usr_a' }), member: 'keys', items: [{ key_id: 'a' }, { key_id: 'b' }], urls: ['/v1/admin/tenants/tnt_1/keys?principal_id=usr_a', '/v1/admin/tenants/tnt_1/keys?principal_id=usr_a&after=a'] },
 ];
 
 describe('lists', () => {
@@ -105,6 +128,15 @@ describe('lists', () => {
     for await (const item of list(client)) found.push(item);
     expect(found).toEqual(items);
     expect(seen.map(({ url }) => url)).toEqual(urls);
+  });
+
+  it('go on in the audit trail where the server says', async () => {
+    const page = (auditId: string, next?: string) => json(200, { records: [{ audit_id: auditId }], has_more: next !== undefined, ...(next !== undefined && { next }), ...IDS });
+    const { client, seen } = await serverThat(page('aud_3', 'cursor/2'), page('aud_2', 'cursor/1'), page('aud_1'));
+    const ids: string[] = [];
+    for await (const record of client.audit.list({ outcome: 'denied', correlationId: 'corr_9', limit: 1 })) ids.push(record.audit_id);
+    expect(ids).toEqual(['aud_3', 'aud_2', 'aud_1']);
+    expect(seen.map(({ url }) => url)).toEqual(['', '&after=cursor%2F2', '&after=cursor%2F1'].map((after) => `/v1/audit?outcome=denied&correlation_id=corr_9&limit=1${after}`));
   });
 
   it('walk the history of a run by sequence', async () => {

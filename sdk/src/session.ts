@@ -20,7 +20,8 @@ export type CallInit = {
   fetch: (request: Request) => Promise<Response>;
 };
 
-export type CallKind = 'read' | 'mutation' | 'stream';
+/** `once` is for what costs money and that no key makes repeatable: it is never tried again. */
+export type CallKind = 'read' | 'mutation' | 'once' | 'stream';
 
 const LOCAL_NODE = {
   agentOrchestrator: 'http://127.0.0.1:50081',

@@ -1,6 +1,7 @@
 import type { ModelCapability, ModelRequest, ModelResponse, ModelStreamCompleted, ModelStreamDelta, PolicyCheck, PolicyResult } from '../../../generated/types/index.ts';
 import type { ReadableStream } from 'node:stream/web';
 import type { ApiPromise } from '../api-promise.ts';
+import { member } from '../member.ts';
 import { readModelStream } from '../model-stream.ts';
 import type { Session } from '../session.ts';
 import type { RequestOptions } from '../transport.ts';
@@ -18,6 +19,13 @@ export class Models {
       const answer = await this.#session.modelPolicy.GET('/v1/models', init);
       return { data: answer.data?.models as ModelCapability[] | undefined, error: answer.error, response: answer.response };
     });
+  }
+
+  /** @throws NotFoundError for one that there is not, and for one that the tenant is not entitled to. */
+  retrieve(modelId: string, options: RequestOptions = {}): ApiPromise<ModelCapability> {
+    return this.#session.call('read', options, async (init) =>
+      member<ModelCapability>(await this.#session.modelPolicy.GET('/v1/models/{model_id}', { ...init, params: { path: { model_id: modelId } } }), 'model'),
+    );
   }
 
   /** Chat or embed. `request_id` makes a repeated call the same call. */

@@ -1,5 +1,6 @@
 import type { Peer, PeerCapabilities } from '../../../generated/types/index.ts';
 import type { ApiPromise } from '../api-promise.ts';
+import { member } from '../member.ts';
 import type { Session } from '../session.ts';
 import type { RequestOptions } from '../transport.ts';
 
@@ -23,5 +24,10 @@ export class Peers {
       const answer = await this.#session.federation.GET('/v1/peer/capabilities', init);
       return { data: answer.data?.capabilities as PeerCapabilities | undefined, error: answer.error, response: answer.response };
     });
+  }
+
+  /** The other nodes that this one knows. */
+  list(options: RequestOptions = {}): ApiPromise<readonly Peer[]> {
+    return this.#session.call('read', options, async (init) => member<readonly Peer[]>(await this.#session.federation.GET('/v1/federation/peers', init), 'peers'));
   }
 }

@@ -3,13 +3,19 @@ import type { ApiPromise } from '../api-promise.ts';
 import { PagePromise } from '../pages.ts';
 import type { Session } from '../session.ts';
 import type { RequestOptions } from '../transport.ts';
+import { TenantKeys } from './tenant-keys.ts';
+import { TenantPrincipals } from './tenant-principals.ts';
 
 /** Tenant administration (PRS 15.4, Appendix C); needs the scope `tenants:admin`. */
 export class Tenants {
+  readonly principals: TenantPrincipals;
+  readonly keys: TenantKeys;
   readonly #session: Session;
 
   constructor(session: Session) {
     this.#session = session;
+    this.principals = new TenantPrincipals(session);
+    this.keys = new TenantKeys(session);
   }
 
   create(tenant: TenantCreate, options: RequestOptions = {}): ApiPromise<Tenant> {
