@@ -162,7 +162,7 @@ function openAndRead(api: Member, runId: string, reads: boolean): Promise<Socket
   const { hostname, port } = new URL(api.url);
   return new Promise((resolve, reject) => {
     const socket = connect(Number(port), hostname, () => {
-      socket.write(`GET /v1/runs/${runId}/events HTTP/1.1\r\nHost: test\r\nX-Tenant-Id: ${TENANT}\r\nAccept: text/event-stream\r\n\r\n`);
+      socket.write(`GET /v1/runs/${runId}/events HTTP/1.1\r\nHost: ${hostname}:${port}\r\nX-Tenant-Id: ${TENANT}\r\nAccept: text/event-stream\r\n\r\n`);
       if (!reads) resolve(socket.pause());
     });
     socket.once('error', reject);

@@ -36,11 +36,12 @@ export interface Aim {
   readonly isBody: (body: unknown) => boolean;
 }
 
-/** The requests of the contract's examples, with ids of what stands on the node in the place of theirs. */
+/** The requests of the contract's examples, with ids of what stands on the node in the place of theirs, in queries too. */
 export function exampleRequests(aim: Aim): FuzzRequest[] {
   const path = parametersOf(aim, 'path').map(({ name, example }) => ({ name, raw: encodeURIComponent(String(aim.known[name]?.[0] ?? example)) }));
   const bodies = Object.values(aim.operation.requestBody?.content['application/json']?.examples ?? {}).map((example) => dereference<{ readonly value?: unknown }>(aim.document, example).value);
-  const base = requestOf(aim, path, [], []);
+  const query = parametersOf(aim, 'query').flatMap(({ name }) => asQuery(name, aim.known[name]?.[0]));
+  const base = requestOf(aim, path, query, []);
   return (bodies.length === 0 ? [undefined] : bodies).map((body) => ({ ...base, ...withBody(base.headers, withKnown(body, aim.known)) }));
 }
 

@@ -1,6 +1,7 @@
 /**
  * Records of what has no transaction: refusals, reads of secrets. They are written soon, many at once, and never hold up
- * what they are about; what does not fit into the queue is counted and left out.
+ * what they are about. A store that is away is waited for; what does not fit into the queue meanwhile, or is refused again
+ * and again, is counted and left out.
  */
 import type { Logger } from 'pino';
 import type { AuditPort } from './audit.ts';
@@ -19,6 +20,9 @@ export interface BackgroundAuditOptions {
 type Draft = AuditRow | (() => Promise<AuditRow | null>);
 
 const BATCH = 200;
+/** Times that one batch is tried: a quarter of an hour of them. */
+const MOST_TRIES = 100;
+const LONGEST_PAUSE_MS = 10_000;
 
 export class BackgroundAudit {
   readonly #options: BackgroundAuditOptions;
@@ -26,6 +30,8 @@ export class BackgroundAudit {
   #waiting: Draft[] = [];
   #timer: NodeJS.Timeout | null = null;
   #writing: Promise<void> | null = null;
+  /** Of the batch at the head of the queue. */
+  #failures = 0;
 
   constructor(options: BackgroundAuditOptions) {
     this.#options = options;
@@ -49,6 +55,9 @@ export class BackgroundAudit {
     await this.#writing;
     await this.#write();
     if (this.#timer !== null) clearTimeout(this.#timer);
+    if (this.#waiting.length === 0) return;
+    this.#options.onOmitted?.(this.#waiting.length);
+    this.#options.log.error({ records: this.#waiting.length }, 'Audit records of refusals or secret reads are left out: the store was away until the end.');
   }
 
   #schedule(): void {
@@ -59,7 +68,19 @@ export class BackgroundAudit {
         this.#writing = null;
         this.#schedule();
       });
-    }, this.#options.delayMs ?? 200).unref();
+    }, Math.min((this.#options.delayMs ?? 200) * 2 ** this.#failures, LONGEST_PAUSE_MS)).unref();
+  }
+
+  #failed(error: unknown, drafts: readonly Draft[]): void {
+    this.#failures += 1;
+    if (this.#failures < MOST_TRIES) {
+      this.#waiting.unshift(...drafts);
+      if (this.#failures === 1) this.#options.log.warn({ err: error, records: this.#waiting.length }, 'Audit records of refusals or secret reads could not be written yet; they wait.');
+      return;
+    }
+    this.#failures = 0;
+    this.#options.onOmitted?.(drafts.length);
+    this.#options.log.error({ err: error, records: drafts.length }, 'Audit records of refusals or secret reads could not be written and are left out.');
   }
 
   async #write(): Promise<void> {
@@ -68,9 +89,9 @@ export class BackgroundAudit {
       try {
         const rows = await Promise.all(drafts.map((draft) => (typeof draft === 'function' ? draft() : draft)));
         await this.#audit.append(null, rows.filter((row) => row !== null));
+        this.#failures = 0;
       } catch (error) {
-        this.#options.onOmitted?.(drafts.length);
-        this.#options.log.error({ err: error, records: drafts.length }, 'Audit records of refusals or secret reads could not be written and are left out.');
+        this.#failed(error, drafts);
         return;
       }
     }

@@ -175,7 +175,20 @@ describe('beside transactions', () => {
     expect(await recordsOf(audit, PLATFORM_TENANT)).toMatchObject([{ action: 'secret.read', service: 'model-policy', principal: null, resource: { type: 'secret', id: 'OPENAI_API_KEY' }, details: { adapter: 'vault', version: '3', read_at: '2023-11-14T22:13:20.000Z' } }]);
   }));
 
-  it('a store that is away costs records, which are counted, and nothing else', async () => {
+  it('a store that is away for a moment costs nothing: what could not be written is written when it is back, in order', async () => {
+    let [failures, omitted] = [3, 0];
+    const audit = new MemoryAudit();
+    const auth = freshTenant();
+    const background = new BackgroundAudit({ log, delayMs: 1, onOmitted: (count) => (omitted += count) });
+    background.attach({ append: (...given: Parameters<MemoryAudit['append']>) => ((failures -= 1) >= 0 ? Promise.reject(new Error('away')) : audit.append(...given)) } as never);
+    const rows = some(auth, 5);
+    for (const row of rows) background.add(row);
+    await expect.poll(async () => (await recordsOf(audit, auth.tenant_id)).map(({ audit_id: id }) => id), { timeout: 5_000 }).toEqual(rows.map(({ entry }) => entry.audit_id));
+    await background.close();
+    expect(omitted).toBe(0);
+  });
+
+  it('a store that is away until the end costs records, which are counted, and nothing else', async () => {
     let omitted = 0;
     const background = new BackgroundAudit({ log, delayMs: 1, maxWaiting: 3, onOmitted: (count) => (omitted += count) });
     for (const row of some(freshTenant(), 5)) background.add(row);
