@@ -42,7 +42,7 @@ function open(port: number, [tenantId, path, run]: OpenStreams['streams'][number
     const socket = connect({ port, host: '127.0.0.1', noDelay: true });
     let rest = '';
     socket.setEncoding('latin1');
-    socket.on('connect', () => socket.write(`GET ${path} HTTP/1.1\r\nHost: bench\r\nX-Tenant-Id: ${tenantId}\r\nAccept: text/event-stream\r\n\r\n`));
+    socket.on('connect', () => socket.write(`GET ${path} HTTP/1.1\r\nHost: 127.0.0.1:${port}\r\nX-Tenant-Id: ${tenantId}\r\nAccept: text/event-stream\r\n\r\n`));
     socket.on('data', (chunk: string) => {
       const atMs = now();
       const text = rest + chunk;
