@@ -1,0 +1,58 @@
+/**
+ * PeerPort: a node that can run work for a tenant of this one. Two adapters: `peer-https.ts` speaks to another node's
+ * peer listener, over mutual TLS and with a signed assertion per request; `peer-local.ts` is this node's own Agent
+ * Orchestrator, so that a selector which names this node, and a run that a peer has sent here, take the same way.
+ *
+ * Every method acts for `auth.tenant_id` and its principal; the other node judges both by its own rules. No method
+ * retries by itself: what may be repeated is decided by `forwarding/`, which knows what was written down before.
+ */
+import type { EventEnvelope, FederationForwardRequest, Peer, PeerCapabilities, Run } from '../../../generated/types/index.ts';
+import type { PortCapabilities } from '../../platform/port.ts';
+import type { AuthContext } from '../../platform/tenancy/auth-context.ts';
+
+/** What travels with a call beside its content. */
+export interface PeerCall {
+  readonly correlationId: string;
+  /** W3C; the adapter sends a child of it. */
+  readonly traceparent: string;
+  readonly signal: AbortSignal;
+}
+
+export interface PeerDescription {
+  readonly peer: Peer;
+  readonly capabilities: PeerCapabilities;
+}
+
+/** A run to be made there. `forwardId` names it over all nodes, together with the stack that sends it: repeated, it is the same run. */
+export interface ForwardedRunRequest {
+  readonly forwardId: string;
+  readonly run: FederationForwardRequest['forward']['run_request'];
+}
+
+export interface ForwardedRun {
+  readonly runId: string;
+  readonly status: Run['status'];
+  /** Absolute; on a host that the peer is registered with. */
+  readonly eventsUrl: string;
+}
+
+export interface PeerPort {
+  capabilities(): PortCapabilities;
+  /** Who the node says it is and what it can do for this tenant. @throws AgentOsError dependency_unavailable, and what the node refused with. */
+  describe(auth: AuthContext, target: Peer, call: PeerCall): Promise<PeerDescription>;
+  /**
+   * @throws AgentOsError with the node's own code where it refused (4xx); dependency_unavailable where it could not be
+   * reached, answered 5xx, or answered what cannot be: then the run may exist, and the same request finds out.
+   */
+  createRun(auth: AuthContext, target: Peer, request: ForwardedRunRequest, call: PeerCall): Promise<ForwardedRun>;
+  /** @throws AgentOsError not_found, dependency_unavailable. */
+  getRun(auth: AuthContext, target: Peer, runId: string, call: PeerCall): Promise<Run>;
+  /** @throws AgentOsError not_found, invalid_state_transition, dependency_unavailable. */
+  cancelRun(auth: AuthContext, target: Peer, runId: string, call: PeerCall): Promise<Run>;
+  /**
+   * One connection to the run's stream: events after `afterSequence` in order, as they happen, until the run's last one
+   * or until the connection ends, which is not an error. Envelopes of another tenant or run than asked for end it with one.
+   * Resolves once the node has accepted the stream. @throws AgentOsError not_found, dependency_unavailable.
+   */
+  openEvents(auth: AuthContext, target: Peer, from: { readonly runId: string; readonly afterSequence: number }, call: PeerCall): Promise<AsyncIterable<EventEnvelope>>;
+}
