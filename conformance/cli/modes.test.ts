@@ -116,11 +116,12 @@ describe('agentos up --mode dev with a certificate', () => {
   it('serves HTTPS alone, on every service, and the command line finds it', verifies(['PRS-8.1-08'], async () => {
     const node = await newNode();
     const folder = path.dirname(node.home);
-    const { cert, key } = makeCertificate();
-    const [certFile, keyFile] = [path.join(folder, 'tls.crt'), path.join(folder, 'tls.key')];
+    const { cert, key, authority } = await makeCertificate();
+    const [certFile, keyFile, authorityFile] = [path.join(folder, 'tls.crt'), path.join(folder, 'tls.key'), path.join(folder, 'authority.crt')];
     writeFileSync(certFile, cert);
+    writeFileSync(authorityFile, authority);
     writeFileSync(keyFile, key, { mode: 0o600 });
-    Object.assign(node.env, { AGENTOS_TLS_CERT_FILE: certFile, AGENTOS_TLS_KEY_FILE: keyFile, NODE_EXTRA_CA_CERTS: certFile });
+    Object.assign(node.env, { AGENTOS_TLS_CERT_FILE: certFile, AGENTOS_TLS_KEY_FILE: keyFile, NODE_EXTRA_CA_CERTS: authorityFile });
     const up = await node.agentos('up', '--mode', 'dev');
     expect(up.code, up.stderr).toBe(0);
     expect(up.stdout).toContain(node.baseUrl.replace('http:', 'https:'));

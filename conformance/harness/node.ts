@@ -38,6 +38,8 @@ export interface NodeOptions {
   readonly services?: readonly ServiceName[];
   /** A database to share with another node; it is not dropped at the end. */
   readonly database?: TestDatabase;
+  /** Of Agent Orchestrator, Model Policy and Federation; free ones when absent. */
+  readonly ports?: readonly number[];
 }
 
 type Compose = (config: ReturnType<typeof loadConfig>, log: Logger) => Promise<RunningService & { readonly url: string; readonly adminUrl?: string }>;
@@ -62,7 +64,7 @@ export async function startNode(options: NodeOptions = {}): Promise<TestNode> {
     if (options.database === undefined) await seedDatabase(database.url);
     // Without an issuer, prod starts only where somebody holds a key already.
     if (options.database === undefined && options.mode === 'prod') await storeKeys(database.url, [{ principalId: 'svc_operator', scopes: ['tenants:admin'] }]);
-    const plan = planNode({ databaseUrl: database.url, ports: await freePorts(3), ...(options.mode === undefined ? {} : { mode: options.mode }), ...(options.env === undefined ? {} : { env: options.env }) });
+    const plan = planNode({ databaseUrl: database.url, ports: options.ports ?? (await freePorts(3)), ...(options.mode === undefined ? {} : { mode: options.mode }), ...(options.env === undefined ? {} : { env: options.env }) });
     const config = loadConfig({ env: plan.env, envFile: null });
     for (const service of ORDER.filter((name) => options.services?.includes(name) ?? true)) {
       const log = pino({ level: plan.env['AGENTOS_LOG_LEVEL'] ?? 'warn', base: { service } }, { write: (line: string) => void logLines.push(line) });
@@ -78,7 +80,7 @@ export async function startNode(options: NodeOptions = {}): Promise<TestNode> {
 }
 
 async function makeTenant(plan: NodePlan, create: Readonly<Record<string, unknown>> = {}): Promise<string> {
-  const tenantId = `tnt_t${ulid().toLowerCase()}`;
+  const tenantId = typeof create['tenant_id'] === 'string' ? create['tenant_id'] : `tnt_t${ulid().toLowerCase()}`;
   const answer = await call(plan.urls['agent-orchestrator'], '/v1/admin/tenants', {
     tenant: tenantId,
     headers: { 'x-scopes': 'tenants:admin' },

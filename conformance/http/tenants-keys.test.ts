@@ -80,8 +80,11 @@ describe('a key', () => {
     const { admin } = await newTenant();
     const { secret, key } = (await served(as(admin, '/v1/keys', { body: { principal_id: 'usr_ada' }, headers: { 'idempotency-key': 'first' } }), 201)).body;
     const tail = (secret as string).slice(-20);
-    const again = await served(as(admin, '/v1/keys', { body: { principal_id: 'usr_ada' }, headers: { 'idempotency-key': 'first' } }));
-    expect([again.body.key.key_id, again.body.secret, again.headers.get('idempotency-replayed')]).toEqual([key.key_id, undefined, 'true']);
+    expect((await as(secret as string, '/v1/agents')).status).toBe(200);
+    const repeat = (): Promise<Answer> => served(as(admin, '/v1/keys', { body: { principal_id: 'usr_ada' }, headers: { 'idempotency-key': 'first' } }));
+    await expect.poll(async () => (await repeat()).body.secret as unknown, { timeout: 10_000, message: 'once it was used' }).toBeUndefined();
+    const again = await repeat();
+    expect([again.body.key.key_id, again.headers.get('idempotency-replayed')]).toEqual([key.key_id, 'true']);
     expect(refusal(await as(admin, '/v1/keys', { body: { principal_id: 'usr_ada', name: 'other' }, headers: { 'idempotency-key': 'first' } }))).toEqual([409, 'conflict', 'idempotency_key_reused']);
     const listed = await served(as(admin, '/v1/keys'));
     expect(faultsOf(operation(AO, 'listKeys'), 200, listed.body)).toEqual([]);
@@ -91,11 +94,42 @@ describe('a key', () => {
     expect(JSON.stringify(stored.rows), 'hashed at rest').not.toContain(tail);
   }));
 
+  it('whose first answer was lost is had by asking again with the same idempotency key, and its secret is nowhere', verifies(['PRS-15.4-03'], async () => {
+    const { tenantId, admin } = await newTenant();
+    const stored = async (): Promise<string> => JSON.stringify((await node.database.asSuperuser((client) => client.query('SELECT to_jsonb(k)::text AS row FROM directory.api_keys k WHERE tenant_id = $1', [tenantId]))).rows);
+    const create = (credential = admin): Promise<Answer> => as(credential, '/v1/keys', { body: { principal_id: 'usr_ada', name: 'ci' }, headers: { 'idempotency-key': 'lost-answer' } });
+    const [first, second] = [await served(create(), 201), await served(create())];
+    expect([second.body.key.key_id, second.body.secret, second.headers.get('idempotency-replayed')]).toEqual([first.body.key.key_id, first.body.secret, 'true']);
+    expect(faultsOf(operation(AO, 'createKey'), 200, second.body)).toEqual([]);
+    const rotate = (overlapSeconds = 600, path = ':rotate'): Promise<Answer> => as(admin, `/v1/keys/${first.body.key.key_id}${path}`, { method: 'POST', body: { overlap_seconds: overlapSeconds }, headers: { 'idempotency-key': 'lost-rotation' } });
+    const rotated = await served(rotate(), 201);
+    const repeated = await served(rotate(600, '/rotate'));
+    expect(faultsOf(operation(AO, 'rotateKey'), 200, repeated.body)).toEqual([]);
+    expect([repeated.body.key.key_id, repeated.body.secret, repeated.headers.get('idempotency-replayed')]).toEqual([rotated.body.key.key_id, rotated.body.secret, 'true']);
+    expect(refusal(await rotate(60)), 'another request').toEqual([409, 'conflict', 'idempotency_key_reused']);
+    for (const { body } of [second, repeated]) expect((await as(body.secret as string, '/v1/agents')).status).toBe(200);
+    expect(await stored()).not.toMatch(new RegExp([(first.body.secret as string).slice(-20), (rotated.body.secret as string).slice(-20), 'lost-'].join('|')));
+    const unnamed = await served(as(admin, `/v1/keys/${rotated.body.key.key_id}:rotate`, { method: 'POST' }), 201);
+    const refused = await as(admin, `/v1/keys/${rotated.body.key.key_id}:rotate`, { method: 'POST' });
+    expect([refusal(refused)[2], refused.body.error.message as string]).toEqual(['key_replaced', expect.stringContaining(`rotate that one`)]);
+    await served(as(admin, `/v1/keys/${unnamed.body.key.key_id}:rotate`, { method: 'POST' }), 201);
+  }));
+
+  it('is not had again by a credential of the same principal that holds less', verifies(['PRS-10.1-04'], async () => {
+    const { admin } = await newTenant();
+    const wide = { body: { principal_id: 'usr_ada' }, headers: { 'idempotency-key': 'wide' } };
+    const made = await served(as(admin, '/v1/keys', wide), 201);
+    const narrow = (await served(as(admin, '/v1/keys', { body: { principal_id: 'usr_ada', scopes: ['keys:write'] } }), 201)).body.secret as string;
+    expect(refusal(await as(narrow, '/v1/keys', wide))).toEqual([403, 'forbidden', 'privilege_escalation']);
+    expect((await served(as(admin, '/v1/keys', wide))).body.secret).toBe(made.body.secret);
+  }));
+
   it('made for one request that came many times at once is one', async () => {
     const { admin } = await newTenant();
     const answers = await Promise.all(Array.from({ length: 10 }, () => as(admin, '/v1/keys', { body: { principal_id: 'usr_ada', name: 'race' }, headers: { 'idempotency-key': 'race' } })));
     expect(answers.map(({ status }) => status).sort()).toEqual([...Array.from({ length: 9 }, () => 200), 201]);
     expect(new Set(answers.map(({ body }) => body.key.key_id as string)).size).toBe(1);
+    expect(new Set(answers.map(({ body }) => body.secret as string)).size, 'whichever of the answers arrives').toBe(1);
   });
 
   it('is rotated with an overlap', verifies(['PRS-15.4-03'], async () => {

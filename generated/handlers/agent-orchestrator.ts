@@ -270,7 +270,7 @@ export const operations: readonly OperationRow[] = [
     streams: false,
     errorShape: 'agentos',
     produces: 'application/json',
-    statuses: [201, 400, 401, 403, 404, 409, 413, 415, 429, 500, 503],
+    statuses: [200, 201, 400, 401, 403, 404, 409, 413, 415, 429, 500, 503],
     ...validators.rotateTenantKeyByPath,
   },
   {
@@ -288,7 +288,7 @@ export const operations: readonly OperationRow[] = [
     streams: false,
     errorShape: 'agentos',
     produces: 'application/json',
-    statuses: [201, 400, 401, 403, 404, 409, 413, 415, 429, 500, 503],
+    statuses: [200, 201, 400, 401, 403, 404, 409, 413, 415, 429, 500, 503],
     ...validators.rotateTenantKey,
   },
   {
@@ -774,7 +774,7 @@ export const operations: readonly OperationRow[] = [
     streams: false,
     errorShape: 'agentos',
     produces: 'application/json',
-    statuses: [201, 400, 401, 403, 404, 409, 413, 415, 429, 500, 503],
+    statuses: [200, 201, 400, 401, 403, 404, 409, 413, 415, 429, 500, 503],
     ...validators.rotateKeyByPath,
   },
   {
@@ -792,7 +792,7 @@ export const operations: readonly OperationRow[] = [
     streams: false,
     errorShape: 'agentos',
     produces: 'application/json',
-    statuses: [201, 400, 401, 403, 404, 409, 413, 415, 429, 500, 503],
+    statuses: [200, 201, 400, 401, 403, 404, 409, 413, 415, 429, 500, 503],
     ...validators.rotateKey,
   },
   {
@@ -1818,9 +1818,9 @@ export interface AgentOrchestratorHandlers {
   /** POST /v1/agents/{agent_id}/rollback: Go back to an earlier version of an agent. */
   rollBackAgent: Handler<HandlerRequest<Path<'rollBackAgent'>, None, Body<'rollBackAgent'>>, Answer<'rollBackAgent', 200>>;
   /** POST /v1/keys/{key_id}:rotate: Replace an API key. */
-  rotateKey: Handler<HandlerRequest<Path<'rotateKey'>, None, Body<'rotateKey'> | undefined>, Answer<'rotateKey', 201>>;
+  rotateKey: Handler<HandlerRequest<Path<'rotateKey'>, None, Body<'rotateKey'> | undefined>, Answer<'rotateKey', 200> | Answer<'rotateKey', 201>>;
   /** POST /v1/admin/tenants/{tenant_id}/keys/{key_id}:rotate: Replace an API key. */
-  rotateTenantKey: Handler<HandlerRequest<Path<'rotateTenantKey'>, None, Body<'rotateTenantKey'> | undefined>, Answer<'rotateTenantKey', 201>>;
+  rotateTenantKey: Handler<HandlerRequest<Path<'rotateTenantKey'>, None, Body<'rotateTenantKey'> | undefined>, Answer<'rotateTenantKey', 200> | Answer<'rotateTenantKey', 201>>;
   /** POST /v1/memory/{namespace}:search: Search a namespace. */
   searchMemory: Handler<HandlerRequest<Path<'searchMemory'>, None, Body<'searchMemory'>>, Answer<'searchMemory', 200>>;
   /** GET /v1/runs/{run_id}/events: Stream the events of a run. */

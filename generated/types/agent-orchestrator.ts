@@ -227,7 +227,8 @@ export interface paths {
          * @description Answers the key itself once; only its hash is stored. Scopes that the principal's roles do not hold are 400, scopes and
          *     roles that the issuer does not hold itself are 403, unless it holds `tenants:admin`. A principal that does not exist is 400.
          *
-         *     A repeat with the same idempotency key and body is 200 with the same key, without its secret.
+         *     A repeat with the same idempotency key and body is 200 with the same key: with its secret within an hour, as long as
+         *     nobody has used it, in case the first answer was lost; without it from then on.
          */
         post: operations["createTenantKey"];
         delete?: never;
@@ -269,6 +270,9 @@ export interface paths {
          * Replace an API key
          * @description Issues a key with the same principal, name, scopes and roles; the old one stays good for `overlap_seconds` and names the
          *     new one in `replaced_by`. A key that was replaced, revoked or has expired is 409.
+         *
+         *     A repeat with the same idempotency key and body is 200 with the same new key, as when one is issued. Where there was no
+         *     idempotency key and the answer was lost, rotate the key that `replaced_by` names.
          */
         post: operations["rotateTenantKey"];
         delete?: never;
@@ -639,7 +643,8 @@ export interface paths {
          * @description Answers the key itself once; only its hash is stored. Scopes that the principal's roles do not hold are 400, scopes and
          *     roles that the issuer does not hold itself are 403, unless it holds `tenants:admin`. A principal that does not exist is 400.
          *
-         *     A repeat with the same idempotency key and body is 200 with the same key, without its secret.
+         *     A repeat with the same idempotency key and body is 200 with the same key: with its secret within an hour, as long as
+         *     nobody has used it, in case the first answer was lost; without it from then on.
          */
         post: operations["createKey"];
         delete?: never;
@@ -681,6 +686,9 @@ export interface paths {
          * Replace an API key
          * @description Issues a key with the same principal, name, scopes and roles; the old one stays good for `overlap_seconds` and names the
          *     new one in `replaced_by`. A key that was replaced, revoked or has expired is 409.
+         *
+         *     A repeat with the same idempotency key and body is 200 with the same new key, as when one is issued. Where there was no
+         *     idempotency key and the answer was lost, rotate the key that `replaced_by` names.
          */
         post: operations["rotateKey"];
         delete?: never;
@@ -1722,7 +1730,7 @@ export interface components {
             /** @description Finds this request in logs and traces; equal to the X-Correlation-Id header (Appendix A.2, C-38). */
             correlation_id: string;
             key: components["schemas"]["ApiKey"];
-            /** @description What the holder sends, as `Authorization: Bearer` or `X-API-Key`. Answered by the call that made it and never again; only its hash is stored. Absent in the answer to a repeated request. */
+            /** @description What the holder sends, as `Authorization: Bearer` or `X-API-Key`. Answered by the call that made it; only its hash is stored. The answer to a repeat with the same idempotency key has it within an hour, as long as nobody has used it, and not from then on. */
             secret?: string;
             /** @description Tenant that the key and its principal belong to (PRS 4.3, C-37). */
             tenant_id: string;
@@ -4125,7 +4133,7 @@ export interface components {
                 "application/json": components["schemas"]["ApiKeyList"];
             };
         };
-        /** @description The key that an earlier request with the same idempotency key and body issued, without its secret. */
+        /** @description The key that an earlier request with the same idempotency key and body made; with its secret within an hour, as long as nobody has used it. */
         KeyReplayed: {
             headers: {
                 "Cache-Control": components["headers"]["Cache-Control"];
@@ -6817,6 +6825,7 @@ export interface operations {
             };
         };
         responses: {
+            200: components["responses"]["KeyReplayed"];
             201: components["responses"]["KeyCreated"];
             400: components["responses"]["BadBody"];
             401: components["responses"]["Unauthorized"];
@@ -6895,6 +6904,7 @@ export interface operations {
             };
         };
         responses: {
+            200: components["responses"]["KeyReplayed"];
             201: components["responses"]["KeyCreated"];
             400: components["responses"]["BadBody"];
             401: components["responses"]["Unauthorized"];
@@ -8658,6 +8668,7 @@ export interface operations {
             };
         };
         responses: {
+            200: components["responses"]["KeyReplayed"];
             201: components["responses"]["KeyCreated"];
             400: components["responses"]["BadBody"];
             401: components["responses"]["Unauthorized"];
@@ -8731,6 +8742,7 @@ export interface operations {
             };
         };
         responses: {
+            200: components["responses"]["KeyReplayed"];
             201: components["responses"]["KeyCreated"];
             400: components["responses"]["BadBody"];
             401: components["responses"]["Unauthorized"];

@@ -210,6 +210,68 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/federation/runs/{run_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Read a run wherever it executes
+         * @description A run that was forwarded from here is asked of the node that executes it; any other is this node's own. The
+         *     answer is that of `getRun`. A node that cannot be reached is 503.
+         */
+        get: operations["getFederatedRun"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/federation/runs/{run_id}:cancel": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Cancel a run wherever it executes
+         * @description Ends a queued or running run as `canceled`, on the node that it was forwarded to or on this one. A run that has
+         *     ended is 409 `invalid_state_transition`. There is no body; an empty one is ignored.
+         */
+        post: operations["cancelFederatedRun"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/federation/runs/{run_id}/cancel": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Cancel a run wherever it executes (path form)
+         * @description The same as `cancelFederatedRun`, for clients that cannot send a colon in a path.
+         */
+        post: operations["cancelFederatedRunByPath"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/federation/runs/{run_id}/events": {
         parameters: {
             query?: never;
@@ -688,6 +750,19 @@ export interface components {
             version: string;
         };
         /**
+         * RunAnswer
+         * @description One run, as every operation on runs answers it: satisfies Appendix D.2 and D.3 at once, with the correlation id in both places (C-40).
+         */
+        RunAnswer: {
+            /** @description Finds this request in logs and traces; equal to the X-Correlation-Id header (Appendix A.2, C-38). */
+            correlation_id: string;
+            run: components["schemas"]["RunEmitted"];
+            /** @description Tenant the answer belongs to; equal to the X-Tenant-Id header (PRS 4.3, C-37). */
+            tenant_id: string;
+            /** @description W3C trace context. Parsed leniently, so no pattern here (Appendix A.2). */
+            traceparent?: string;
+        };
+        /**
          * RunContext
          * @description Circumstances of the request that an agent may use (Appendix D.1). Nothing here grants a right.
          */
@@ -710,6 +785,67 @@ export interface components {
             timezone?: string;
             /** @description The end user, where the principal is a service. */
             user_id?: string;
+        };
+        /**
+         * RunEmitted
+         * @description A run as this platform always sends it: everything that D.2, D.3 and the older OpenAPI documents ask for at once (C-40 to C-43).
+         */
+        RunEmitted: {
+            /** @description Agent that runs. */
+            agent_id: string;
+            /** @description Version of the agent's definition that runs. */
+            agent_version?: string;
+            /** @description When it reached a final state; null before. */
+            completed_at: components["schemas"]["Timestamp"] | null;
+            /** @description Correlation id of the request that created the run (Appendix D.3, C-40). */
+            correlation_id: string;
+            /** @description When it was accepted, RFC 3339 UTC. */
+            created_at: components["schemas"]["Timestamp"];
+            /** @description How many parents stand above it. Present only with `parent_run_id`; absent means 0. */
+            depth?: number;
+            /** @description Why it failed; null otherwise (C-42). */
+            error: components["schemas"]["RunError"] | null;
+            /** @description Where its events stream, relative to this service. */
+            events_url: string;
+            /** @description Key under which it was created, if any. */
+            idempotency_key?: string | null;
+            /** @description Labels given at creation. */
+            labels?: {
+                [key: string]: string;
+            };
+            /** @description The result; null while there is none (C-42). */
+            output: components["schemas"]["RunOutput"] | null;
+            /** @description The run whose agent started this one with `tool.agent.invoke`. Present only on such a run. */
+            parent_run_id?: string | null;
+            /** @description The ended run that this one repeats (`retryRun`). Present only on such a run. */
+            retry_of?: string | null;
+            /** @description The run at the top of the chain of parents. Present only with `parent_run_id`. */
+            root_run_id?: string | null;
+            /** @description Identifier, unique over federated nodes. */
+            run_id: string;
+            run_options: components["schemas"]["RunOptions"];
+            /** @description When a worker first took it; null while queued. */
+            started_at: components["schemas"]["Timestamp"] | null;
+            status: components["schemas"]["RunStatus"];
+            summary: components["schemas"]["RunSummary"];
+            /** @description Tenant that owns the run. */
+            tenant_id: string;
+        };
+        /**
+         * RunError
+         * @description Why a run failed, or a tool call (Appendix D.5.8).
+         */
+        RunError: {
+            /** @description As in `error-object`; an open set. */
+            code: string;
+            /** @description Facts about the failure. */
+            details?: {
+                [key: string]: unknown;
+            };
+            /** @description For a person. */
+            message: string;
+            /** @description True when a new run may succeed without a change. */
+            retryable?: boolean;
         };
         /**
          * RunInputMessage
@@ -767,11 +903,62 @@ export interface components {
             timeout_ms?: number;
         };
         /**
+         * RunOutput
+         * @description What a run produced (Appendix D.3, D.5.7).
+         */
+        RunOutput: {
+            plan?: components["schemas"]["RunPlan"];
+            /** @description The answer, or the plan for people; null while there is none. */
+            text: string | null;
+            /** @description Kind of output: `text`, or `plan` after a dry run. An open set. */
+            type: string;
+        };
+        /**
+         * RunPlan
+         * @description What a run would do: the result of a dry run. Nothing of it was done.
+         */
+        RunPlan: {
+            /** @description The bounds that would hold. */
+            limits: {
+                /** @description Model calls and tool calls together. */
+                max_steps: number;
+                /** @description Milliseconds of execution. */
+                timeout_ms: number;
+            } & {
+                [key: string]: unknown;
+            };
+            /** @description Model or tier that it would ask; null where the agent calls none. */
+            model_ref: string | null;
+            /** @description What policy says of the input; null where the agent calls no model. */
+            policy_outcome: components["schemas"]["PolicyOutcome"] | null;
+            /** @description Tools that were asked for and would be refused. */
+            tools_denied: {
+                /** @description Why not. An open set: `not_entitled`, `not_in_agent`, `not_allowlisted`, `tool_denymap`, `unknown_tool`, `disabled`. */
+                reason: string;
+                /** @description Tool that the agent or the request names. */
+                tool_id: string;
+            }[];
+            /** @description Tools that the run could call. */
+            tools_permitted: string[];
+        };
+        /**
          * RunStatus
          * @description State of a run: queued → running → completed, failed or canceled; a queued run may also be canceled or failed at once (HLD 4.3). The last three are final.
          * @enum {string}
          */
         RunStatus: "queued" | "running" | "completed" | "failed" | "canceled";
+        /**
+         * RunSummary
+         * @description What a run has done so far (Appendix D.3).
+         */
+        RunSummary: {
+            /** @description Model calls that ended. */
+            model_calls_total: number;
+            /** @description Steps that ended. */
+            steps_total: number;
+            /** @description Tool calls that ended. */
+            tool_calls_total: number;
+        };
         /**
          * Session
          * @description Where a user is signed in from (Appendix B.1). Absent for services.
@@ -1183,6 +1370,48 @@ export interface components {
                 "application/json": components["schemas"]["Readiness"];
             };
         };
+        /** @description The run as it stands now. */
+        Run: {
+            headers: {
+                "Cache-Control": components["headers"]["Cache-Control"];
+                "Content-Security-Policy": components["headers"]["Content-Security-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                "Referrer-Policy": components["headers"]["Referrer-Policy"];
+                "Strict-Transport-Security": components["headers"]["Strict-Transport-Security"];
+                traceparent: components["headers"]["traceparent"];
+                "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
+                "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
+                "X-Frame-Options": components["headers"]["X-Frame-Options"];
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["RunAnswer"];
+            };
+        };
+        /** @description The run, now canceled. */
+        RunCanceled: {
+            headers: {
+                "Cache-Control": components["headers"]["Cache-Control"];
+                "Content-Security-Policy": components["headers"]["Content-Security-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                "Referrer-Policy": components["headers"]["Referrer-Policy"];
+                "Strict-Transport-Security": components["headers"]["Strict-Transport-Security"];
+                traceparent: components["headers"]["traceparent"];
+                "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
+                "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
+                "X-Frame-Options": components["headers"]["X-Frame-Options"];
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["RunAnswer"];
+            };
+        };
         /** @description The run exists on the other node. */
         RunForwarded: {
             headers: {
@@ -1203,6 +1432,27 @@ export interface components {
             };
             content: {
                 "application/json": components["schemas"]["FederationForwardAnswer"];
+            };
+        };
+        /** @description The run has ended; its status cannot change any more. */
+        RunHasEnded: {
+            headers: {
+                "Cache-Control": components["headers"]["Cache-Control"];
+                "Content-Security-Policy": components["headers"]["Content-Security-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                "Referrer-Policy": components["headers"]["Referrer-Policy"];
+                "Strict-Transport-Security": components["headers"]["Strict-Transport-Security"];
+                traceparent: components["headers"]["traceparent"];
+                "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
+                "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
+                "X-Frame-Options": components["headers"]["X-Frame-Options"];
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["ErrorResponse"];
             };
         };
         /** @description The rate of requests, by tenant or by network address, or the number of things under way at once has reached its limit. */
@@ -1895,6 +2145,201 @@ export interface operations {
             409: components["responses"]["Conflict"];
             413: components["responses"]["ContentTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalError"];
+            501: components["responses"]["NotImplemented"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    getFederatedRun: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description W3C trace context. A malformed value is ignored and a new trace begins, as the W3C recommendation asks.
+                 * @example 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01
+                 */
+                traceparent?: components["parameters"]["Traceparent"];
+                /**
+                 * @description Correlation id to use. Without it `X-Request-Id` serves, and without that a new `corr_…` is made.
+                 * @example corr_01JH9Y0QA5N2K4P8S9T0V1W2X3
+                 */
+                "X-Correlation-Id"?: components["parameters"]["CorrelationId"];
+                /**
+                 * @description The acting principal. Honoured in demo mode only; in every other mode the credential says who acts.
+                 * @example usr_tnt_demo_admin
+                 */
+                "X-Principal-Id"?: components["parameters"]["PrincipalId"];
+                /**
+                 * @description Id of this one exchange, echoed in the answer. Without it a new `req_…` is made.
+                 * @example req_01JH9Y0Q9K7PZJH1K8M9N0P2Q3
+                 */
+                "X-Request-Id"?: components["parameters"]["RequestId"];
+                /**
+                 * @description Scopes of the acting principal, separated by spaces or commas. Honoured in demo mode only.
+                 * @example runs:create runs:read
+                 */
+                "X-Scopes"?: components["parameters"]["Scopes"];
+                /**
+                 * @description The tenant to act for. A user's credential names its own tenant and the header may only repeat it; another
+                 *     value is 400 `tenant_mismatch`. Service credentials that may act for several tenants choose one here. Alone it
+                 *     is an identity in demo mode only.
+                 * @example tnt_demo
+                 */
+                "X-Tenant-Id"?: components["parameters"]["TenantId"];
+            };
+            path: {
+                /**
+                 * @description The run. Another tenant's run is answered as one that does not exist.
+                 * @example run_01JH9Y0Q2KQ4R7S7X6G0M3E4F8
+                 */
+                run_id: components["parameters"]["RunId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: components["responses"]["Run"];
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalError"];
+            501: components["responses"]["NotImplemented"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    cancelFederatedRun: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description 1 to 256 characters, chosen by the caller and kept over its retries. A body member `idempotency_key`, where the
+                 *     schema has one, wins over the header. It counts per tenant, principal and agent and is remembered for 24 hours
+                 *     unless configured otherwise. Operations marked `x-agentos-idempotency: natural` take it and have no use for it,
+                 *     since repeating them changes nothing more.
+                 * @example idem_8bfb6c2d-2b6d-4c7d-8f2e-1b2a0a0e7c51
+                 */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+                /**
+                 * @description W3C trace context. A malformed value is ignored and a new trace begins, as the W3C recommendation asks.
+                 * @example 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01
+                 */
+                traceparent?: components["parameters"]["Traceparent"];
+                /**
+                 * @description Correlation id to use. Without it `X-Request-Id` serves, and without that a new `corr_…` is made.
+                 * @example corr_01JH9Y0QA5N2K4P8S9T0V1W2X3
+                 */
+                "X-Correlation-Id"?: components["parameters"]["CorrelationId"];
+                /**
+                 * @description The acting principal. Honoured in demo mode only; in every other mode the credential says who acts.
+                 * @example usr_tnt_demo_admin
+                 */
+                "X-Principal-Id"?: components["parameters"]["PrincipalId"];
+                /**
+                 * @description Id of this one exchange, echoed in the answer. Without it a new `req_…` is made.
+                 * @example req_01JH9Y0Q9K7PZJH1K8M9N0P2Q3
+                 */
+                "X-Request-Id"?: components["parameters"]["RequestId"];
+                /**
+                 * @description Scopes of the acting principal, separated by spaces or commas. Honoured in demo mode only.
+                 * @example runs:create runs:read
+                 */
+                "X-Scopes"?: components["parameters"]["Scopes"];
+                /**
+                 * @description The tenant to act for. A user's credential names its own tenant and the header may only repeat it; another
+                 *     value is 400 `tenant_mismatch`. Service credentials that may act for several tenants choose one here. Alone it
+                 *     is an identity in demo mode only.
+                 * @example tnt_demo
+                 */
+                "X-Tenant-Id"?: components["parameters"]["TenantId"];
+            };
+            path: {
+                /**
+                 * @description The run. Another tenant's run is answered as one that does not exist.
+                 * @example run_01JH9Y0Q2KQ4R7S7X6G0M3E4F8
+                 */
+                run_id: components["parameters"]["RunId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: components["responses"]["RunCanceled"];
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            409: components["responses"]["RunHasEnded"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalError"];
+            501: components["responses"]["NotImplemented"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    cancelFederatedRunByPath: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description 1 to 256 characters, chosen by the caller and kept over its retries. A body member `idempotency_key`, where the
+                 *     schema has one, wins over the header. It counts per tenant, principal and agent and is remembered for 24 hours
+                 *     unless configured otherwise. Operations marked `x-agentos-idempotency: natural` take it and have no use for it,
+                 *     since repeating them changes nothing more.
+                 * @example idem_8bfb6c2d-2b6d-4c7d-8f2e-1b2a0a0e7c51
+                 */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+                /**
+                 * @description W3C trace context. A malformed value is ignored and a new trace begins, as the W3C recommendation asks.
+                 * @example 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01
+                 */
+                traceparent?: components["parameters"]["Traceparent"];
+                /**
+                 * @description Correlation id to use. Without it `X-Request-Id` serves, and without that a new `corr_…` is made.
+                 * @example corr_01JH9Y0QA5N2K4P8S9T0V1W2X3
+                 */
+                "X-Correlation-Id"?: components["parameters"]["CorrelationId"];
+                /**
+                 * @description The acting principal. Honoured in demo mode only; in every other mode the credential says who acts.
+                 * @example usr_tnt_demo_admin
+                 */
+                "X-Principal-Id"?: components["parameters"]["PrincipalId"];
+                /**
+                 * @description Id of this one exchange, echoed in the answer. Without it a new `req_…` is made.
+                 * @example req_01JH9Y0Q9K7PZJH1K8M9N0P2Q3
+                 */
+                "X-Request-Id"?: components["parameters"]["RequestId"];
+                /**
+                 * @description Scopes of the acting principal, separated by spaces or commas. Honoured in demo mode only.
+                 * @example runs:create runs:read
+                 */
+                "X-Scopes"?: components["parameters"]["Scopes"];
+                /**
+                 * @description The tenant to act for. A user's credential names its own tenant and the header may only repeat it; another
+                 *     value is 400 `tenant_mismatch`. Service credentials that may act for several tenants choose one here. Alone it
+                 *     is an identity in demo mode only.
+                 * @example tnt_demo
+                 */
+                "X-Tenant-Id"?: components["parameters"]["TenantId"];
+            };
+            path: {
+                /**
+                 * @description The run. Another tenant's run is answered as one that does not exist.
+                 * @example run_01JH9Y0Q2KQ4R7S7X6G0M3E4F8
+                 */
+                run_id: components["parameters"]["RunId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: components["responses"]["RunCanceled"];
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            409: components["responses"]["RunHasEnded"];
             429: components["responses"]["TooManyRequests"];
             500: components["responses"]["InternalError"];
             501: components["responses"]["NotImplemented"];

@@ -216,7 +216,7 @@ export interface components {
             /** @description Finds this request in logs and traces; equal to the X-Correlation-Id header (Appendix A.2, C-38). */
             correlation_id: string;
             key: components["schemas"]["ApiKey"];
-            /** @description What the holder sends, as `Authorization: Bearer` or `X-API-Key`. Answered by the call that made it and never again; only its hash is stored. Absent in the answer to a repeated request. */
+            /** @description What the holder sends, as `Authorization: Bearer` or `X-API-Key`. Answered by the call that made it; only its hash is stored. The answer to a repeat with the same idempotency key has it within an hour, as long as nobody has used it, and not from then on. */
             secret?: string;
             /** @description Tenant that the key and its principal belong to (PRS 4.3, C-37). */
             tenant_id: string;
@@ -381,6 +381,8 @@ export interface components {
                  */
                 principal_type: "user" | "service";
             };
+            /** @description Stack id of the node that the call came from, where another node sent it for its caller; audit records name it. Believed of a verified peer and of the node's own services alone. Absent: the call came from no other node. */
+            peer?: string;
             policy_context?: components["schemas"]["PolicyContext"];
             principal: components["schemas"]["Principal"];
             /** @description Roles of the principal, e.g. `tenant_user`. An open set. */

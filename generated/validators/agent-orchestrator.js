@@ -15,20 +15,20 @@ void 0){let i=r.traceparent,o=e;if(typeof i!="string"){let m=typeof i,p;if(m=="o
 i)),p===void 0)if(m=="number"||m=="boolean")p=""+i;else if(i===null)p="";else return gt.errors=[{instancePath:t+"/traceparent",schemaPath:"#/properties/tracepar\
 ent/type",keyword:"type",params:{type:"string"},message:"must be string"}],!1;p!==void 0&&(i=p,r!==void 0&&(r.traceparent=p))}var a=o===e}else var a=!0}}else return gt.
 errors=[{instancePath:t,schemaPath:"#/type",keyword:"type",params:{type:"object"},message:"must be object"}],!1;return gt.errors=s,e===0}gt.evaluated={props:{"x\
--correlation-id":!0,"x-request-id":!0,traceparent:!0},dynamicProps:!1,dynamicItems:!1};var bt=st;function st(r,{instancePath:t="",parentData:k,parentDataProperty:w,rootData:_=r,dynamicAnchors:v={}}={}){let s=null,e=0,l=st.evaluated;if(l.dynamicProps&&(l.props=
+-correlation-id":!0,"x-request-id":!0,traceparent:!0},dynamicProps:!1,dynamicItems:!1};var bt=at;function at(r,{instancePath:t="",parentData:k,parentDataProperty:w,rootData:_=r,dynamicAnchors:v={}}={}){let s=null,e=0,l=at.evaluated;if(l.dynamicProps&&(l.props=
 void 0),l.dynamicItems&&(l.items=void 0),e===0)if(r&&typeof r=="object"&&!Array.isArray(r)){r.limit===void 0&&(r.limit=50);let i=r.limit,o=e;if(!(typeof i=="num\
 ber"&&!(i%1)&&!isNaN(i)&&isFinite(i))){let n=typeof i,m;if(n=="object"&&Array.isArray(i)&&i.length==1&&(i=i[0],n=typeof i,typeof i=="number"&&!(i%1)&&!isNaN(i)&&
-isFinite(i)&&(m=i)),m===void 0)if(n==="boolean"||i===null||n==="string"&&i&&i==+i&&!(i%1))m=+i;else return st.errors=[{instancePath:t+"/limit",schemaPath:"#/pro\
+isFinite(i)&&(m=i)),m===void 0)if(n==="boolean"||i===null||n==="string"&&i&&i==+i&&!(i%1))m=+i;else return at.errors=[{instancePath:t+"/limit",schemaPath:"#/pro\
 perties/limit/type",keyword:"type",params:{type:"integer"},message:"must be integer"}],!1;m!==void 0&&(i=m,r!==void 0&&(r.limit=m))}if(e===o&&typeof i=="number"&&
-isFinite(i)){if(i>200||isNaN(i))return st.errors=[{instancePath:t+"/limit",schemaPath:"#/properties/limit/maximum",keyword:"maximum",params:{comparison:"<=",limit:200},
-message:"must be <= 200"}],!1;if(i<1||isNaN(i))return st.errors=[{instancePath:t+"/limit",schemaPath:"#/properties/limit/minimum",keyword:"minimum",params:{comparison:"\
+isFinite(i)){if(i>200||isNaN(i))return at.errors=[{instancePath:t+"/limit",schemaPath:"#/properties/limit/maximum",keyword:"maximum",params:{comparison:"<=",limit:200},
+message:"must be <= 200"}],!1;if(i<1||isNaN(i))return at.errors=[{instancePath:t+"/limit",schemaPath:"#/properties/limit/minimum",keyword:"minimum",params:{comparison:"\
 >=",limit:1},message:"must be >= 1"}],!1}var a=o===e;if(a)if(r.after!==void 0){let n=r.after,m=e;if(typeof n!="string"){let u=typeof n,d;if(u=="object"&&Array.isArray(
-n)&&n.length==1&&(n=n[0],u=typeof n,typeof n=="string"&&(d=n)),d===void 0)if(u=="number"||u=="boolean")d=""+n;else if(n===null)d="";else return st.errors=[{instancePath:t+
+n)&&n.length==1&&(n=n[0],u=typeof n,typeof n=="string"&&(d=n)),d===void 0)if(u=="number"||u=="boolean")d=""+n;else if(n===null)d="";else return at.errors=[{instancePath:t+
 "/after",schemaPath:"#/properties/after/type",keyword:"type",params:{type:"string"},message:"must be string"}],!1;d!==void 0&&(n=d,r!==void 0&&(r.after=d))}if(e===
-m&&typeof n=="string"){if(O(n)>256)return st.errors=[{instancePath:t+"/after",schemaPath:"#/properties/after/maxLength",keyword:"maxLength",params:{limit:256},message:"\
-must NOT have more than 256 characters"}],!1;if(O(n)<1)return st.errors=[{instancePath:t+"/after",schemaPath:"#/properties/after/minLength",keyword:"minLength",
-params:{limit:1},message:"must NOT have fewer than 1 characters"}],!1}var a=m===e}else var a=!0}else return st.errors=[{instancePath:t,schemaPath:"#/type",keyword:"\
-type",params:{type:"object"},message:"must be object"}],!1;return st.errors=s,e===0}st.evaluated={props:{limit:!0,after:!0},dynamicProps:!1,dynamicItems:!1};var V=We;function We(r,{instancePath:t="",parentData:k,parentDataProperty:w,rootData:_=r,dynamicAnchors:v={}}={}){let s=null,e=0,l=We.evaluated;if(l.dynamicProps&&(l.props=
+m&&typeof n=="string"){if(O(n)>256)return at.errors=[{instancePath:t+"/after",schemaPath:"#/properties/after/maxLength",keyword:"maxLength",params:{limit:256},message:"\
+must NOT have more than 256 characters"}],!1;if(O(n)<1)return at.errors=[{instancePath:t+"/after",schemaPath:"#/properties/after/minLength",keyword:"minLength",
+params:{limit:1},message:"must NOT have fewer than 1 characters"}],!1}var a=m===e}else var a=!0}else return at.errors=[{instancePath:t,schemaPath:"#/type",keyword:"\
+type",params:{type:"object"},message:"must be object"}],!1;return at.errors=s,e===0}at.evaluated={props:{limit:!0,after:!0},dynamicProps:!1,dynamicItems:!1};var V=We;function We(r,{instancePath:t="",parentData:k,parentDataProperty:w,rootData:_=r,dynamicAnchors:v={}}={}){let s=null,e=0,l=We.evaluated;if(l.dynamicProps&&(l.props=
 void 0),l.dynamicItems&&(l.items=void 0),e===0)if(r&&typeof r=="object"&&!Array.isArray(r)){if(r["x-tenant-id"]!==void 0){let i=r["x-tenant-id"],o=e;if(typeof i!=
 "string"){let n=typeof i,m;if(n=="object"&&Array.isArray(i)&&i.length==1&&(i=i[0],n=typeof i,typeof i=="string"&&(m=i)),m===void 0)if(n=="number"||n=="boolean")
 m=""+i;else if(i===null)m="";else return We.errors=[{instancePath:t+"/x-tenant-id",schemaPath:"#/properties/x-tenant-id/type",keyword:"type",params:{type:"strin\
@@ -98,7 +98,7 @@ es/idempotency-key/maxLength",keyword:"maxLength",params:{limit:256},message:"mu
 "/idempotency-key",schemaPath:"#/properties/idempotency-key/minLength",keyword:"minLength",params:{limit:1},message:"must NOT have fewer than 1 characters"}],!1}
 var a=o===e}else var a=!0}}}}}}else return we.errors=[{instancePath:t,schemaPath:"#/type",keyword:"type",params:{type:"object"},message:"must be object"}],!1;return we.
 errors=s,e===0}we.evaluated={props:{"x-tenant-id":!0,"x-principal-id":!0,"x-scopes":!0,"x-correlation-id":!0,"x-request-id":!0,traceparent:!0,"idempotency-key":!0},
-dynamicProps:!1,dynamicItems:!1};var kr=Bt;function Bt(r,{instancePath:t="",parentData:k,parentDataProperty:w,rootData:_=r,dynamicAnchors:v={}}={}){let s=null,e=0,l=Bt.evaluated;if(l.dynamicProps&&(l.props=
+dynamicProps:!1,dynamicItems:!1};var wr=Bt;function Bt(r,{instancePath:t="",parentData:k,parentDataProperty:w,rootData:_=r,dynamicAnchors:v={}}={}){let s=null,e=0,l=Bt.evaluated;if(l.dynamicProps&&(l.props=
 void 0),l.dynamicItems&&(l.items=void 0),e===0)if(r&&typeof r=="object"&&!Array.isArray(r)){let a;if(r.tenant_id===void 0&&(a="tenant_id"))return Bt.errors=[{instancePath:t,
 schemaPath:"#/required",keyword:"required",params:{missingProperty:a},message:"must have required property '"+a+"'"}],!1;if(r.tenant_id!==void 0){let i=r.tenant_id,
 o=e;if(typeof i!="string"){let n=typeof i,m;if(n=="object"&&Array.isArray(i)&&i.length==1&&(i=i[0],n=typeof i,typeof i=="string"&&(m=i)),m===void 0)if(n=="numbe\
@@ -107,72 +107,72 @@ type:"string"},message:"must be string"}],!1;m!==void 0&&(i=m,r!==void 0&&(r.ten
 "/tenant_id",schemaPath:"#/properties/tenant_id/maxLength",keyword:"maxLength",params:{limit:256},message:"must NOT have more than 256 characters"}],!1;if(O(i)<
 1)return Bt.errors=[{instancePath:t+"/tenant_id",schemaPath:"#/properties/tenant_id/minLength",keyword:"minLength",params:{limit:1},message:"must NOT have fewer\
  than 1 characters"}],!1}}}else return Bt.errors=[{instancePath:t,schemaPath:"#/type",keyword:"type",params:{type:"object"},message:"must be object"}],!1;return Bt.
-errors=s,e===0}Bt.evaluated={props:{tenant_id:!0},dynamicProps:!1,dynamicItems:!1};var Ni=at;function at(r,{instancePath:t="",parentData:k,parentDataProperty:w,rootData:_=r,dynamicAnchors:v={}}={}){let s=null,e=0,l=at.evaluated;if(l.dynamicProps&&(l.props=
+errors=s,e===0}Bt.evaluated={props:{tenant_id:!0},dynamicProps:!1,dynamicItems:!1};var Ni=it;function it(r,{instancePath:t="",parentData:k,parentDataProperty:w,rootData:_=r,dynamicAnchors:v={}}={}){let s=null,e=0,l=it.evaluated;if(l.dynamicProps&&(l.props=
 void 0),l.dynamicItems&&(l.items=void 0),e===0)if(r&&typeof r=="object"&&!Array.isArray(r)){if(r.confirm!==void 0){let i=r.confirm,o=e;if(typeof i!="string"){let n=typeof i,
 m;if(n=="object"&&Array.isArray(i)&&i.length==1&&(i=i[0],n=typeof i,typeof i=="string"&&(m=i)),m===void 0)if(n=="number"||n=="boolean")m=""+i;else if(i===null)m=
-"";else return at.errors=[{instancePath:t+"/confirm",schemaPath:"#/properties/confirm/type",keyword:"type",params:{type:"string"},message:"must be string"}],!1;
-m!==void 0&&(i=m,r!==void 0&&(r.confirm=m))}if(e===o&&typeof i=="string"){if(O(i)>256)return at.errors=[{instancePath:t+"/confirm",schemaPath:"#/properties/conf\
-irm/maxLength",keyword:"maxLength",params:{limit:256},message:"must NOT have more than 256 characters"}],!1;if(O(i)<1)return at.errors=[{instancePath:t+"/confir\
+"";else return it.errors=[{instancePath:t+"/confirm",schemaPath:"#/properties/confirm/type",keyword:"type",params:{type:"string"},message:"must be string"}],!1;
+m!==void 0&&(i=m,r!==void 0&&(r.confirm=m))}if(e===o&&typeof i=="string"){if(O(i)>256)return it.errors=[{instancePath:t+"/confirm",schemaPath:"#/properties/conf\
+irm/maxLength",keyword:"maxLength",params:{limit:256},message:"must NOT have more than 256 characters"}],!1;if(O(i)<1)return it.errors=[{instancePath:t+"/confir\
 m",schemaPath:"#/properties/confirm/minLength",keyword:"minLength",params:{limit:1},message:"must NOT have fewer than 1 characters"}],!1}var a=o===e}else var a=!0;
 if(a)if(r.grace_hours!==void 0){let i=r.grace_hours,o=e;if(!(typeof i=="number"&&!(i%1)&&!isNaN(i)&&isFinite(i))){let m=typeof i,p;if(m=="object"&&Array.isArray(
 i)&&i.length==1&&(i=i[0],m=typeof i,typeof i=="number"&&!(i%1)&&!isNaN(i)&&isFinite(i)&&(p=i)),p===void 0)if(m==="boolean"||i===null||m==="string"&&i&&i==+i&&!(i%
-1))p=+i;else return at.errors=[{instancePath:t+"/grace_hours",schemaPath:"#/properties/grace_hours/type",keyword:"type",params:{type:"integer"},message:"must be\
- integer"}],!1;p!==void 0&&(i=p,r!==void 0&&(r.grace_hours=p))}if(e===o&&typeof i=="number"&&isFinite(i)){if(i>8760||isNaN(i))return at.errors=[{instancePath:t+
+1))p=+i;else return it.errors=[{instancePath:t+"/grace_hours",schemaPath:"#/properties/grace_hours/type",keyword:"type",params:{type:"integer"},message:"must be\
+ integer"}],!1;p!==void 0&&(i=p,r!==void 0&&(r.grace_hours=p))}if(e===o&&typeof i=="number"&&isFinite(i)){if(i>8760||isNaN(i))return it.errors=[{instancePath:t+
 "/grace_hours",schemaPath:"#/properties/grace_hours/maximum",keyword:"maximum",params:{comparison:"<=",limit:8760},message:"must be <= 8760"}],!1;if(i<0||isNaN(
-i))return at.errors=[{instancePath:t+"/grace_hours",schemaPath:"#/properties/grace_hours/minimum",keyword:"minimum",params:{comparison:">=",limit:0},message:"mu\
-st be >= 0"}],!1}var a=o===e}else var a=!0}else return at.errors=[{instancePath:t,schemaPath:"#/type",keyword:"type",params:{type:"object"},message:"must be obj\
-ect"}],!1;return at.errors=s,e===0}at.evaluated={props:{confirm:!0,grace_hours:!0},dynamicProps:!1,dynamicItems:!1};var Fa=vr;function vr(r,{instancePath:t="",parentData:k,parentDataProperty:w,rootData:_=r,dynamicAnchors:v={}}={}){let s=null,e=0,l=vr.evaluated;if(l.dynamicProps&&(l.props=
+i))return it.errors=[{instancePath:t+"/grace_hours",schemaPath:"#/properties/grace_hours/minimum",keyword:"minimum",params:{comparison:">=",limit:0},message:"mu\
+st be >= 0"}],!1}var a=o===e}else var a=!0}else return it.errors=[{instancePath:t,schemaPath:"#/type",keyword:"type",params:{type:"object"},message:"must be obj\
+ect"}],!1;return it.errors=s,e===0}it.evaluated={props:{confirm:!0,grace_hours:!0},dynamicProps:!1,dynamicItems:!1};var Fa=br;function br(r,{instancePath:t="",parentData:k,parentDataProperty:w,rootData:_=r,dynamicAnchors:v={}}={}){let s=null,e=0,l=br.evaluated;if(l.dynamicProps&&(l.props=
 void 0),l.dynamicItems&&(l.items=void 0),e===0)if(r&&typeof r=="object"&&!Array.isArray(r)){r.limit===void 0&&(r.limit=50);let i=r.limit,o=e;if(!(typeof i=="num\
 ber"&&!(i%1)&&!isNaN(i)&&isFinite(i))){let n=typeof i,m;if(n=="object"&&Array.isArray(i)&&i.length==1&&(i=i[0],n=typeof i,typeof i=="number"&&!(i%1)&&!isNaN(i)&&
-isFinite(i)&&(m=i)),m===void 0)if(n==="boolean"||i===null||n==="string"&&i&&i==+i&&!(i%1))m=+i;else return vr.errors=[{instancePath:t+"/limit",schemaPath:"#/pro\
+isFinite(i)&&(m=i)),m===void 0)if(n==="boolean"||i===null||n==="string"&&i&&i==+i&&!(i%1))m=+i;else return br.errors=[{instancePath:t+"/limit",schemaPath:"#/pro\
 perties/limit/type",keyword:"type",params:{type:"integer"},message:"must be integer"}],!1;m!==void 0&&(i=m,r!==void 0&&(r.limit=m))}if(e===o&&typeof i=="number"&&
-isFinite(i)){if(i>200||isNaN(i))return vr.errors=[{instancePath:t+"/limit",schemaPath:"#/properties/limit/maximum",keyword:"maximum",params:{comparison:"<=",limit:200},
-message:"must be <= 200"}],!1;if(i<1||isNaN(i))return vr.errors=[{instancePath:t+"/limit",schemaPath:"#/properties/limit/minimum",keyword:"minimum",params:{comparison:"\
+isFinite(i)){if(i>200||isNaN(i))return br.errors=[{instancePath:t+"/limit",schemaPath:"#/properties/limit/maximum",keyword:"maximum",params:{comparison:"<=",limit:200},
+message:"must be <= 200"}],!1;if(i<1||isNaN(i))return br.errors=[{instancePath:t+"/limit",schemaPath:"#/properties/limit/minimum",keyword:"minimum",params:{comparison:"\
 >=",limit:1},message:"must be >= 1"}],!1}var a=o===e;if(a){if(r.after!==void 0){let n=r.after,m=e;if(typeof n!="string"){let u=typeof n,d;if(u=="object"&&Array.
-isArray(n)&&n.length==1&&(n=n[0],u=typeof n,typeof n=="string"&&(d=n)),d===void 0)if(u=="number"||u=="boolean")d=""+n;else if(n===null)d="";else return vr.errors=
+isArray(n)&&n.length==1&&(n=n[0],u=typeof n,typeof n=="string"&&(d=n)),d===void 0)if(u=="number"||u=="boolean")d=""+n;else if(n===null)d="";else return br.errors=
 [{instancePath:t+"/after",schemaPath:"#/properties/after/type",keyword:"type",params:{type:"string"},message:"must be string"}],!1;d!==void 0&&(n=d,r!==void 0&&
-(r.after=d))}if(e===m&&typeof n=="string"){if(O(n)>256)return vr.errors=[{instancePath:t+"/after",schemaPath:"#/properties/after/maxLength",keyword:"maxLength",
-params:{limit:256},message:"must NOT have more than 256 characters"}],!1;if(O(n)<1)return vr.errors=[{instancePath:t+"/after",schemaPath:"#/properties/after/min\
+(r.after=d))}if(e===m&&typeof n=="string"){if(O(n)>256)return br.errors=[{instancePath:t+"/after",schemaPath:"#/properties/after/maxLength",keyword:"maxLength",
+params:{limit:256},message:"must NOT have more than 256 characters"}],!1;if(O(n)<1)return br.errors=[{instancePath:t+"/after",schemaPath:"#/properties/after/min\
 Length",keyword:"minLength",params:{limit:1},message:"must NOT have fewer than 1 characters"}],!1}var a=m===e}else var a=!0;if(a)if(r.principal_id!==void 0){let n=r.
 principal_id,m=e;if(typeof n!="string"){let u=typeof n,d;if(u=="object"&&Array.isArray(n)&&n.length==1&&(n=n[0],u=typeof n,typeof n=="string"&&(d=n)),d===void 0)
-if(u=="number"||u=="boolean")d=""+n;else if(n===null)d="";else return vr.errors=[{instancePath:t+"/principal_id",schemaPath:"#/properties/principal_id/type",keyword:"\
-type",params:{type:"string"},message:"must be string"}],!1;d!==void 0&&(n=d,r!==void 0&&(r.principal_id=d))}if(e===m&&typeof n=="string"){if(O(n)>256)return vr.
+if(u=="number"||u=="boolean")d=""+n;else if(n===null)d="";else return br.errors=[{instancePath:t+"/principal_id",schemaPath:"#/properties/principal_id/type",keyword:"\
+type",params:{type:"string"},message:"must be string"}],!1;d!==void 0&&(n=d,r!==void 0&&(r.principal_id=d))}if(e===m&&typeof n=="string"){if(O(n)>256)return br.
 errors=[{instancePath:t+"/principal_id",schemaPath:"#/properties/principal_id/maxLength",keyword:"maxLength",params:{limit:256},message:"must NOT have more than\
- 256 characters"}],!1;if(O(n)<1)return vr.errors=[{instancePath:t+"/principal_id",schemaPath:"#/properties/principal_id/minLength",keyword:"minLength",params:{limit:1},
-message:"must NOT have fewer than 1 characters"}],!1}var a=m===e}else var a=!0}}else return vr.errors=[{instancePath:t,schemaPath:"#/type",keyword:"type",params:{
-type:"object"},message:"must be object"}],!1;return vr.errors=s,e===0}vr.evaluated={props:{limit:!0,after:!0,principal_id:!0},dynamicProps:!1,dynamicItems:!1};var fs=et;function et(r,{instancePath:t="",parentData:k,parentDataProperty:w,rootData:_=r,dynamicAnchors:v={}}={}){let s=null,e=0,l=et.evaluated;if(l.dynamicProps&&(l.props=
+ 256 characters"}],!1;if(O(n)<1)return br.errors=[{instancePath:t+"/principal_id",schemaPath:"#/properties/principal_id/minLength",keyword:"minLength",params:{limit:1},
+message:"must NOT have fewer than 1 characters"}],!1}var a=m===e}else var a=!0}}else return br.errors=[{instancePath:t,schemaPath:"#/type",keyword:"type",params:{
+type:"object"},message:"must be object"}],!1;return br.errors=s,e===0}br.evaluated={props:{limit:!0,after:!0,principal_id:!0},dynamicProps:!1,dynamicItems:!1};var fs=rt;function rt(r,{instancePath:t="",parentData:k,parentDataProperty:w,rootData:_=r,dynamicAnchors:v={}}={}){let s=null,e=0,l=rt.evaluated;if(l.dynamicProps&&(l.props=
 void 0),l.dynamicItems&&(l.items=void 0),e===0)if(r&&typeof r=="object"&&!Array.isArray(r)){let i;if(r.tenant_id===void 0&&(i="tenant_id")||r.key_id===void 0&&(i=
-"key_id"))return et.errors=[{instancePath:t,schemaPath:"#/required",keyword:"required",params:{missingProperty:i},message:"must have required property '"+i+"'"}],
+"key_id"))return rt.errors=[{instancePath:t,schemaPath:"#/required",keyword:"required",params:{missingProperty:i},message:"must have required property '"+i+"'"}],
 !1;if(r.tenant_id!==void 0){let o=r.tenant_id,n=e;if(typeof o!="string"){let m=typeof o,p;if(m=="object"&&Array.isArray(o)&&o.length==1&&(o=o[0],m=typeof o,typeof o==
-"string"&&(p=o)),p===void 0)if(m=="number"||m=="boolean")p=""+o;else if(o===null)p="";else return et.errors=[{instancePath:t+"/tenant_id",schemaPath:"#/properti\
+"string"&&(p=o)),p===void 0)if(m=="number"||m=="boolean")p=""+o;else if(o===null)p="";else return rt.errors=[{instancePath:t+"/tenant_id",schemaPath:"#/properti\
 es/tenant_id/type",keyword:"type",params:{type:"string"},message:"must be string"}],!1;p!==void 0&&(o=p,r!==void 0&&(r.tenant_id=p))}if(e===n&&typeof o=="string"){
-if(O(o)>256)return et.errors=[{instancePath:t+"/tenant_id",schemaPath:"#/properties/tenant_id/maxLength",keyword:"maxLength",params:{limit:256},message:"must NO\
-T have more than 256 characters"}],!1;if(O(o)<1)return et.errors=[{instancePath:t+"/tenant_id",schemaPath:"#/properties/tenant_id/minLength",keyword:"minLength",
+if(O(o)>256)return rt.errors=[{instancePath:t+"/tenant_id",schemaPath:"#/properties/tenant_id/maxLength",keyword:"maxLength",params:{limit:256},message:"must NO\
+T have more than 256 characters"}],!1;if(O(o)<1)return rt.errors=[{instancePath:t+"/tenant_id",schemaPath:"#/properties/tenant_id/minLength",keyword:"minLength",
 params:{limit:1},message:"must NOT have fewer than 1 characters"}],!1}var a=n===e}else var a=!0;if(a)if(r.key_id!==void 0){let o=r.key_id,n=e;if(typeof o!="stri\
 ng"){let p=typeof o,u;if(p=="object"&&Array.isArray(o)&&o.length==1&&(o=o[0],p=typeof o,typeof o=="string"&&(u=o)),u===void 0)if(p=="number"||p=="boolean")u=""+
-o;else if(o===null)u="";else return et.errors=[{instancePath:t+"/key_id",schemaPath:"#/properties/key_id/type",keyword:"type",params:{type:"string"},message:"mu\
-st be string"}],!1;u!==void 0&&(o=u,r!==void 0&&(r.key_id=u))}if(e===n&&typeof o=="string"){if(O(o)>256)return et.errors=[{instancePath:t+"/key_id",schemaPath:"\
-#/properties/key_id/maxLength",keyword:"maxLength",params:{limit:256},message:"must NOT have more than 256 characters"}],!1;if(O(o)<1)return et.errors=[{instancePath:t+
+o;else if(o===null)u="";else return rt.errors=[{instancePath:t+"/key_id",schemaPath:"#/properties/key_id/type",keyword:"type",params:{type:"string"},message:"mu\
+st be string"}],!1;u!==void 0&&(o=u,r!==void 0&&(r.key_id=u))}if(e===n&&typeof o=="string"){if(O(o)>256)return rt.errors=[{instancePath:t+"/key_id",schemaPath:"\
+#/properties/key_id/maxLength",keyword:"maxLength",params:{limit:256},message:"must NOT have more than 256 characters"}],!1;if(O(o)<1)return rt.errors=[{instancePath:t+
 "/key_id",schemaPath:"#/properties/key_id/minLength",keyword:"minLength",params:{limit:1},message:"must NOT have fewer than 1 characters"}],!1}var a=n===e}else var a=!0}else
-return et.errors=[{instancePath:t,schemaPath:"#/type",keyword:"type",params:{type:"object"},message:"must be object"}],!1;return et.errors=s,e===0}et.evaluated=
-{props:{tenant_id:!0,key_id:!0},dynamicProps:!1,dynamicItems:!1};var cs=Fr;var Ti=new RegExp("^[A-Za-z0-9][A-Za-z0-9._:@-]*$","u");function Fr(r,{instancePath:t="",parentData:k,parentDataProperty:w,rootData:_=r,dynamicAnchors:v={}}={}){
-let s=null,e=0,l=Fr.evaluated;if(l.dynamicProps&&(l.props=void 0),l.dynamicItems&&(l.items=void 0),e===0)if(r&&typeof r=="object"&&!Array.isArray(r)){let i;if(r.
-tenant_id===void 0&&(i="tenant_id")||r.principal_id===void 0&&(i="principal_id"))return Fr.errors=[{instancePath:t,schemaPath:"#/required",keyword:"required",params:{
+return rt.errors=[{instancePath:t,schemaPath:"#/type",keyword:"type",params:{type:"object"},message:"must be object"}],!1;return rt.errors=s,e===0}rt.evaluated=
+{props:{tenant_id:!0,key_id:!0},dynamicProps:!1,dynamicItems:!1};var cs=Er;var Ti=new RegExp("^[A-Za-z0-9][A-Za-z0-9._:@-]*$","u");function Er(r,{instancePath:t="",parentData:k,parentDataProperty:w,rootData:_=r,dynamicAnchors:v={}}={}){
+let s=null,e=0,l=Er.evaluated;if(l.dynamicProps&&(l.props=void 0),l.dynamicItems&&(l.items=void 0),e===0)if(r&&typeof r=="object"&&!Array.isArray(r)){let i;if(r.
+tenant_id===void 0&&(i="tenant_id")||r.principal_id===void 0&&(i="principal_id"))return Er.errors=[{instancePath:t,schemaPath:"#/required",keyword:"required",params:{
 missingProperty:i},message:"must have required property '"+i+"'"}],!1;if(r.tenant_id!==void 0){let o=r.tenant_id,n=e;if(typeof o!="string"){let m=typeof o,p;if(m==
 "object"&&Array.isArray(o)&&o.length==1&&(o=o[0],m=typeof o,typeof o=="string"&&(p=o)),p===void 0)if(m=="number"||m=="boolean")p=""+o;else if(o===null)p="";else
-return Fr.errors=[{instancePath:t+"/tenant_id",schemaPath:"#/properties/tenant_id/type",keyword:"type",params:{type:"string"},message:"must be string"}],!1;p!==
-void 0&&(o=p,r!==void 0&&(r.tenant_id=p))}if(e===n&&typeof o=="string"){if(O(o)>256)return Fr.errors=[{instancePath:t+"/tenant_id",schemaPath:"#/properties/tena\
-nt_id/maxLength",keyword:"maxLength",params:{limit:256},message:"must NOT have more than 256 characters"}],!1;if(O(o)<1)return Fr.errors=[{instancePath:t+"/tena\
+return Er.errors=[{instancePath:t+"/tenant_id",schemaPath:"#/properties/tenant_id/type",keyword:"type",params:{type:"string"},message:"must be string"}],!1;p!==
+void 0&&(o=p,r!==void 0&&(r.tenant_id=p))}if(e===n&&typeof o=="string"){if(O(o)>256)return Er.errors=[{instancePath:t+"/tenant_id",schemaPath:"#/properties/tena\
+nt_id/maxLength",keyword:"maxLength",params:{limit:256},message:"must NOT have more than 256 characters"}],!1;if(O(o)<1)return Er.errors=[{instancePath:t+"/tena\
 nt_id",schemaPath:"#/properties/tenant_id/minLength",keyword:"minLength",params:{limit:1},message:"must NOT have fewer than 1 characters"}],!1}var a=n===e}else var a=!0;
 if(a)if(r.principal_id!==void 0){let o=r.principal_id,n=e;if(typeof o!="string"){let p=typeof o,u;if(p=="object"&&Array.isArray(o)&&o.length==1&&(o=o[0],p=typeof o,
-typeof o=="string"&&(u=o)),u===void 0)if(p=="number"||p=="boolean")u=""+o;else if(o===null)u="";else return Fr.errors=[{instancePath:t+"/principal_id",schemaPath:"\
+typeof o=="string"&&(u=o)),u===void 0)if(p=="number"||p=="boolean")u=""+o;else if(o===null)u="";else return Er.errors=[{instancePath:t+"/principal_id",schemaPath:"\
 #/properties/principal_id/type",keyword:"type",params:{type:"string"},message:"must be string"}],!1;u!==void 0&&(o=u,r!==void 0&&(r.principal_id=u))}if(e===n&&typeof o==
-"string"){if(O(o)>128)return Fr.errors=[{instancePath:t+"/principal_id",schemaPath:"#/properties/principal_id/maxLength",keyword:"maxLength",params:{limit:128},
-message:"must NOT have more than 128 characters"}],!1;if(O(o)<1)return Fr.errors=[{instancePath:t+"/principal_id",schemaPath:"#/properties/principal_id/minLengt\
-h",keyword:"minLength",params:{limit:1},message:"must NOT have fewer than 1 characters"}],!1;if(!Ti.test(o))return Fr.errors=[{instancePath:t+"/principal_id",schemaPath:"\
+"string"){if(O(o)>128)return Er.errors=[{instancePath:t+"/principal_id",schemaPath:"#/properties/principal_id/maxLength",keyword:"maxLength",params:{limit:128},
+message:"must NOT have more than 128 characters"}],!1;if(O(o)<1)return Er.errors=[{instancePath:t+"/principal_id",schemaPath:"#/properties/principal_id/minLengt\
+h",keyword:"minLength",params:{limit:1},message:"must NOT have fewer than 1 characters"}],!1;if(!Ti.test(o))return Er.errors=[{instancePath:t+"/principal_id",schemaPath:"\
 #/properties/principal_id/pattern",keyword:"pattern",params:{pattern:"^[A-Za-z0-9][A-Za-z0-9._:@-]*$"},message:'must match pattern "^[A-Za-z0-9][A-Za-z0-9._:@-]\
-*$"'}],!1}var a=n===e}else var a=!0}else return Fr.errors=[{instancePath:t,schemaPath:"#/type",keyword:"type",params:{type:"object"},message:"must be object"}],
-!1;return Fr.errors=s,e===0}Fr.evaluated={props:{tenant_id:!0,principal_id:!0},dynamicProps:!1,dynamicItems:!1};var St=zt;function zt(r,{instancePath:t="",parentData:k,parentDataProperty:w,rootData:_=r,dynamicAnchors:v={}}={}){let s=null,e=0,l=zt.evaluated;if(l.dynamicProps&&(l.props=
+*$"'}],!1}var a=n===e}else var a=!0}else return Er.errors=[{instancePath:t,schemaPath:"#/type",keyword:"type",params:{type:"object"},message:"must be object"}],
+!1;return Er.errors=s,e===0}Er.evaluated={props:{tenant_id:!0,principal_id:!0},dynamicProps:!1,dynamicItems:!1};var St=zt;function zt(r,{instancePath:t="",parentData:k,parentDataProperty:w,rootData:_=r,dynamicAnchors:v={}}={}){let s=null,e=0,l=zt.evaluated;if(l.dynamicProps&&(l.props=
 void 0),l.dynamicItems&&(l.items=void 0),e===0)if(r&&typeof r=="object"&&!Array.isArray(r)){let a;if(r.agent_id===void 0&&(a="agent_id"))return zt.errors=[{instancePath:t,
 schemaPath:"#/required",keyword:"required",params:{missingProperty:a},message:"must have required property '"+a+"'"}],!1;if(r.agent_id!==void 0){let i=r.agent_id,
 o=e;if(typeof i!="string"){let n=typeof i,m;if(n=="object"&&Array.isArray(i)&&i.length==1&&(i=i[0],n=typeof i,typeof i=="string"&&(m=i)),m===void 0)if(n=="numbe\
@@ -399,43 +399,43 @@ limit:256},message:"must NOT have more than 256 characters"}],!1;if(O(i)<1)retur
 Length",keyword:"minLength",params:{limit:1},message:"must NOT have fewer than 1 characters"}],!1;if(!Ra.test(i))return _t.errors=[{instancePath:t+"/namespace",
 schemaPath:"#/properties/namespace/pattern",keyword:"pattern",params:{pattern:"^[^\\u0000-\\u001f\\u007f/\\\\]+$"},message:'must match pattern "^[^\\u0000-\\u001f\
 \\u007f/\\\\]+$"'}],!1}}}else return _t.errors=[{instancePath:t,schemaPath:"#/type",keyword:"type",params:{type:"object"},message:"must be object"}],!1;return _t.
-errors=s,e===0}_t.evaluated={props:{namespace:!0},dynamicProps:!1,dynamicItems:!1};var qi=br;function br(r,{instancePath:t="",parentData:k,parentDataProperty:w,rootData:_=r,dynamicAnchors:v={}}={}){let s=null,e=0,l=br.evaluated;if(l.dynamicProps&&(l.props=
+errors=s,e===0}_t.evaluated={props:{namespace:!0},dynamicProps:!1,dynamicItems:!1};var qi=Pr;function Pr(r,{instancePath:t="",parentData:k,parentDataProperty:w,rootData:_=r,dynamicAnchors:v={}}={}){let s=null,e=0,l=Pr.evaluated;if(l.dynamicProps&&(l.props=
 void 0),l.dynamicItems&&(l.items=void 0),e===0)if(r&&typeof r=="object"&&!Array.isArray(r)){if(r.limit===void 0&&(r.limit=50),r.prefix!==void 0){let i=r.prefix,
 o=e;if(typeof i!="string"){let n=typeof i,m;if(n=="object"&&Array.isArray(i)&&i.length==1&&(i=i[0],n=typeof i,typeof i=="string"&&(m=i)),m===void 0)if(n=="numbe\
-r"||n=="boolean")m=""+i;else if(i===null)m="";else return br.errors=[{instancePath:t+"/prefix",schemaPath:"#/properties/prefix/type",keyword:"type",params:{type:"\
-string"},message:"must be string"}],!1;m!==void 0&&(i=m,r!==void 0&&(r.prefix=m))}if(e===o&&typeof i=="string"){if(O(i)>256)return br.errors=[{instancePath:t+"/\
-prefix",schemaPath:"#/properties/prefix/maxLength",keyword:"maxLength",params:{limit:256},message:"must NOT have more than 256 characters"}],!1;if(O(i)<1)return br.
+r"||n=="boolean")m=""+i;else if(i===null)m="";else return Pr.errors=[{instancePath:t+"/prefix",schemaPath:"#/properties/prefix/type",keyword:"type",params:{type:"\
+string"},message:"must be string"}],!1;m!==void 0&&(i=m,r!==void 0&&(r.prefix=m))}if(e===o&&typeof i=="string"){if(O(i)>256)return Pr.errors=[{instancePath:t+"/\
+prefix",schemaPath:"#/properties/prefix/maxLength",keyword:"maxLength",params:{limit:256},message:"must NOT have more than 256 characters"}],!1;if(O(i)<1)return Pr.
 errors=[{instancePath:t+"/prefix",schemaPath:"#/properties/prefix/minLength",keyword:"minLength",params:{limit:1},message:"must NOT have fewer than 1 characters"}],
 !1}var a=o===e}else var a=!0;if(a){let i=r.limit,o=e;if(!(typeof i=="number"&&!(i%1)&&!isNaN(i)&&isFinite(i))){let m=typeof i,p;if(m=="object"&&Array.isArray(i)&&
 i.length==1&&(i=i[0],m=typeof i,typeof i=="number"&&!(i%1)&&!isNaN(i)&&isFinite(i)&&(p=i)),p===void 0)if(m==="boolean"||i===null||m==="string"&&i&&i==+i&&!(i%1))
-p=+i;else return br.errors=[{instancePath:t+"/limit",schemaPath:"#/properties/limit/type",keyword:"type",params:{type:"integer"},message:"must be integer"}],!1;
-p!==void 0&&(i=p,r!==void 0&&(r.limit=p))}if(e===o&&typeof i=="number"&&isFinite(i)){if(i>200||isNaN(i))return br.errors=[{instancePath:t+"/limit",schemaPath:"#\
-/properties/limit/maximum",keyword:"maximum",params:{comparison:"<=",limit:200},message:"must be <= 200"}],!1;if(i<1||isNaN(i))return br.errors=[{instancePath:t+
+p=+i;else return Pr.errors=[{instancePath:t+"/limit",schemaPath:"#/properties/limit/type",keyword:"type",params:{type:"integer"},message:"must be integer"}],!1;
+p!==void 0&&(i=p,r!==void 0&&(r.limit=p))}if(e===o&&typeof i=="number"&&isFinite(i)){if(i>200||isNaN(i))return Pr.errors=[{instancePath:t+"/limit",schemaPath:"#\
+/properties/limit/maximum",keyword:"maximum",params:{comparison:"<=",limit:200},message:"must be <= 200"}],!1;if(i<1||isNaN(i))return Pr.errors=[{instancePath:t+
 "/limit",schemaPath:"#/properties/limit/minimum",keyword:"minimum",params:{comparison:">=",limit:1},message:"must be >= 1"}],!1}var a=o===e;if(a)if(r.after!==void 0){
 let m=r.after,p=e;if(typeof m!="string"){let d=typeof m,c;if(d=="object"&&Array.isArray(m)&&m.length==1&&(m=m[0],d=typeof m,typeof m=="string"&&(c=m)),c===void 0)
-if(d=="number"||d=="boolean")c=""+m;else if(m===null)c="";else return br.errors=[{instancePath:t+"/after",schemaPath:"#/properties/after/type",keyword:"type",params:{
-type:"string"},message:"must be string"}],!1;c!==void 0&&(m=c,r!==void 0&&(r.after=c))}if(e===p&&typeof m=="string"){if(O(m)>256)return br.errors=[{instancePath:t+
-"/after",schemaPath:"#/properties/after/maxLength",keyword:"maxLength",params:{limit:256},message:"must NOT have more than 256 characters"}],!1;if(O(m)<1)return br.
+if(d=="number"||d=="boolean")c=""+m;else if(m===null)c="";else return Pr.errors=[{instancePath:t+"/after",schemaPath:"#/properties/after/type",keyword:"type",params:{
+type:"string"},message:"must be string"}],!1;c!==void 0&&(m=c,r!==void 0&&(r.after=c))}if(e===p&&typeof m=="string"){if(O(m)>256)return Pr.errors=[{instancePath:t+
+"/after",schemaPath:"#/properties/after/maxLength",keyword:"maxLength",params:{limit:256},message:"must NOT have more than 256 characters"}],!1;if(O(m)<1)return Pr.
 errors=[{instancePath:t+"/after",schemaPath:"#/properties/after/minLength",keyword:"minLength",params:{limit:1},message:"must NOT have fewer than 1 characters"}],
-!1}var a=p===e}else var a=!0}}else return br.errors=[{instancePath:t,schemaPath:"#/type",keyword:"type",params:{type:"object"},message:"must be object"}],!1;return br.
-errors=s,e===0}br.evaluated={props:{prefix:!0,limit:!0,after:!0},dynamicProps:!1,dynamicItems:!1};var gs=Pr;function Pr(r,{instancePath:t="",parentData:k,parentDataProperty:w,rootData:_=r,dynamicAnchors:v={}}={}){let s=null,e=0,l=Pr.evaluated;if(l.dynamicProps&&(l.props=
+!1}var a=p===e}else var a=!0}}else return Pr.errors=[{instancePath:t,schemaPath:"#/type",keyword:"type",params:{type:"object"},message:"must be object"}],!1;return Pr.
+errors=s,e===0}Pr.evaluated={props:{prefix:!0,limit:!0,after:!0},dynamicProps:!1,dynamicItems:!1};var gs=kr;function kr(r,{instancePath:t="",parentData:k,parentDataProperty:w,rootData:_=r,dynamicAnchors:v={}}={}){let s=null,e=0,l=kr.evaluated;if(l.dynamicProps&&(l.props=
 void 0),l.dynamicItems&&(l.items=void 0),e===0)if(r&&typeof r=="object"&&!Array.isArray(r)){let i;if(r.namespace===void 0&&(i="namespace")||r.key===void 0&&(i="\
-key"))return Pr.errors=[{instancePath:t,schemaPath:"#/required",keyword:"required",params:{missingProperty:i},message:"must have required property '"+i+"'"}],!1;
+key"))return kr.errors=[{instancePath:t,schemaPath:"#/required",keyword:"required",params:{missingProperty:i},message:"must have required property '"+i+"'"}],!1;
 if(r.namespace!==void 0){let o=r.namespace,n=e;if(typeof o!="string"){let m=typeof o,p;if(m=="object"&&Array.isArray(o)&&o.length==1&&(o=o[0],m=typeof o,typeof o==
-"string"&&(p=o)),p===void 0)if(m=="number"||m=="boolean")p=""+o;else if(o===null)p="";else return Pr.errors=[{instancePath:t+"/namespace",schemaPath:"#/properti\
+"string"&&(p=o)),p===void 0)if(m=="number"||m=="boolean")p=""+o;else if(o===null)p="";else return kr.errors=[{instancePath:t+"/namespace",schemaPath:"#/properti\
 es/namespace/type",keyword:"type",params:{type:"string"},message:"must be string"}],!1;p!==void 0&&(o=p,r!==void 0&&(r.namespace=p))}if(e===n&&typeof o=="string"){
-if(O(o)>256)return Pr.errors=[{instancePath:t+"/namespace",schemaPath:"#/properties/namespace/maxLength",keyword:"maxLength",params:{limit:256},message:"must NO\
-T have more than 256 characters"}],!1;if(O(o)<1)return Pr.errors=[{instancePath:t+"/namespace",schemaPath:"#/properties/namespace/minLength",keyword:"minLength",
-params:{limit:1},message:"must NOT have fewer than 1 characters"}],!1;if(!Ra.test(o))return Pr.errors=[{instancePath:t+"/namespace",schemaPath:"#/properties/nam\
+if(O(o)>256)return kr.errors=[{instancePath:t+"/namespace",schemaPath:"#/properties/namespace/maxLength",keyword:"maxLength",params:{limit:256},message:"must NO\
+T have more than 256 characters"}],!1;if(O(o)<1)return kr.errors=[{instancePath:t+"/namespace",schemaPath:"#/properties/namespace/minLength",keyword:"minLength",
+params:{limit:1},message:"must NOT have fewer than 1 characters"}],!1;if(!Ra.test(o))return kr.errors=[{instancePath:t+"/namespace",schemaPath:"#/properties/nam\
 espace/pattern",keyword:"pattern",params:{pattern:"^[^\\u0000-\\u001f\\u007f/\\\\]+$"},message:'must match pattern "^[^\\u0000-\\u001f\\u007f/\\\\]+$"'}],!1}var a=n===
 e}else var a=!0;if(a)if(r.key!==void 0){let o=r.key,n=e;if(typeof o!="string"){let p=typeof o,u;if(p=="object"&&Array.isArray(o)&&o.length==1&&(o=o[0],p=typeof o,
-typeof o=="string"&&(u=o)),u===void 0)if(p=="number"||p=="boolean")u=""+o;else if(o===null)u="";else return Pr.errors=[{instancePath:t+"/key",schemaPath:"#/prop\
+typeof o=="string"&&(u=o)),u===void 0)if(p=="number"||p=="boolean")u=""+o;else if(o===null)u="";else return kr.errors=[{instancePath:t+"/key",schemaPath:"#/prop\
 erties/key/type",keyword:"type",params:{type:"string"},message:"must be string"}],!1;u!==void 0&&(o=u,r!==void 0&&(r.key=u))}if(e===n&&typeof o=="string"){if(O(
-o)>256)return Pr.errors=[{instancePath:t+"/key",schemaPath:"#/properties/key/maxLength",keyword:"maxLength",params:{limit:256},message:"must NOT have more than \
-256 characters"}],!1;if(O(o)<1)return Pr.errors=[{instancePath:t+"/key",schemaPath:"#/properties/key/minLength",keyword:"minLength",params:{limit:1},message:"mu\
-st NOT have fewer than 1 characters"}],!1;if(!Ra.test(o))return Pr.errors=[{instancePath:t+"/key",schemaPath:"#/properties/key/pattern",keyword:"pattern",params:{
-pattern:"^[^\\u0000-\\u001f\\u007f/\\\\]+$"},message:'must match pattern "^[^\\u0000-\\u001f\\u007f/\\\\]+$"'}],!1}var a=n===e}else var a=!0}else return Pr.errors=
-[{instancePath:t,schemaPath:"#/type",keyword:"type",params:{type:"object"},message:"must be object"}],!1;return Pr.errors=s,e===0}Pr.evaluated={props:{namespace:!0,
+o)>256)return kr.errors=[{instancePath:t+"/key",schemaPath:"#/properties/key/maxLength",keyword:"maxLength",params:{limit:256},message:"must NOT have more than \
+256 characters"}],!1;if(O(o)<1)return kr.errors=[{instancePath:t+"/key",schemaPath:"#/properties/key/minLength",keyword:"minLength",params:{limit:1},message:"mu\
+st NOT have fewer than 1 characters"}],!1;if(!Ra.test(o))return kr.errors=[{instancePath:t+"/key",schemaPath:"#/properties/key/pattern",keyword:"pattern",params:{
+pattern:"^[^\\u0000-\\u001f\\u007f/\\\\]+$"},message:'must match pattern "^[^\\u0000-\\u001f\\u007f/\\\\]+$"'}],!1}var a=n===e}else var a=!0}else return kr.errors=
+[{instancePath:t,schemaPath:"#/type",keyword:"type",params:{type:"object"},message:"must be object"}],!1;return kr.errors=s,e===0}kr.evaluated={props:{namespace:!0,
 key:!0},dynamicProps:!1,dynamicItems:!1};var _s=vt;function vt(r,{instancePath:t="",parentData:k,parentDataProperty:w,rootData:_=r,dynamicAnchors:v={}}={}){let s=null,e=0,l=vt.evaluated;if(l.dynamicProps&&(l.props=
 void 0),l.dynamicItems&&(l.items=void 0),e===0)if(r&&typeof r=="object"&&!Array.isArray(r)){let a;if(r.principal_id===void 0&&(a="principal_id"))return vt.errors=
 [{instancePath:t,schemaPath:"#/required",keyword:"required",params:{missingProperty:a},message:"must have required property '"+a+"'"}],!1;if(r.principal_id!==void 0){
@@ -519,22 +519,22 @@ ring"},message:"must be string"}],!1;m!==void 0&&(i=m,r!==void 0&&(r.run_id=m))}
 n_id",schemaPath:"#/properties/run_id/maxLength",keyword:"maxLength",params:{limit:256},message:"must NOT have more than 256 characters"}],!1;if(O(i)<1)return Zt.
 errors=[{instancePath:t+"/run_id",schemaPath:"#/properties/run_id/minLength",keyword:"minLength",params:{limit:1},message:"must NOT have fewer than 1 characters"}],
 !1}}}else return Zt.errors=[{instancePath:t,schemaPath:"#/type",keyword:"type",params:{type:"object"},message:"must be object"}],!1;return Zt.errors=s,e===0}Zt.
-evaluated={props:{run_id:!0},dynamicProps:!1,dynamicItems:!1};var Ui=it;function it(r,{instancePath:t="",parentData:k,parentDataProperty:w,rootData:_=r,dynamicAnchors:v={}}={}){let s=null,e=0,l=it.evaluated;if(l.dynamicProps&&(l.props=
+evaluated={props:{run_id:!0},dynamicProps:!1,dynamicItems:!1};var Ui=nt;function nt(r,{instancePath:t="",parentData:k,parentDataProperty:w,rootData:_=r,dynamicAnchors:v={}}={}){let s=null,e=0,l=nt.evaluated;if(l.dynamicProps&&(l.props=
 void 0),l.dynamicItems&&(l.items=void 0),e===0)if(r&&typeof r=="object"&&!Array.isArray(r)){if(r.after_sequence!==void 0){let i=r.after_sequence,o=e;if(!(typeof i==
 "number"&&!(i%1)&&!isNaN(i)&&isFinite(i))){let n=typeof i,m;if(n=="object"&&Array.isArray(i)&&i.length==1&&(i=i[0],n=typeof i,typeof i=="number"&&!(i%1)&&!isNaN(
-i)&&isFinite(i)&&(m=i)),m===void 0)if(n==="boolean"||i===null||n==="string"&&i&&i==+i&&!(i%1))m=+i;else return it.errors=[{instancePath:t+"/after_sequence",schemaPath:"\
+i)&&isFinite(i)&&(m=i)),m===void 0)if(n==="boolean"||i===null||n==="string"&&i&&i==+i&&!(i%1))m=+i;else return nt.errors=[{instancePath:t+"/after_sequence",schemaPath:"\
 #/properties/after_sequence/type",keyword:"type",params:{type:"integer"},message:"must be integer"}],!1;m!==void 0&&(i=m,r!==void 0&&(r.after_sequence=m))}if(e===
-o&&typeof i=="number"&&isFinite(i)){if(i>9007199254740991||isNaN(i))return it.errors=[{instancePath:t+"/after_sequence",schemaPath:"#/properties/after_sequence/\
-maximum",keyword:"maximum",params:{comparison:"<=",limit:9007199254740991},message:"must be <= 9007199254740991"}],!1;if(i<0||isNaN(i))return it.errors=[{instancePath:t+
+o&&typeof i=="number"&&isFinite(i)){if(i>9007199254740991||isNaN(i))return nt.errors=[{instancePath:t+"/after_sequence",schemaPath:"#/properties/after_sequence/\
+maximum",keyword:"maximum",params:{comparison:"<=",limit:9007199254740991},message:"must be <= 9007199254740991"}],!1;if(i<0||isNaN(i))return nt.errors=[{instancePath:t+
 "/after_sequence",schemaPath:"#/properties/after_sequence/minimum",keyword:"minimum",params:{comparison:">=",limit:0},message:"must be >= 0"}],!1}var a=o===e}else
 var a=!0;if(a)if(r.from_sequence!==void 0){let i=r.from_sequence,o=e;if(!(typeof i=="number"&&!(i%1)&&!isNaN(i)&&isFinite(i))){let m=typeof i,p;if(m=="object"&&
 Array.isArray(i)&&i.length==1&&(i=i[0],m=typeof i,typeof i=="number"&&!(i%1)&&!isNaN(i)&&isFinite(i)&&(p=i)),p===void 0)if(m==="boolean"||i===null||m==="string"&&
-i&&i==+i&&!(i%1))p=+i;else return it.errors=[{instancePath:t+"/from_sequence",schemaPath:"#/properties/from_sequence/type",keyword:"type",params:{type:"integer"},
-message:"must be integer"}],!1;p!==void 0&&(i=p,r!==void 0&&(r.from_sequence=p))}if(e===o&&typeof i=="number"&&isFinite(i)){if(i>9007199254740991||isNaN(i))return it.
+i&&i==+i&&!(i%1))p=+i;else return nt.errors=[{instancePath:t+"/from_sequence",schemaPath:"#/properties/from_sequence/type",keyword:"type",params:{type:"integer"},
+message:"must be integer"}],!1;p!==void 0&&(i=p,r!==void 0&&(r.from_sequence=p))}if(e===o&&typeof i=="number"&&isFinite(i)){if(i>9007199254740991||isNaN(i))return nt.
 errors=[{instancePath:t+"/from_sequence",schemaPath:"#/properties/from_sequence/maximum",keyword:"maximum",params:{comparison:"<=",limit:9007199254740991},message:"\
-must be <= 9007199254740991"}],!1;if(i<0||isNaN(i))return it.errors=[{instancePath:t+"/from_sequence",schemaPath:"#/properties/from_sequence/minimum",keyword:"m\
-inimum",params:{comparison:">=",limit:0},message:"must be >= 0"}],!1}var a=o===e}else var a=!0}else return it.errors=[{instancePath:t,schemaPath:"#/type",keyword:"\
-type",params:{type:"object"},message:"must be object"}],!1;return it.errors=s,e===0}it.evaluated={props:{after_sequence:!0,from_sequence:!0},dynamicProps:!1,dynamicItems:!1};
+must be <= 9007199254740991"}],!1;if(i<0||isNaN(i))return nt.errors=[{instancePath:t+"/from_sequence",schemaPath:"#/properties/from_sequence/minimum",keyword:"m\
+inimum",params:{comparison:">=",limit:0},message:"must be >= 0"}],!1}var a=o===e}else var a=!0}else return nt.errors=[{instancePath:t,schemaPath:"#/type",keyword:"\
+type",params:{type:"object"},message:"must be object"}],!1;return nt.errors=s,e===0}nt.evaluated={props:{after_sequence:!0,from_sequence:!0},dynamicProps:!1,dynamicItems:!1};
 var Di=xe;function xe(r,{instancePath:t="",parentData:k,parentDataProperty:w,rootData:_=r,dynamicAnchors:v={}}={}){let s=null,e=0,l=xe.evaluated;if(l.dynamicProps&&(l.props=
 void 0),l.dynamicItems&&(l.items=void 0),e===0)if(r&&typeof r=="object"&&!Array.isArray(r)){if(r["last-event-id"]!==void 0){let i=r["last-event-id"],o=e;if(!(typeof i==
 "number"&&!(i%1)&&!isNaN(i)&&isFinite(i))){let n=typeof i,m;if(n=="object"&&Array.isArray(i)&&i.length==1&&(i=i[0],n=typeof i,typeof i=="number"&&!(i%1)&&!isNaN(
@@ -573,21 +573,21 @@ params:{limit:256},message:"must NOT have more than 256 characters"}],!1;var a=o
 p=""+i;else if(i===null)p="";else return xe.errors=[{instancePath:t+"/traceparent",schemaPath:"#/properties/traceparent/type",keyword:"type",params:{type:"strin\
 g"},message:"must be string"}],!1;p!==void 0&&(i=p,r!==void 0&&(r.traceparent=p))}var a=o===e}else var a=!0}}}}}}else return xe.errors=[{instancePath:t,schemaPath:"\
 #/type",keyword:"type",params:{type:"object"},message:"must be object"}],!1;return xe.errors=s,e===0}xe.evaluated={props:{"last-event-id":!0,"x-tenant-id":!0,"x\
--principal-id":!0,"x-scopes":!0,"x-correlation-id":!0,"x-request-id":!0,traceparent:!0},dynamicProps:!1,dynamicItems:!1};var Ii=nt;function nt(r,{instancePath:t="",parentData:k,parentDataProperty:w,rootData:_=r,dynamicAnchors:v={}}={}){let s=null,e=0,l=nt.evaluated;if(l.dynamicProps&&(l.props=
+-principal-id":!0,"x-scopes":!0,"x-correlation-id":!0,"x-request-id":!0,traceparent:!0},dynamicProps:!1,dynamicItems:!1};var Ii=ot;function ot(r,{instancePath:t="",parentData:k,parentDataProperty:w,rootData:_=r,dynamicAnchors:v={}}={}){let s=null,e=0,l=ot.evaluated;if(l.dynamicProps&&(l.props=
 void 0),l.dynamicItems&&(l.items=void 0),e===0)if(r&&typeof r=="object"&&!Array.isArray(r)){r.after_sequence===void 0&&(r.after_sequence=0),r.limit===void 0&&(r.
 limit=200);let i=r.after_sequence,o=e;if(!(typeof i=="number"&&!(i%1)&&!isNaN(i)&&isFinite(i))){let n=typeof i,m;if(n=="object"&&Array.isArray(i)&&i.length==1&&
-(i=i[0],n=typeof i,typeof i=="number"&&!(i%1)&&!isNaN(i)&&isFinite(i)&&(m=i)),m===void 0)if(n==="boolean"||i===null||n==="string"&&i&&i==+i&&!(i%1))m=+i;else return nt.
+(i=i[0],n=typeof i,typeof i=="number"&&!(i%1)&&!isNaN(i)&&isFinite(i)&&(m=i)),m===void 0)if(n==="boolean"||i===null||n==="string"&&i&&i==+i&&!(i%1))m=+i;else return ot.
 errors=[{instancePath:t+"/after_sequence",schemaPath:"#/properties/after_sequence/type",keyword:"type",params:{type:"integer"},message:"must be integer"}],!1;m!==
-void 0&&(i=m,r!==void 0&&(r.after_sequence=m))}if(e===o&&typeof i=="number"&&isFinite(i)){if(i>9007199254740991||isNaN(i))return nt.errors=[{instancePath:t+"/af\
+void 0&&(i=m,r!==void 0&&(r.after_sequence=m))}if(e===o&&typeof i=="number"&&isFinite(i)){if(i>9007199254740991||isNaN(i))return ot.errors=[{instancePath:t+"/af\
 ter_sequence",schemaPath:"#/properties/after_sequence/maximum",keyword:"maximum",params:{comparison:"<=",limit:9007199254740991},message:"must be <= 90071992547\
-40991"}],!1;if(i<0||isNaN(i))return nt.errors=[{instancePath:t+"/after_sequence",schemaPath:"#/properties/after_sequence/minimum",keyword:"minimum",params:{comparison:"\
+40991"}],!1;if(i<0||isNaN(i))return ot.errors=[{instancePath:t+"/after_sequence",schemaPath:"#/properties/after_sequence/minimum",keyword:"minimum",params:{comparison:"\
 >=",limit:0},message:"must be >= 0"}],!1}var a=o===e;if(a){let n=r.limit,m=e;if(!(typeof n=="number"&&!(n%1)&&!isNaN(n)&&isFinite(n))){let u=typeof n,d;if(u=="o\
 bject"&&Array.isArray(n)&&n.length==1&&(n=n[0],u=typeof n,typeof n=="number"&&!(n%1)&&!isNaN(n)&&isFinite(n)&&(d=n)),d===void 0)if(u==="boolean"||n===null||u===
-"string"&&n&&n==+n&&!(n%1))d=+n;else return nt.errors=[{instancePath:t+"/limit",schemaPath:"#/properties/limit/type",keyword:"type",params:{type:"integer"},message:"\
-must be integer"}],!1;d!==void 0&&(n=d,r!==void 0&&(r.limit=d))}if(e===m&&typeof n=="number"&&isFinite(n)){if(n>1e3||isNaN(n))return nt.errors=[{instancePath:t+
-"/limit",schemaPath:"#/properties/limit/maximum",keyword:"maximum",params:{comparison:"<=",limit:1e3},message:"must be <= 1000"}],!1;if(n<1||isNaN(n))return nt.
+"string"&&n&&n==+n&&!(n%1))d=+n;else return ot.errors=[{instancePath:t+"/limit",schemaPath:"#/properties/limit/type",keyword:"type",params:{type:"integer"},message:"\
+must be integer"}],!1;d!==void 0&&(n=d,r!==void 0&&(r.limit=d))}if(e===m&&typeof n=="number"&&isFinite(n)){if(n>1e3||isNaN(n))return ot.errors=[{instancePath:t+
+"/limit",schemaPath:"#/properties/limit/maximum",keyword:"maximum",params:{comparison:"<=",limit:1e3},message:"must be <= 1000"}],!1;if(n<1||isNaN(n))return ot.
 errors=[{instancePath:t+"/limit",schemaPath:"#/properties/limit/minimum",keyword:"minimum",params:{comparison:">=",limit:1},message:"must be >= 1"}],!1}var a=m===
-e}}else return nt.errors=[{instancePath:t,schemaPath:"#/type",keyword:"type",params:{type:"object"},message:"must be object"}],!1;return nt.errors=s,e===0}nt.evaluated=
+e}}else return ot.errors=[{instancePath:t,schemaPath:"#/type",keyword:"type",params:{type:"object"},message:"must be object"}],!1;return ot.errors=s,e===0}ot.evaluated=
 {props:{after_sequence:!0,limit:!0},dynamicProps:!1,dynamicItems:!1};var vs=Kt;function Kt(r,{instancePath:t="",parentData:k,parentDataProperty:w,rootData:_=r,dynamicAnchors:v={}}={}){let s=null,e=0,l=Kt.evaluated;if(l.dynamicProps&&(l.props=
 void 0),l.dynamicItems&&(l.items=void 0),e===0)if(r&&typeof r=="object"&&!Array.isArray(r)){let a;if(r.tool_id===void 0&&(a="tool_id"))return Kt.errors=[{instancePath:t,
 schemaPath:"#/required",keyword:"required",params:{missingProperty:a},message:"must have required property '"+a+"'"}],!1;if(r.tool_id!==void 0){let i=r.tool_id,
@@ -606,26 +606,26 @@ keyword:"type",params:{type:"string"},message:"must be string"}],!1;m!==void 0&&
 errors=[{instancePath:t+"/webhook_id",schemaPath:"#/properties/webhook_id/maxLength",keyword:"maxLength",params:{limit:256},message:"must NOT have more than 256\
  characters"}],!1;if(O(i)<1)return Wt.errors=[{instancePath:t+"/webhook_id",schemaPath:"#/properties/webhook_id/minLength",keyword:"minLength",params:{limit:1},
 message:"must NOT have fewer than 1 characters"}],!1}}}else return Wt.errors=[{instancePath:t,schemaPath:"#/type",keyword:"type",params:{type:"object"},message:"\
-must be object"}],!1;return Wt.errors=s,e===0}Wt.evaluated={props:{webhook_id:!0},dynamicProps:!1,dynamicItems:!1};var $i=Er,Ln={type:"object",properties:{state:{
-type:"string",enum:["pending","delivered","failed"]},limit:{type:"integer",minimum:1,maximum:200,default:50},after:{type:"string",minLength:1,maxLength:256}}};function Er(r,{
-instancePath:t="",parentData:k,parentDataProperty:w,rootData:_=r,dynamicAnchors:v={}}={}){let s=null,e=0,l=Er.evaluated;if(l.dynamicProps&&(l.props=void 0),l.dynamicItems&&
+must be object"}],!1;return Wt.errors=s,e===0}Wt.evaluated={props:{webhook_id:!0},dynamicProps:!1,dynamicItems:!1};var $i=Br,Ln={type:"object",properties:{state:{
+type:"string",enum:["pending","delivered","failed"]},limit:{type:"integer",minimum:1,maximum:200,default:50},after:{type:"string",minLength:1,maxLength:256}}};function Br(r,{
+instancePath:t="",parentData:k,parentDataProperty:w,rootData:_=r,dynamicAnchors:v={}}={}){let s=null,e=0,l=Br.evaluated;if(l.dynamicProps&&(l.props=void 0),l.dynamicItems&&
 (l.items=void 0),e===0)if(r&&typeof r=="object"&&!Array.isArray(r)){if(r.limit===void 0&&(r.limit=50),r.state!==void 0){let i=r.state,o=e;if(typeof i!="string"){
 let n=typeof i,m;if(n=="object"&&Array.isArray(i)&&i.length==1&&(i=i[0],n=typeof i,typeof i=="string"&&(m=i)),m===void 0)if(n=="number"||n=="boolean")m=""+i;else if(i===
-null)m="";else return Er.errors=[{instancePath:t+"/state",schemaPath:"#/properties/state/type",keyword:"type",params:{type:"string"},message:"must be string"}],
-!1;m!==void 0&&(i=m,r!==void 0&&(r.state=m))}if(!(i==="pending"||i==="delivered"||i==="failed"))return Er.errors=[{instancePath:t+"/state",schemaPath:"#/propert\
+null)m="";else return Br.errors=[{instancePath:t+"/state",schemaPath:"#/properties/state/type",keyword:"type",params:{type:"string"},message:"must be string"}],
+!1;m!==void 0&&(i=m,r!==void 0&&(r.state=m))}if(!(i==="pending"||i==="delivered"||i==="failed"))return Br.errors=[{instancePath:t+"/state",schemaPath:"#/propert\
 ies/state/enum",keyword:"enum",params:{allowedValues:Ln.properties.state.enum},message:"must be equal to one of the allowed values"}],!1;var a=o===e}else var a=!0;
 if(a){let i=r.limit,o=e;if(!(typeof i=="number"&&!(i%1)&&!isNaN(i)&&isFinite(i))){let m=typeof i,p;if(m=="object"&&Array.isArray(i)&&i.length==1&&(i=i[0],m=typeof i,
-typeof i=="number"&&!(i%1)&&!isNaN(i)&&isFinite(i)&&(p=i)),p===void 0)if(m==="boolean"||i===null||m==="string"&&i&&i==+i&&!(i%1))p=+i;else return Er.errors=[{instancePath:t+
+typeof i=="number"&&!(i%1)&&!isNaN(i)&&isFinite(i)&&(p=i)),p===void 0)if(m==="boolean"||i===null||m==="string"&&i&&i==+i&&!(i%1))p=+i;else return Br.errors=[{instancePath:t+
 "/limit",schemaPath:"#/properties/limit/type",keyword:"type",params:{type:"integer"},message:"must be integer"}],!1;p!==void 0&&(i=p,r!==void 0&&(r.limit=p))}if(e===
-o&&typeof i=="number"&&isFinite(i)){if(i>200||isNaN(i))return Er.errors=[{instancePath:t+"/limit",schemaPath:"#/properties/limit/maximum",keyword:"maximum",params:{
-comparison:"<=",limit:200},message:"must be <= 200"}],!1;if(i<1||isNaN(i))return Er.errors=[{instancePath:t+"/limit",schemaPath:"#/properties/limit/minimum",keyword:"\
+o&&typeof i=="number"&&isFinite(i)){if(i>200||isNaN(i))return Br.errors=[{instancePath:t+"/limit",schemaPath:"#/properties/limit/maximum",keyword:"maximum",params:{
+comparison:"<=",limit:200},message:"must be <= 200"}],!1;if(i<1||isNaN(i))return Br.errors=[{instancePath:t+"/limit",schemaPath:"#/properties/limit/minimum",keyword:"\
 minimum",params:{comparison:">=",limit:1},message:"must be >= 1"}],!1}var a=o===e;if(a)if(r.after!==void 0){let m=r.after,p=e;if(typeof m!="string"){let d=typeof m,
 c;if(d=="object"&&Array.isArray(m)&&m.length==1&&(m=m[0],d=typeof m,typeof m=="string"&&(c=m)),c===void 0)if(d=="number"||d=="boolean")c=""+m;else if(m===null)c=
-"";else return Er.errors=[{instancePath:t+"/after",schemaPath:"#/properties/after/type",keyword:"type",params:{type:"string"},message:"must be string"}],!1;c!==
-void 0&&(m=c,r!==void 0&&(r.after=c))}if(e===p&&typeof m=="string"){if(O(m)>256)return Er.errors=[{instancePath:t+"/after",schemaPath:"#/properties/after/maxLen\
-gth",keyword:"maxLength",params:{limit:256},message:"must NOT have more than 256 characters"}],!1;if(O(m)<1)return Er.errors=[{instancePath:t+"/after",schemaPath:"\
-#/properties/after/minLength",keyword:"minLength",params:{limit:1},message:"must NOT have fewer than 1 characters"}],!1}var a=p===e}else var a=!0}}else return Er.
-errors=[{instancePath:t,schemaPath:"#/type",keyword:"type",params:{type:"object"},message:"must be object"}],!1;return Er.errors=s,e===0}Er.evaluated={props:{state:!0,
+"";else return Br.errors=[{instancePath:t+"/after",schemaPath:"#/properties/after/type",keyword:"type",params:{type:"string"},message:"must be string"}],!1;c!==
+void 0&&(m=c,r!==void 0&&(r.after=c))}if(e===p&&typeof m=="string"){if(O(m)>256)return Br.errors=[{instancePath:t+"/after",schemaPath:"#/properties/after/maxLen\
+gth",keyword:"maxLength",params:{limit:256},message:"must NOT have more than 256 characters"}],!1;if(O(m)<1)return Br.errors=[{instancePath:t+"/after",schemaPath:"\
+#/properties/after/minLength",keyword:"minLength",params:{limit:1},message:"must NOT have fewer than 1 characters"}],!1}var a=p===e}else var a=!0}}else return Br.
+errors=[{instancePath:t,schemaPath:"#/type",keyword:"type",params:{type:"object"},message:"must be object"}],!1;return Br.errors=s,e===0}Br.evaluated={props:{state:!0,
 limit:!0,after:!0},dynamicProps:!1,dynamicItems:!1};var _a=Ps;var Tn={type:"object",properties:{status:{type:"string",enum:["ok"]},service:{type:"string",maxLength:128},version:{type:"string",maxLength:128},correlation_id:{
 type:"string",minLength:1,maxLength:256}},required:["status","service","version"]},h=$a().default;function Ce(r,{instancePath:t="",parentData:k,parentDataProperty:w,
 rootData:_=r,dynamicAnchors:v={}}={}){let s=null,e=0,l=Ce.evaluated;if(l.dynamicProps&&(l.props=void 0),l.dynamicItems&&(l.items=void 0),e===0)if(r&&typeof r=="\
@@ -801,20 +801,20 @@ perties/tool_ids_allowed/items/type",keyword:"type",params:{type:"string"},messa
 "/tool_ids_allowed",schemaPath:"#/properties/tool_ids_allowed/type",keyword:"type",params:{type:"array"},message:"must be array"}],!1;var i=p===e}else var i=!0}}else
 return be.errors=[{instancePath:t,schemaPath:"#/type",keyword:"type",params:{type:"object"},message:"must be object"}],!1;return be.errors=s,e===0}be.evaluated=
 {props:{model_tiers_allowed:!0,model_backends_allowed:!0,tool_ids_allowed:!0},dynamicProps:!1,dynamicItems:!1};var Hn={type:"object",properties:{window:{type:"string",enum:["minute","hour","day","month"]},max_tokens:{type:"integer",minimum:0},max_cost_usd:{type:"number",
-minimum:0}},required:["window"]};function wr(r,{instancePath:t="",parentData:k,parentDataProperty:w,rootData:_=r,dynamicAnchors:v={}}={}){let s=null,e=0,l=wr.evaluated;
+minimum:0}},required:["window"]};function xr(r,{instancePath:t="",parentData:k,parentDataProperty:w,rootData:_=r,dynamicAnchors:v={}}={}){let s=null,e=0,l=xr.evaluated;
 if(l.dynamicProps&&(l.props=void 0),l.dynamicItems&&(l.items=void 0),e===0)if(r&&typeof r=="object"&&!Array.isArray(r)){let i;if(r.window===void 0&&(i="window"))
-return wr.errors=[{instancePath:t,schemaPath:"#/required",keyword:"required",params:{missingProperty:i},message:"must have required property '"+i+"'"}],!1;if(r.
-window!==void 0){let o=r.window,n=e;if(typeof o!="string")return wr.errors=[{instancePath:t+"/window",schemaPath:"#/properties/window/type",keyword:"type",params:{
-type:"string"},message:"must be string"}],!1;if(!(o==="minute"||o==="hour"||o==="day"||o==="month"))return wr.errors=[{instancePath:t+"/window",schemaPath:"#/pr\
+return xr.errors=[{instancePath:t,schemaPath:"#/required",keyword:"required",params:{missingProperty:i},message:"must have required property '"+i+"'"}],!1;if(r.
+window!==void 0){let o=r.window,n=e;if(typeof o!="string")return xr.errors=[{instancePath:t+"/window",schemaPath:"#/properties/window/type",keyword:"type",params:{
+type:"string"},message:"must be string"}],!1;if(!(o==="minute"||o==="hour"||o==="day"||o==="month"))return xr.errors=[{instancePath:t+"/window",schemaPath:"#/pr\
 operties/window/enum",keyword:"enum",params:{allowedValues:Hn.properties.window.enum},message:"must be equal to one of the allowed values"}],!1;var a=n===e}else
-var a=!0;if(a){if(r.max_tokens!==void 0){let o=r.max_tokens,n=e;if(!(typeof o=="number"&&!(o%1)&&!isNaN(o)&&isFinite(o)))return wr.errors=[{instancePath:t+"/max\
+var a=!0;if(a){if(r.max_tokens!==void 0){let o=r.max_tokens,n=e;if(!(typeof o=="number"&&!(o%1)&&!isNaN(o)&&isFinite(o)))return xr.errors=[{instancePath:t+"/max\
 _tokens",schemaPath:"#/properties/max_tokens/type",keyword:"type",params:{type:"integer"},message:"must be integer"}],!1;if(e===n&&typeof o=="number"&&isFinite(
-o)&&(o<0||isNaN(o)))return wr.errors=[{instancePath:t+"/max_tokens",schemaPath:"#/properties/max_tokens/minimum",keyword:"minimum",params:{comparison:">=",limit:0},
+o)&&(o<0||isNaN(o)))return xr.errors=[{instancePath:t+"/max_tokens",schemaPath:"#/properties/max_tokens/minimum",keyword:"minimum",params:{comparison:">=",limit:0},
 message:"must be >= 0"}],!1;var a=n===e}else var a=!0;if(a)if(r.max_cost_usd!==void 0){let o=r.max_cost_usd,n=e;if(e===n)if(typeof o=="number"&&isFinite(o)){if(o<
-0||isNaN(o))return wr.errors=[{instancePath:t+"/max_cost_usd",schemaPath:"#/properties/max_cost_usd/minimum",keyword:"minimum",params:{comparison:">=",limit:0},
-message:"must be >= 0"}],!1}else return wr.errors=[{instancePath:t+"/max_cost_usd",schemaPath:"#/properties/max_cost_usd/type",keyword:"type",params:{type:"numb\
-er"},message:"must be number"}],!1;var a=n===e}else var a=!0}}else return wr.errors=[{instancePath:t,schemaPath:"#/type",keyword:"type",params:{type:"object"},message:"\
-must be object"}],!1;return wr.errors=s,e===0}wr.evaluated={props:{window:!0,max_tokens:!0,max_cost_usd:!0},dynamicProps:!1,dynamicItems:!1};var Fi={type:"objec\
+0||isNaN(o))return xr.errors=[{instancePath:t+"/max_cost_usd",schemaPath:"#/properties/max_cost_usd/minimum",keyword:"minimum",params:{comparison:">=",limit:0},
+message:"must be >= 0"}],!1}else return xr.errors=[{instancePath:t+"/max_cost_usd",schemaPath:"#/properties/max_cost_usd/type",keyword:"type",params:{type:"numb\
+er"},message:"must be number"}],!1;var a=n===e}else var a=!0}}else return xr.errors=[{instancePath:t,schemaPath:"#/type",keyword:"type",params:{type:"object"},message:"\
+must be object"}],!1;return xr.errors=s,e===0}xr.evaluated={props:{window:!0,max_tokens:!0,max_cost_usd:!0},dynamicProps:!1,dynamicItems:!1};var Fi={type:"objec\
 t",properties:{scope:{type:"string",enum:["tenant","agent","principal"]},id:{type:"string",minLength:1,maxLength:256},window:{type:"string",enum:["minute","hour",
 "day","month"]},max_tokens:{type:"integer",minimum:0},max_cost_usd:{type:"number",minimum:0}},required:["scope","window"]};function De(r,{instancePath:t="",parentData:k,
 parentDataProperty:w,rootData:_=r,dynamicAnchors:v={}}={}){let s=null,e=0,l=De.evaluated;if(l.dynamicProps&&(l.props=void 0),l.dynamicItems&&(l.items=void 0),e===
@@ -857,8 +857,8 @@ m)){if(m.tool_calls_per_minute!==void 0){let d=m.tool_calls_per_minute,c=e;if(!(
 eger"}],!1;if(e===c&&typeof d=="number"&&isFinite(d)&&(d<0||isNaN(d)))return le.errors=[{instancePath:t+"/tools/tool_calls_per_minute",schemaPath:"#/properties/\
 tools/properties/tool_calls_per_minute/minimum",keyword:"minimum",params:{comparison:">=",limit:0},message:"must be >= 0"}],!1}}else return le.errors=[{instancePath:t+
 "/tools",schemaPath:"#/properties/tools/type",keyword:"type",params:{type:"object"},message:"must be object"}],!1;var i=p===e}else var i=!0;if(i){if(r.models!==
-void 0){let m=r.models,p=e;if(e===p)if(m&&typeof m=="object"&&!Array.isArray(m)){if(m.token_budget!==void 0){let d=e;wr(m.token_budget,{instancePath:t+"/models/\
-token_budget",parentData:m,parentDataProperty:"token_budget",rootData:_,dynamicAnchors:v})||(s=s===null?wr.errors:s.concat(wr.errors),e=s.length);var o=d===e}else
+void 0){let m=r.models,p=e;if(e===p)if(m&&typeof m=="object"&&!Array.isArray(m)){if(m.token_budget!==void 0){let d=e;xr(m.token_budget,{instancePath:t+"/models/\
+token_budget",parentData:m,parentDataProperty:"token_budget",rootData:_,dynamicAnchors:v})||(s=s===null?xr.errors:s.concat(xr.errors),e=s.length);var o=d===e}else
 var o=!0;if(o){if(m.max_tokens_per_request!==void 0){let d=m.max_tokens_per_request,c=e;if(!(typeof d=="number"&&!(d%1)&&!isNaN(d)&&isFinite(d)))return le.errors=
 [{instancePath:t+"/models/max_tokens_per_request",schemaPath:"#/properties/models/properties/max_tokens_per_request/type",keyword:"type",params:{type:"integer"},
 message:"must be integer"}],!1;if(e===c&&typeof d=="number"&&isFinite(d)&&(d<0||isNaN(d)))return le.errors=[{instancePath:t+"/models/max_tokens_per_request",schemaPath:"\
@@ -920,18 +920,18 @@ integer"},message:"must be integer"}],!1;if(e===c&&typeof d=="number"&&isFinite(
 per_day",schemaPath:"#/properties/token_budget/properties/max_tokens_per_day/minimum",keyword:"minimum",params:{comparison:">=",limit:0},message:"must be >= 0"}],
 !1;var n=c===e}else var n=!0}else return Pe.errors=[{instancePath:t+"/token_budget",schemaPath:"#/properties/token_budget/type",keyword:"type",params:{type:"obj\
 ect"},message:"must be object"}],!1;var i=p===e}else var i=!0}}else return Pe.errors=[{instancePath:t,schemaPath:"#/type",keyword:"type",params:{type:"object"},
-message:"must be object"}],!1;return Pe.errors=s,e===0}Pe.evaluated={props:{allowed_models:!0,denied_models:!0,token_budget:!0},dynamicProps:!1,dynamicItems:!1};function $r(r,{instancePath:t="",parentData:k,parentDataProperty:w,rootData:_=r,dynamicAnchors:v={}}={}){let s=null,e=0,l=$r.evaluated;if(l.dynamicProps&&(l.props=
+message:"must be object"}],!1;return Pe.errors=s,e===0}Pe.evaluated={props:{allowed_models:!0,denied_models:!0,token_budget:!0},dynamicProps:!1,dynamicItems:!1};function Rr(r,{instancePath:t="",parentData:k,parentDataProperty:w,rootData:_=r,dynamicAnchors:v={}}={}){let s=null,e=0,l=Rr.evaluated;if(l.dynamicProps&&(l.props=
 void 0),l.dynamicItems&&(l.items=void 0),e===0)if(r&&typeof r=="object"&&!Array.isArray(r)){let i;if(r.requested_at===void 0&&(i="requested_at")||r.requested_by===
-void 0&&(i="requested_by")||r.purge_after===void 0&&(i="purge_after"))return $r.errors=[{instancePath:t,schemaPath:"#/required",keyword:"required",params:{missingProperty:i},
+void 0&&(i="requested_by")||r.purge_after===void 0&&(i="purge_after"))return Rr.errors=[{instancePath:t,schemaPath:"#/required",keyword:"required",params:{missingProperty:i},
 message:"must have required property '"+i+"'"}],!1;if(r.requested_at!==void 0){let o=e;T(r.requested_at,{instancePath:t+"/requested_at",parentData:r,parentDataProperty:"\
 requested_at",rootData:_,dynamicAnchors:v})||(s=s===null?T.errors:s.concat(T.errors),e=s.length);var a=o===e}else var a=!0;if(a){if(r.requested_by!==void 0){let o=r.
-requested_by,n=e;if(e===n)if(typeof o=="string"){if(h(o)>256)return $r.errors=[{instancePath:t+"/requested_by",schemaPath:"#/properties/requested_by/maxLength",
-keyword:"maxLength",params:{limit:256},message:"must NOT have more than 256 characters"}],!1;if(h(o)<1)return $r.errors=[{instancePath:t+"/requested_by",schemaPath:"\
-#/properties/requested_by/minLength",keyword:"minLength",params:{limit:1},message:"must NOT have fewer than 1 characters"}],!1}else return $r.errors=[{instancePath:t+
+requested_by,n=e;if(e===n)if(typeof o=="string"){if(h(o)>256)return Rr.errors=[{instancePath:t+"/requested_by",schemaPath:"#/properties/requested_by/maxLength",
+keyword:"maxLength",params:{limit:256},message:"must NOT have more than 256 characters"}],!1;if(h(o)<1)return Rr.errors=[{instancePath:t+"/requested_by",schemaPath:"\
+#/properties/requested_by/minLength",keyword:"minLength",params:{limit:1},message:"must NOT have fewer than 1 characters"}],!1}else return Rr.errors=[{instancePath:t+
 "/requested_by",schemaPath:"#/properties/requested_by/type",keyword:"type",params:{type:"string"},message:"must be string"}],!1;var a=n===e}else var a=!0;if(a)if(r.
 purge_after!==void 0){let o=e;T(r.purge_after,{instancePath:t+"/purge_after",parentData:r,parentDataProperty:"purge_after",rootData:_,dynamicAnchors:v})||(s=s===
-null?T.errors:s.concat(T.errors),e=s.length);var a=o===e}else var a=!0}}else return $r.errors=[{instancePath:t,schemaPath:"#/type",keyword:"type",params:{type:"\
-object"},message:"must be object"}],!1;return $r.errors=s,e===0}$r.evaluated={props:{requested_at:!0,requested_by:!0,purge_after:!0},dynamicProps:!1,dynamicItems:!1};
+null?T.errors:s.concat(T.errors),e=s.length);var a=o===e}else var a=!0}}else return Rr.errors=[{instancePath:t,schemaPath:"#/type",keyword:"type",params:{type:"\
+object"},message:"must be object"}],!1;return Rr.errors=s,e===0}Rr.evaluated={props:{requested_at:!0,requested_by:!0,purge_after:!0},dynamicProps:!1,dynamicItems:!1};
 function fe(r,{instancePath:t="",parentData:k,parentDataProperty:w,rootData:_=r,dynamicAnchors:v={}}={}){let s=null,e=0,l=fe.evaluated;if(l.dynamicProps&&(l.props=
 void 0),l.dynamicItems&&(l.items=void 0),e===0)if(r&&typeof r=="object"&&!Array.isArray(r)){let n;if(r.tenant_id===void 0&&(n="tenant_id")||r.name===void 0&&(n=
 "name")||r.status===void 0&&(n="status")||r.plan_tier===void 0&&(n="plan_tier")||r.created_at===void 0&&(n="created_at")||r.updated_at===void 0&&(n="updated_at"))
@@ -964,29 +964,29 @@ if(a){if(r.quotas!==void 0){let m=e;le(r.quotas,{instancePath:t+"/quotas",parent
 errors:s.concat(le.errors),e=s.length);var a=m===e}else var a=!0;if(a){if(r.metadata!==void 0){let m=e;Ue(r.metadata,{instancePath:t+"/metadata",parentData:r,parentDataProperty:"\
 metadata",rootData:_,dynamicAnchors:v})||(s=s===null?Ue.errors:s.concat(Ue.errors),e=s.length);var a=m===e}else var a=!0;if(a){if(r.policy!==void 0){let m=e;Pe(
 r.policy,{instancePath:t+"/policy",parentData:r,parentDataProperty:"policy",rootData:_,dynamicAnchors:v})||(s=s===null?Pe.errors:s.concat(Pe.errors),e=s.length);
-var a=m===e}else var a=!0;if(a)if(r.deletion!==void 0){let m=r.deletion,p=e,u=e,d=!1,c=e;$r(m,{instancePath:t+"/deletion",parentData:r,parentDataProperty:"delet\
-ion",rootData:_,dynamicAnchors:v})||(s=s===null?$r.errors:s.concat($r.errors),e=s.length);var o=c===e;if(d=d||o,o){var i={};i.requested_at=!0,i.requested_by=!0,
+var a=m===e}else var a=!0;if(a)if(r.deletion!==void 0){let m=r.deletion,p=e,u=e,d=!1,c=e;Rr(m,{instancePath:t+"/deletion",parentData:r,parentDataProperty:"delet\
+ion",rootData:_,dynamicAnchors:v})||(s=s===null?Rr.errors:s.concat(Rr.errors),e=s.length);var o=c===e;if(d=d||o,o){var i={};i.requested_at=!0,i.requested_by=!0,
 i.purge_after=!0}let y=e;if(m!==null){let b={instancePath:t+"/deletion",schemaPath:"#/properties/deletion/anyOf/1/type",keyword:"type",params:{type:"null"},message:"\
 must be null"};s===null?s=[b]:s.push(b),e++}var o=y===e;if(d=d||o,d)e=u,s!==null&&(u?s.length=u:s=null);else{let b={instancePath:t+"/deletion",schemaPath:"#/pro\
 perties/deletion/anyOf",keyword:"anyOf",params:{},message:"must match a schema in anyOf"};return s===null?s=[b]:s.push(b),e++,fe.errors=s,!1}var a=p===e}else var a=!0}}}}}}}}}}}else
 return fe.errors=[{instancePath:t,schemaPath:"#/type",keyword:"type",params:{type:"object"},message:"must be object"}],!1;return fe.errors=s,e===0}fe.evaluated=
 {props:{tenant_id:!0,name:!0,status:!0,plan_tier:!0,created_at:!0,updated_at:!0,default_policy_id:!0,entitlements:!0,quotas:!0,metadata:!0,policy:!0,deletion:!0},
-dynamicProps:!1,dynamicItems:!1};function Br(r,{instancePath:t="",parentData:k,parentDataProperty:w,rootData:_=r,dynamicAnchors:v={}}={}){let s=null,e=0,l=Br.evaluated;
+dynamicProps:!1,dynamicItems:!1};function zr(r,{instancePath:t="",parentData:k,parentDataProperty:w,rootData:_=r,dynamicAnchors:v={}}={}){let s=null,e=0,l=zr.evaluated;
 if(l.dynamicProps&&(l.props=void 0),l.dynamicItems&&(l.items=void 0),e===0)if(r&&typeof r=="object"&&!Array.isArray(r)){let o;if(r.tenants===void 0&&(o="tenants")||
-r.has_more===void 0&&(o="has_more")||r.correlation_id===void 0&&(o="correlation_id"))return Br.errors=[{instancePath:t,schemaPath:"#/required",keyword:"required",
+r.has_more===void 0&&(o="has_more")||r.correlation_id===void 0&&(o="correlation_id"))return zr.errors=[{instancePath:t,schemaPath:"#/required",keyword:"required",
 params:{missingProperty:o},message:"must have required property '"+o+"'"}],!1;if(r.tenants!==void 0){let n=r.tenants,m=e;if(e===m)if(Array.isArray(n)){var a=!0;
 let p=n.length;for(let u=0;u<p;u++){let d=e;fe(n[u],{instancePath:t+"/tenants/"+u,parentData:n,parentDataProperty:u,rootData:_,dynamicAnchors:v})||(s=s===null?fe.
-errors:s.concat(fe.errors),e=s.length);var a=d===e;if(!a)break}}else return Br.errors=[{instancePath:t+"/tenants",schemaPath:"#/properties/tenants/type",keyword:"\
-type",params:{type:"array"},message:"must be array"}],!1;var i=m===e}else var i=!0;if(i){if(r.has_more!==void 0){let n=e;if(typeof r.has_more!="boolean")return Br.
+errors:s.concat(fe.errors),e=s.length);var a=d===e;if(!a)break}}else return zr.errors=[{instancePath:t+"/tenants",schemaPath:"#/properties/tenants/type",keyword:"\
+type",params:{type:"array"},message:"must be array"}],!1;var i=m===e}else var i=!0;if(i){if(r.has_more!==void 0){let n=e;if(typeof r.has_more!="boolean")return zr.
 errors=[{instancePath:t+"/has_more",schemaPath:"#/properties/has_more/type",keyword:"type",params:{type:"boolean"},message:"must be boolean"}],!1;var i=n===e}else
-var i=!0;if(i)if(r.correlation_id!==void 0){let n=r.correlation_id,m=e;if(e===m)if(typeof n=="string"){if(h(n)>256)return Br.errors=[{instancePath:t+"/correlati\
+var i=!0;if(i)if(r.correlation_id!==void 0){let n=r.correlation_id,m=e;if(e===m)if(typeof n=="string"){if(h(n)>256)return zr.errors=[{instancePath:t+"/correlati\
 on_id",schemaPath:"#/properties/correlation_id/maxLength",keyword:"maxLength",params:{limit:256},message:"must NOT have more than 256 characters"}],!1;if(h(n)<1)
-return Br.errors=[{instancePath:t+"/correlation_id",schemaPath:"#/properties/correlation_id/minLength",keyword:"minLength",params:{limit:1},message:"must NOT ha\
-ve fewer than 1 characters"}],!1}else return Br.errors=[{instancePath:t+"/correlation_id",schemaPath:"#/properties/correlation_id/type",keyword:"type",params:{type:"\
-string"},message:"must be string"}],!1;var i=m===e}else var i=!0}}else return Br.errors=[{instancePath:t,schemaPath:"#/type",keyword:"type",params:{type:"object"},
-message:"must be object"}],!1;return Br.errors=s,e===0}Br.evaluated={props:{tenants:!0,has_more:!0,correlation_id:!0},dynamicProps:!1,dynamicItems:!1};function xs(r,{
+return zr.errors=[{instancePath:t+"/correlation_id",schemaPath:"#/properties/correlation_id/minLength",keyword:"minLength",params:{limit:1},message:"must NOT ha\
+ve fewer than 1 characters"}],!1}else return zr.errors=[{instancePath:t+"/correlation_id",schemaPath:"#/properties/correlation_id/type",keyword:"type",params:{type:"\
+string"},message:"must be string"}],!1;var i=m===e}else var i=!0}}else return zr.errors=[{instancePath:t,schemaPath:"#/type",keyword:"type",params:{type:"object"},
+message:"must be object"}],!1;return zr.errors=s,e===0}zr.evaluated={props:{tenants:!0,has_more:!0,correlation_id:!0},dynamicProps:!1,dynamicItems:!1};function xs(r,{
 instancePath:t="",parentData:k,parentDataProperty:w,rootData:_=r,dynamicAnchors:v={}}={}){let s=null,e=0,l=xs.evaluated;return l.dynamicProps&&(l.props=void 0),
-l.dynamicItems&&(l.items=void 0),Br(r,{instancePath:t,parentData:k,parentDataProperty:w,rootData:_,dynamicAnchors:v})||(s=s===null?Br.errors:s.concat(Br.errors),
+l.dynamicItems&&(l.items=void 0),zr(r,{instancePath:t,parentData:k,parentDataProperty:w,rootData:_,dynamicAnchors:v})||(s=s===null?zr.errors:s.concat(zr.errors),
 e=s.length),xs.errors=s,e===0}xs.evaluated={props:{tenants:!0,has_more:!0,correlation_id:!0},dynamicProps:!1,dynamicItems:!1};var Xi=Ls;var Ei={type:"object",properties:{tenant_id:{type:"string",minLength:1,maxLength:128,pattern:"^[A-Za-z0-9][A-Za-z0-9._-]*$"},name:{type:"string",minLength:1,maxLength:256},
 status:{type:"string",enum:["active","suspended","disabled"]},plan_tier:{type:"string",minLength:1,maxLength:128},default_policy_id:{type:"string",minLength:1,maxLength:256},
 entitlements:{$ref:"EntitlementsWrite"},quotas:{$ref:"QuotaConfigWrite"},metadata:{$ref:"TenantMetadata"},policy:{$ref:"TenantPolicyWrite"}},required:["tenant_i\
@@ -1187,19 +1187,19 @@ e=s.length);var c=m===e;if(i=i||c,c&&n!==!0&&(n=!0),i)e=a,s!==null&&(a?s.length=
 message:"must match a schema in anyOf"};return s===null?s=[y]:s.push(y),e++,Gt.errors=s,!1}return Gt.errors=s,l.props=n,e===0}Gt.evaluated={dynamicProps:!0,dynamicItems:!1};
 function Ls(r,{instancePath:t="",parentData:k,parentDataProperty:w,rootData:_=r,dynamicAnchors:v={}}={}){let s=null,e=0,l=Ls.evaluated;if(l.dynamicProps&&(l.props=
 void 0),l.dynamicItems&&(l.items=void 0),!Gt(r,{instancePath:t,parentData:k,parentDataProperty:w,rootData:_,dynamicAnchors:v}))s=s===null?Gt.errors:s.concat(Gt.
-errors),e=s.length;else var a=Gt.evaluated.props;return Ls.errors=s,l.props=a,e===0}Ls.evaluated={dynamicProps:!0,dynamicItems:!1};var rt=Ns;function ot(r,{instancePath:t="",parentData:k,parentDataProperty:w,rootData:_=r,dynamicAnchors:v={}}={}){let s=null,e=0,l=ot.evaluated;if(l.dynamicProps&&(l.props=
+errors),e=s.length;else var a=Gt.evaluated.props;return Ls.errors=s,l.props=a,e===0}Ls.evaluated={dynamicProps:!0,dynamicItems:!1};var tt=Ns;function mt(r,{instancePath:t="",parentData:k,parentDataProperty:w,rootData:_=r,dynamicAnchors:v={}}={}){let s=null,e=0,l=mt.evaluated;if(l.dynamicProps&&(l.props=
 void 0),l.dynamicItems&&(l.items=void 0),e===0)if(r&&typeof r=="object"&&!Array.isArray(r)){let i;if(r.tenant===void 0&&(i="tenant")||r.correlation_id===void 0&&
-(i="correlation_id"))return ot.errors=[{instancePath:t,schemaPath:"#/required",keyword:"required",params:{missingProperty:i},message:"must have required propert\
+(i="correlation_id"))return mt.errors=[{instancePath:t,schemaPath:"#/required",keyword:"required",params:{missingProperty:i},message:"must have required propert\
 y '"+i+"'"}],!1;if(r.tenant!==void 0){let o=e;fe(r.tenant,{instancePath:t+"/tenant",parentData:r,parentDataProperty:"tenant",rootData:_,dynamicAnchors:v})||(s=s===
 null?fe.errors:s.concat(fe.errors),e=s.length);var a=o===e}else var a=!0;if(a)if(r.correlation_id!==void 0){let o=r.correlation_id,n=e;if(e===n)if(typeof o=="st\
-ring"){if(h(o)>256)return ot.errors=[{instancePath:t+"/correlation_id",schemaPath:"#/properties/correlation_id/maxLength",keyword:"maxLength",params:{limit:256},
-message:"must NOT have more than 256 characters"}],!1;if(h(o)<1)return ot.errors=[{instancePath:t+"/correlation_id",schemaPath:"#/properties/correlation_id/minL\
-ength",keyword:"minLength",params:{limit:1},message:"must NOT have fewer than 1 characters"}],!1}else return ot.errors=[{instancePath:t+"/correlation_id",schemaPath:"\
-#/properties/correlation_id/type",keyword:"type",params:{type:"string"},message:"must be string"}],!1;var a=n===e}else var a=!0}else return ot.errors=[{instancePath:t,
-schemaPath:"#/type",keyword:"type",params:{type:"object"},message:"must be object"}],!1;return ot.errors=s,e===0}ot.evaluated={props:{tenant:!0,correlation_id:!0},
+ring"){if(h(o)>256)return mt.errors=[{instancePath:t+"/correlation_id",schemaPath:"#/properties/correlation_id/maxLength",keyword:"maxLength",params:{limit:256},
+message:"must NOT have more than 256 characters"}],!1;if(h(o)<1)return mt.errors=[{instancePath:t+"/correlation_id",schemaPath:"#/properties/correlation_id/minL\
+ength",keyword:"minLength",params:{limit:1},message:"must NOT have fewer than 1 characters"}],!1}else return mt.errors=[{instancePath:t+"/correlation_id",schemaPath:"\
+#/properties/correlation_id/type",keyword:"type",params:{type:"string"},message:"must be string"}],!1;var a=n===e}else var a=!0}else return mt.errors=[{instancePath:t,
+schemaPath:"#/type",keyword:"type",params:{type:"object"},message:"must be object"}],!1;return mt.errors=s,e===0}mt.evaluated={props:{tenant:!0,correlation_id:!0},
 dynamicProps:!1,dynamicItems:!1};function Ns(r,{instancePath:t="",parentData:k,parentDataProperty:w,rootData:_=r,dynamicAnchors:v={}}={}){let s=null,e=0,l=Ns.evaluated;
-return l.dynamicProps&&(l.props=void 0),l.dynamicItems&&(l.items=void 0),ot(r,{instancePath:t,parentData:k,parentDataProperty:w,rootData:_,dynamicAnchors:v})||(s=
-s===null?ot.errors:s.concat(ot.errors),e=s.length),Ns.errors=s,e===0}Ns.evaluated={props:{tenant:!0,correlation_id:!0},dynamicProps:!1,dynamicItems:!1};var Ka=Ts;var zi={type:"object",properties:{name:{type:"string",minLength:1,maxLength:256},status:{type:"string",enum:["active","suspended","disabled"]},plan_tier:{type:"\
+return l.dynamicProps&&(l.props=void 0),l.dynamicItems&&(l.items=void 0),mt(r,{instancePath:t,parentData:k,parentDataProperty:w,rootData:_,dynamicAnchors:v})||(s=
+s===null?mt.errors:s.concat(mt.errors),e=s.length),Ns.errors=s,e===0}Ns.evaluated={props:{tenant:!0,correlation_id:!0},dynamicProps:!1,dynamicItems:!1};var Ka=Ts;var zi={type:"object",properties:{name:{type:"string",minLength:1,maxLength:256},status:{type:"string",enum:["active","suspended","disabled"]},plan_tier:{type:"\
 string",minLength:1,maxLength:128},default_policy_id:{type:"string",minLength:1,maxLength:256},entitlements:{$ref:"EntitlementsWrite"},quotas:{$ref:"QuotaConfig\
 Write"},metadata:{$ref:"TenantMetadata"},policy:{$ref:"TenantPolicyWrite"},tenant_id:{type:"string",minLength:1,maxLength:256},created_at:{$ref:"Timestamp"},updated_at:{
 $ref:"Timestamp"},deletion:{anyOf:[{$ref:"TenantDeletion"},{type:"null"}]}},additionalProperties:!1};function _e(r,{instancePath:t="",parentData:k,parentDataProperty:w,
@@ -1233,8 +1233,8 @@ minLength",params:{limit:1},message:"must NOT have fewer than 1 characters"}],!1
 nant_id/type",keyword:"type",params:{type:"string"},message:"must be string"}],!1;var a=p===e}else var a=!0;if(a){if(r.created_at!==void 0){let m=e;T(r.created_at,
 {instancePath:t+"/created_at",parentData:r,parentDataProperty:"created_at",rootData:_,dynamicAnchors:v})||(s=s===null?T.errors:s.concat(T.errors),e=s.length);var a=m===
 e}else var a=!0;if(a){if(r.updated_at!==void 0){let m=e;T(r.updated_at,{instancePath:t+"/updated_at",parentData:r,parentDataProperty:"updated_at",rootData:_,dynamicAnchors:v})||
-(s=s===null?T.errors:s.concat(T.errors),e=s.length);var a=m===e}else var a=!0;if(a)if(r.deletion!==void 0){let m=r.deletion,p=e,u=e,d=!1,c=e;$r(m,{instancePath:t+
-"/deletion",parentData:r,parentDataProperty:"deletion",rootData:_,dynamicAnchors:v})||(s=s===null?$r.errors:s.concat($r.errors),e=s.length);var o=c===e;if(d=d||
+(s=s===null?T.errors:s.concat(T.errors),e=s.length);var a=m===e}else var a=!0;if(a)if(r.deletion!==void 0){let m=r.deletion,p=e,u=e,d=!1,c=e;Rr(m,{instancePath:t+
+"/deletion",parentData:r,parentDataProperty:"deletion",rootData:_,dynamicAnchors:v})||(s=s===null?Rr.errors:s.concat(Rr.errors),e=s.length);var o=c===e;if(d=d||
 o,o){var i={};i.requested_at=!0,i.requested_by=!0,i.purge_after=!0}let y=e;if(m!==null){let b={instancePath:t+"/deletion",schemaPath:"#/properties/deletion/anyO\
 f/1/type",keyword:"type",params:{type:"null"},message:"must be null"};s===null?s=[b]:s.push(b),e++}var o=y===e;if(d=d||o,d)e=u,s!==null&&(u?s.length=u:s=null);else{
 let b={instancePath:t+"/deletion",schemaPath:"#/properties/deletion/anyOf",keyword:"anyOf",params:{},message:"must match a schema in anyOf"};return s===null?s=[
@@ -1242,23 +1242,23 @@ b]:s.push(b),e++,_e.errors=s,!1}var a=p===e}else var a=!0}}}}}}}}}}}}else return
 ect"},message:"must be object"}],!1;return _e.errors=s,e===0}_e.evaluated={props:!0,dynamicProps:!1,dynamicItems:!1};function Ts(r,{instancePath:t="",parentData:k,
 parentDataProperty:w,rootData:_=r,dynamicAnchors:v={}}={}){let s=null,e=0,l=Ts.evaluated;return l.dynamicProps&&(l.props=void 0),l.dynamicItems&&(l.items=void 0),
 _e(r,{instancePath:t,parentData:k,parentDataProperty:w,rootData:_,dynamicAnchors:v})||(s=s===null?_e.errors:s.concat(_e.errors),e=s.length),Ts.errors=s,e===0}Ts.
-evaluated={props:!0,dynamicProps:!1,dynamicItems:!1};var en=Os;function xr(r,{instancePath:t="",parentData:k,parentDataProperty:w,rootData:_=r,dynamicAnchors:v={}}={}){let s=null,e=0,l=xr.evaluated;if(l.dynamicProps&&(l.props=
+evaluated={props:!0,dynamicProps:!1,dynamicItems:!1};var en=Os;function Lr(r,{instancePath:t="",parentData:k,parentDataProperty:w,rootData:_=r,dynamicAnchors:v={}}={}){let s=null,e=0,l=Lr.evaluated;if(l.dynamicProps&&(l.props=
 void 0),l.dynamicItems&&(l.items=void 0),e===0)if(r&&typeof r=="object"&&!Array.isArray(r)){let i;if(r.deleted===void 0&&(i="deleted")||r.purge_after===void 0&&
-(i="purge_after")||r.correlation_id===void 0&&(i="correlation_id"))return xr.errors=[{instancePath:t,schemaPath:"#/required",keyword:"required",params:{missingProperty:i},
-message:"must have required property '"+i+"'"}],!1;if(r.deleted!==void 0){let o=r.deleted,n=e;if(e===n)if(typeof o=="string"){if(h(o)>256)return xr.errors=[{instancePath:t+
-"/deleted",schemaPath:"#/properties/deleted/maxLength",keyword:"maxLength",params:{limit:256},message:"must NOT have more than 256 characters"}],!1;if(h(o)<1)return xr.
+(i="purge_after")||r.correlation_id===void 0&&(i="correlation_id"))return Lr.errors=[{instancePath:t,schemaPath:"#/required",keyword:"required",params:{missingProperty:i},
+message:"must have required property '"+i+"'"}],!1;if(r.deleted!==void 0){let o=r.deleted,n=e;if(e===n)if(typeof o=="string"){if(h(o)>256)return Lr.errors=[{instancePath:t+
+"/deleted",schemaPath:"#/properties/deleted/maxLength",keyword:"maxLength",params:{limit:256},message:"must NOT have more than 256 characters"}],!1;if(h(o)<1)return Lr.
 errors=[{instancePath:t+"/deleted",schemaPath:"#/properties/deleted/minLength",keyword:"minLength",params:{limit:1},message:"must NOT have fewer than 1 characte\
-rs"}],!1}else return xr.errors=[{instancePath:t+"/deleted",schemaPath:"#/properties/deleted/type",keyword:"type",params:{type:"string"},message:"must be string"}],
+rs"}],!1}else return Lr.errors=[{instancePath:t+"/deleted",schemaPath:"#/properties/deleted/type",keyword:"type",params:{type:"string"},message:"must be string"}],
 !1;var a=n===e}else var a=!0;if(a){if(r.purge_after!==void 0){let o=e;T(r.purge_after,{instancePath:t+"/purge_after",parentData:r,parentDataProperty:"purge_afte\
 r",rootData:_,dynamicAnchors:v})||(s=s===null?T.errors:s.concat(T.errors),e=s.length);var a=o===e}else var a=!0;if(a)if(r.correlation_id!==void 0){let o=r.correlation_id,
-n=e;if(e===n)if(typeof o=="string"){if(h(o)>256)return xr.errors=[{instancePath:t+"/correlation_id",schemaPath:"#/properties/correlation_id/maxLength",keyword:"\
-maxLength",params:{limit:256},message:"must NOT have more than 256 characters"}],!1;if(h(o)<1)return xr.errors=[{instancePath:t+"/correlation_id",schemaPath:"#/\
-properties/correlation_id/minLength",keyword:"minLength",params:{limit:1},message:"must NOT have fewer than 1 characters"}],!1}else return xr.errors=[{instancePath:t+
+n=e;if(e===n)if(typeof o=="string"){if(h(o)>256)return Lr.errors=[{instancePath:t+"/correlation_id",schemaPath:"#/properties/correlation_id/maxLength",keyword:"\
+maxLength",params:{limit:256},message:"must NOT have more than 256 characters"}],!1;if(h(o)<1)return Lr.errors=[{instancePath:t+"/correlation_id",schemaPath:"#/\
+properties/correlation_id/minLength",keyword:"minLength",params:{limit:1},message:"must NOT have fewer than 1 characters"}],!1}else return Lr.errors=[{instancePath:t+
 "/correlation_id",schemaPath:"#/properties/correlation_id/type",keyword:"type",params:{type:"string"},message:"must be string"}],!1;var a=n===e}else var a=!0}}else
-return xr.errors=[{instancePath:t,schemaPath:"#/type",keyword:"type",params:{type:"object"},message:"must be object"}],!1;return xr.errors=s,e===0}xr.evaluated=
+return Lr.errors=[{instancePath:t,schemaPath:"#/type",keyword:"type",params:{type:"object"},message:"must be object"}],!1;return Lr.errors=s,e===0}Lr.evaluated=
 {props:{deleted:!0,purge_after:!0,correlation_id:!0},dynamicProps:!1,dynamicItems:!1};function Os(r,{instancePath:t="",parentData:k,parentDataProperty:w,rootData:_=r,
-dynamicAnchors:v={}}={}){let s=null,e=0,l=Os.evaluated;return l.dynamicProps&&(l.props=void 0),l.dynamicItems&&(l.items=void 0),xr(r,{instancePath:t,parentData:k,
-parentDataProperty:w,rootData:_,dynamicAnchors:v})||(s=s===null?xr.errors:s.concat(xr.errors),e=s.length),Os.errors=s,e===0}Os.evaluated={props:{deleted:!0,purge_after:!0,
+dynamicAnchors:v={}}={}){let s=null,e=0,l=Os.evaluated;return l.dynamicProps&&(l.props=void 0),l.dynamicItems&&(l.items=void 0),Lr(r,{instancePath:t,parentData:k,
+parentDataProperty:w,rootData:_,dynamicAnchors:v})||(s=s===null?Lr.errors:s.concat(Lr.errors),e=s.length),Os.errors=s,e===0}Os.evaluated={props:{deleted:!0,purge_after:!0,
 correlation_id:!0},dynamicProps:!1,dynamicItems:!1};var Wa=js;var ns={type:"object",properties:{key_id:{type:"string",minLength:1,maxLength:256},tenant_id:{type:"string",minLength:1,maxLength:256},principal_id:{type:"strin\
 g",minLength:1,maxLength:256},principal_type:{type:"string",enum:["user","service"]},name:{type:["string","null"],minLength:1,maxLength:256},scopes:{type:"array",
 maxItems:128,items:{type:"string",minLength:1,maxLength:128}},roles:{type:"array",maxItems:32,items:{type:"string",minLength:1,maxLength:128}},prefix:{type:"str\
@@ -1399,7 +1399,7 @@ errors=[{instancePath:t+"/expires_in_days",schemaPath:"#/properties/expires_in_d
 ect"}],!1;return X.errors=s,e===0}X.evaluated={props:!0,dynamicProps:!1,dynamicItems:!1};function As(r,{instancePath:t="",parentData:k,parentDataProperty:w,rootData:_=r,
 dynamicAnchors:v={}}={}){let s=null,e=0,l=As.evaluated;return l.dynamicProps&&(l.props=void 0),l.dynamicItems&&(l.items=void 0),X(r,{instancePath:t,parentData:k,
 parentDataProperty:w,rootData:_,dynamicAnchors:v})||(s=s===null?X.errors:s.concat(X.errors),e=s.length),As.errors=s,e===0}As.evaluated={props:!0,dynamicProps:!1,
-dynamicItems:!1};var yt=qs;var In=new RegExp("^aos_[A-Za-z0-9_-]+$","u");function Ge(r,{instancePath:t="",parentData:k,parentDataProperty:w,rootData:_=r,dynamicAnchors:v={}}={}){let s=null,
+dynamicItems:!1};var vr=qs;var In=new RegExp("^aos_[A-Za-z0-9_-]+$","u");function Ge(r,{instancePath:t="",parentData:k,parentDataProperty:w,rootData:_=r,dynamicAnchors:v={}}={}){let s=null,
 e=0,l=Ge.evaluated;if(l.dynamicProps&&(l.props=void 0),l.dynamicItems&&(l.items=void 0),e===0)if(r&&typeof r=="object"&&!Array.isArray(r)){let i;if(r.key===void 0&&
 (i="key")||r.tenant_id===void 0&&(i="tenant_id")||r.correlation_id===void 0&&(i="correlation_id"))return Ge.errors=[{instancePath:t,schemaPath:"#/required",keyword:"\
 required",params:{missingProperty:i},message:"must have required property '"+i+"'"}],!1;if(r.key!==void 0){let o=e;$(r.key,{instancePath:t+"/key",parentData:r,parentDataProperty:"\
@@ -1420,17 +1420,17 @@ var a=!0}}}else return Ge.errors=[{instancePath:t,schemaPath:"#/type",keyword:"t
 0}Ge.evaluated={props:{key:!0,secret:!0,tenant_id:!0,correlation_id:!0},dynamicProps:!1,dynamicItems:!1};function qs(r,{instancePath:t="",parentData:k,parentDataProperty:w,
 rootData:_=r,dynamicAnchors:v={}}={}){let s=null,e=0,l=qs.evaluated;return l.dynamicProps&&(l.props=void 0),l.dynamicItems&&(l.items=void 0),Ge(r,{instancePath:t,
 parentData:k,parentDataProperty:w,rootData:_,dynamicAnchors:v})||(s=s===null?Ge.errors:s.concat(Ge.errors),e=s.length),qs.errors=s,e===0}qs.evaluated={props:{key:!0,
-secret:!0,tenant_id:!0,correlation_id:!0},dynamicProps:!1,dynamicItems:!1};var ms=Hs;function mt(r,{instancePath:t="",parentData:k,parentDataProperty:w,rootData:_=r,dynamicAnchors:v={}}={}){let s=null,e=0,l=mt.evaluated;if(l.dynamicProps&&(l.props=
-void 0),l.dynamicItems&&(l.items=void 0),e===0)if(r&&typeof r=="object"&&!Array.isArray(r)){let a=e;for(let i in r)if(i!=="overlap_seconds"){return mt.errors=[{
+secret:!0,tenant_id:!0,correlation_id:!0},dynamicProps:!1,dynamicItems:!1};var ms=Hs;function lt(r,{instancePath:t="",parentData:k,parentDataProperty:w,rootData:_=r,dynamicAnchors:v={}}={}){let s=null,e=0,l=lt.evaluated;if(l.dynamicProps&&(l.props=
+void 0),l.dynamicItems&&(l.items=void 0),e===0)if(r&&typeof r=="object"&&!Array.isArray(r)){let a=e;for(let i in r)if(i!=="overlap_seconds"){return lt.errors=[{
 instancePath:t,schemaPath:"#/additionalProperties",keyword:"additionalProperties",params:{additionalProperty:i},message:"must NOT have additional properties"}],
-!1;break}if(a===e&&r.overlap_seconds!==void 0){let i=r.overlap_seconds,o=e;if(!(typeof i=="number"&&!(i%1)&&!isNaN(i)&&isFinite(i)))return mt.errors=[{instancePath:t+
+!1;break}if(a===e&&r.overlap_seconds!==void 0){let i=r.overlap_seconds,o=e;if(!(typeof i=="number"&&!(i%1)&&!isNaN(i)&&isFinite(i)))return lt.errors=[{instancePath:t+
 "/overlap_seconds",schemaPath:"#/properties/overlap_seconds/type",keyword:"type",params:{type:"integer"},message:"must be integer"}],!1;if(e===o&&typeof i=="num\
-ber"&&isFinite(i)){if(i>2592e3||isNaN(i))return mt.errors=[{instancePath:t+"/overlap_seconds",schemaPath:"#/properties/overlap_seconds/maximum",keyword:"maximum",
-params:{comparison:"<=",limit:2592e3},message:"must be <= 2592000"}],!1;if(i<0||isNaN(i))return mt.errors=[{instancePath:t+"/overlap_seconds",schemaPath:"#/prop\
-erties/overlap_seconds/minimum",keyword:"minimum",params:{comparison:">=",limit:0},message:"must be >= 0"}],!1}}}else return mt.errors=[{instancePath:t,schemaPath:"\
-#/type",keyword:"type",params:{type:"object"},message:"must be object"}],!1;return mt.errors=s,e===0}mt.evaluated={props:!0,dynamicProps:!1,dynamicItems:!1};function Hs(r,{
+ber"&&isFinite(i)){if(i>2592e3||isNaN(i))return lt.errors=[{instancePath:t+"/overlap_seconds",schemaPath:"#/properties/overlap_seconds/maximum",keyword:"maximum",
+params:{comparison:"<=",limit:2592e3},message:"must be <= 2592000"}],!1;if(i<0||isNaN(i))return lt.errors=[{instancePath:t+"/overlap_seconds",schemaPath:"#/prop\
+erties/overlap_seconds/minimum",keyword:"minimum",params:{comparison:">=",limit:0},message:"must be >= 0"}],!1}}}else return lt.errors=[{instancePath:t,schemaPath:"\
+#/type",keyword:"type",params:{type:"object"},message:"must be object"}],!1;return lt.errors=s,e===0}lt.evaluated={props:!0,dynamicProps:!1,dynamicItems:!1};function Hs(r,{
 instancePath:t="",parentData:k,parentDataProperty:w,rootData:_=r,dynamicAnchors:v={}}={}){let s=null,e=0,l=Hs.evaluated;return l.dynamicProps&&(l.props=void 0),
-l.dynamicItems&&(l.items=void 0),mt(r,{instancePath:t,parentData:k,parentDataProperty:w,rootData:_,dynamicAnchors:v})||(s=s===null?mt.errors:s.concat(mt.errors),
+l.dynamicItems&&(l.items=void 0),lt(r,{instancePath:t,parentData:k,parentDataProperty:w,rootData:_,dynamicAnchors:v})||(s=s===null?lt.errors:s.concat(lt.errors),
 e=s.length),Hs.errors=s,e===0}Hs.evaluated={props:!0,dynamicProps:!1,dynamicItems:!1};var Sa=Us;var $n={type:"object",properties:{principal_id:{type:"string",minLength:1,maxLength:256},tenant_id:{type:"string",minLength:1,maxLength:256},principal_type:{type:"\
 string",enum:["user","service"]},display_name:{type:"string",maxLength:256},roles:{type:"array",maxItems:32,items:{type:"string",minLength:1,maxLength:128}},created_at:{
 $ref:"Timestamp"},updated_at:{$ref:"Timestamp"}},required:["principal_id","tenant_id","principal_type","display_name","roles","created_at","updated_at"]};function ye(r,{
@@ -1485,23 +1485,23 @@ return tr.errors=[{instancePath:t,schemaPath:"#/type",keyword:"type",params:{typ
 {props:{principals:!0,has_more:!0,tenant_id:!0,correlation_id:!0},dynamicProps:!1,dynamicItems:!1};function Us(r,{instancePath:t="",parentData:k,parentDataProperty:w,
 rootData:_=r,dynamicAnchors:v={}}={}){let s=null,e=0,l=Us.evaluated;return l.dynamicProps&&(l.props=void 0),l.dynamicItems&&(l.items=void 0),tr(r,{instancePath:t,
 parentData:k,parentDataProperty:w,rootData:_,dynamicAnchors:v})||(s=s===null?tr.errors:s.concat(tr.errors),e=s.length),Us.errors=s,e===0}Us.evaluated={props:{principals:!0,
-has_more:!0,tenant_id:!0,correlation_id:!0},dynamicProps:!1,dynamicItems:!1};var es=Ds;function Lr(r,{instancePath:t="",parentData:k,parentDataProperty:w,rootData:_=r,dynamicAnchors:v={}}={}){let s=null,e=0,l=Lr.evaluated;if(l.dynamicProps&&(l.props=
+has_more:!0,tenant_id:!0,correlation_id:!0},dynamicProps:!1,dynamicItems:!1};var es=Ds;function Nr(r,{instancePath:t="",parentData:k,parentDataProperty:w,rootData:_=r,dynamicAnchors:v={}}={}){let s=null,e=0,l=Nr.evaluated;if(l.dynamicProps&&(l.props=
 void 0),l.dynamicItems&&(l.items=void 0),e===0)if(r&&typeof r=="object"&&!Array.isArray(r)){let i;if(r.principal===void 0&&(i="principal")||r.tenant_id===void 0&&
-(i="tenant_id")||r.correlation_id===void 0&&(i="correlation_id"))return Lr.errors=[{instancePath:t,schemaPath:"#/required",keyword:"required",params:{missingProperty:i},
+(i="tenant_id")||r.correlation_id===void 0&&(i="correlation_id"))return Nr.errors=[{instancePath:t,schemaPath:"#/required",keyword:"required",params:{missingProperty:i},
 message:"must have required property '"+i+"'"}],!1;if(r.principal!==void 0){let o=e;ye(r.principal,{instancePath:t+"/principal",parentData:r,parentDataProperty:"\
 principal",rootData:_,dynamicAnchors:v})||(s=s===null?ye.errors:s.concat(ye.errors),e=s.length);var a=o===e}else var a=!0;if(a){if(r.tenant_id!==void 0){let o=r.
-tenant_id,n=e;if(e===n)if(typeof o=="string"){if(h(o)>256)return Lr.errors=[{instancePath:t+"/tenant_id",schemaPath:"#/properties/tenant_id/maxLength",keyword:"\
-maxLength",params:{limit:256},message:"must NOT have more than 256 characters"}],!1;if(h(o)<1)return Lr.errors=[{instancePath:t+"/tenant_id",schemaPath:"#/prope\
-rties/tenant_id/minLength",keyword:"minLength",params:{limit:1},message:"must NOT have fewer than 1 characters"}],!1}else return Lr.errors=[{instancePath:t+"/te\
+tenant_id,n=e;if(e===n)if(typeof o=="string"){if(h(o)>256)return Nr.errors=[{instancePath:t+"/tenant_id",schemaPath:"#/properties/tenant_id/maxLength",keyword:"\
+maxLength",params:{limit:256},message:"must NOT have more than 256 characters"}],!1;if(h(o)<1)return Nr.errors=[{instancePath:t+"/tenant_id",schemaPath:"#/prope\
+rties/tenant_id/minLength",keyword:"minLength",params:{limit:1},message:"must NOT have fewer than 1 characters"}],!1}else return Nr.errors=[{instancePath:t+"/te\
 nant_id",schemaPath:"#/properties/tenant_id/type",keyword:"type",params:{type:"string"},message:"must be string"}],!1;var a=n===e}else var a=!0;if(a)if(r.correlation_id!==
-void 0){let o=r.correlation_id,n=e;if(e===n)if(typeof o=="string"){if(h(o)>256)return Lr.errors=[{instancePath:t+"/correlation_id",schemaPath:"#/properties/corr\
-elation_id/maxLength",keyword:"maxLength",params:{limit:256},message:"must NOT have more than 256 characters"}],!1;if(h(o)<1)return Lr.errors=[{instancePath:t+"\
+void 0){let o=r.correlation_id,n=e;if(e===n)if(typeof o=="string"){if(h(o)>256)return Nr.errors=[{instancePath:t+"/correlation_id",schemaPath:"#/properties/corr\
+elation_id/maxLength",keyword:"maxLength",params:{limit:256},message:"must NOT have more than 256 characters"}],!1;if(h(o)<1)return Nr.errors=[{instancePath:t+"\
 /correlation_id",schemaPath:"#/properties/correlation_id/minLength",keyword:"minLength",params:{limit:1},message:"must NOT have fewer than 1 characters"}],!1}else
-return Lr.errors=[{instancePath:t+"/correlation_id",schemaPath:"#/properties/correlation_id/type",keyword:"type",params:{type:"string"},message:"must be string"}],
-!1;var a=n===e}else var a=!0}}else return Lr.errors=[{instancePath:t,schemaPath:"#/type",keyword:"type",params:{type:"object"},message:"must be object"}],!1;return Lr.
-errors=s,e===0}Lr.evaluated={props:{principal:!0,tenant_id:!0,correlation_id:!0},dynamicProps:!1,dynamicItems:!1};function Ds(r,{instancePath:t="",parentData:k,
+return Nr.errors=[{instancePath:t+"/correlation_id",schemaPath:"#/properties/correlation_id/type",keyword:"type",params:{type:"string"},message:"must be string"}],
+!1;var a=n===e}else var a=!0}}else return Nr.errors=[{instancePath:t,schemaPath:"#/type",keyword:"type",params:{type:"object"},message:"must be object"}],!1;return Nr.
+errors=s,e===0}Nr.evaluated={props:{principal:!0,tenant_id:!0,correlation_id:!0},dynamicProps:!1,dynamicItems:!1};function Ds(r,{instancePath:t="",parentData:k,
 parentDataProperty:w,rootData:_=r,dynamicAnchors:v={}}={}){let s=null,e=0,l=Ds.evaluated;return l.dynamicProps&&(l.props=void 0),l.dynamicItems&&(l.items=void 0),
-Lr(r,{instancePath:t,parentData:k,parentDataProperty:w,rootData:_,dynamicAnchors:v})||(s=s===null?Lr.errors:s.concat(Lr.errors),e=s.length),Ds.errors=s,e===0}Ds.
+Nr(r,{instancePath:t,parentData:k,parentDataProperty:w,rootData:_,dynamicAnchors:v})||(s=s===null?Nr.errors:s.concat(Nr.errors),e=s.length),Ds.errors=s,e===0}Ds.
 evaluated={props:{principal:!0,tenant_id:!0,correlation_id:!0},dynamicProps:!1,dynamicItems:!1};var Ca=Is;var Rn={type:"object",properties:{principal_type:{type:"string",enum:["user","service"]},display_name:{type:"string",minLength:1,maxLength:256},roles:{type:"arr\
 ay",maxItems:32,items:{type:"string",minLength:1,maxLength:128}}},required:["principal_type","roles"],additionalProperties:!1};function Ie(r,{instancePath:t="",
 parentData:k,parentDataProperty:w,rootData:_=r,dynamicAnchors:v={}}={}){let s=null,e=0,l=Ie.evaluated;if(l.dynamicProps&&(l.props=void 0),l.dynamicItems&&(l.items=
@@ -1549,16 +1549,16 @@ return $e.errors=[{instancePath:t+"/correlation_id",schemaPath:"#/properties/cor
 errors=s,e===0}$e.evaluated={props:{deleted:!0,keys_revoked:!0,tenant_id:!0,correlation_id:!0},dynamicProps:!1,dynamicItems:!1};function $s(r,{instancePath:t="",
 parentData:k,parentDataProperty:w,rootData:_=r,dynamicAnchors:v={}}={}){let s=null,e=0,l=$s.evaluated;return l.dynamicProps&&(l.props=void 0),l.dynamicItems&&(l.
 items=void 0),$e(r,{instancePath:t,parentData:k,parentDataProperty:w,rootData:_,dynamicAnchors:v})||(s=s===null?$e.errors:s.concat($e.errors),e=s.length),$s.errors=
-s,e===0}$s.evaluated={props:{deleted:!0,keys_revoked:!0,tenant_id:!0,correlation_id:!0},dynamicProps:!1,dynamicItems:!1};var Ja=Rs;function lt(r,{instancePath:t="",parentData:k,parentDataProperty:w,rootData:_=r,dynamicAnchors:v={}}={}){let s=null,e=0,l=lt.evaluated;if(l.dynamicProps&&(l.props=
-void 0),l.dynamicItems&&(l.items=void 0),e===0)if(r&&typeof r=="object"&&!Array.isArray(r)){let a=e;for(let i in r)if(i!=="reason"){return lt.errors=[{instancePath:t,
+s,e===0}$s.evaluated={props:{deleted:!0,keys_revoked:!0,tenant_id:!0,correlation_id:!0},dynamicProps:!1,dynamicItems:!1};var Ja=Rs;function pt(r,{instancePath:t="",parentData:k,parentDataProperty:w,rootData:_=r,dynamicAnchors:v={}}={}){let s=null,e=0,l=pt.evaluated;if(l.dynamicProps&&(l.props=
+void 0),l.dynamicItems&&(l.items=void 0),e===0)if(r&&typeof r=="object"&&!Array.isArray(r)){let a=e;for(let i in r)if(i!=="reason"){return pt.errors=[{instancePath:t,
 schemaPath:"#/additionalProperties",keyword:"additionalProperties",params:{additionalProperty:i},message:"must NOT have additional properties"}],!1;break}if(a===
-e&&r.reason!==void 0){let i=r.reason;if(e===e)if(typeof i=="string"){if(h(i)>1024)return lt.errors=[{instancePath:t+"/reason",schemaPath:"#/properties/reason/ma\
-xLength",keyword:"maxLength",params:{limit:1024},message:"must NOT have more than 1024 characters"}],!1;if(h(i)<1)return lt.errors=[{instancePath:t+"/reason",schemaPath:"\
-#/properties/reason/minLength",keyword:"minLength",params:{limit:1},message:"must NOT have fewer than 1 characters"}],!1}else return lt.errors=[{instancePath:t+
-"/reason",schemaPath:"#/properties/reason/type",keyword:"type",params:{type:"string"},message:"must be string"}],!1}}else return lt.errors=[{instancePath:t,schemaPath:"\
-#/type",keyword:"type",params:{type:"object"},message:"must be object"}],!1;return lt.errors=s,e===0}lt.evaluated={props:!0,dynamicProps:!1,dynamicItems:!1};function Rs(r,{
+e&&r.reason!==void 0){let i=r.reason;if(e===e)if(typeof i=="string"){if(h(i)>1024)return pt.errors=[{instancePath:t+"/reason",schemaPath:"#/properties/reason/ma\
+xLength",keyword:"maxLength",params:{limit:1024},message:"must NOT have more than 1024 characters"}],!1;if(h(i)<1)return pt.errors=[{instancePath:t+"/reason",schemaPath:"\
+#/properties/reason/minLength",keyword:"minLength",params:{limit:1},message:"must NOT have fewer than 1 characters"}],!1}else return pt.errors=[{instancePath:t+
+"/reason",schemaPath:"#/properties/reason/type",keyword:"type",params:{type:"string"},message:"must be string"}],!1}}else return pt.errors=[{instancePath:t,schemaPath:"\
+#/type",keyword:"type",params:{type:"object"},message:"must be object"}],!1;return pt.errors=s,e===0}pt.evaluated={props:!0,dynamicProps:!1,dynamicItems:!1};function Rs(r,{
 instancePath:t="",parentData:k,parentDataProperty:w,rootData:_=r,dynamicAnchors:v={}}={}){let s=null,e=0,l=Rs.evaluated;return l.dynamicProps&&(l.props=void 0),
-l.dynamicItems&&(l.items=void 0),lt(r,{instancePath:t,parentData:k,parentDataProperty:w,rootData:_,dynamicAnchors:v})||(s=s===null?lt.errors:s.concat(lt.errors),
+l.dynamicItems&&(l.items=void 0),pt(r,{instancePath:t,parentData:k,parentDataProperty:w,rootData:_,dynamicAnchors:v})||(s=s===null?pt.errors:s.concat(pt.errors),
 e=s.length),Rs.errors=s,e===0}Rs.evaluated={props:!0,dynamicProps:!1,dynamicItems:!1};var Xa=Fs;var Mi={type:"object",properties:{agent_id:{type:"string",minLength:1,maxLength:256},tenant_id:{type:"string",minLength:1,maxLength:256},name:{type:"string",maxLength:256},
 description:{type:"string"},version:{type:"string",maxLength:128},status:{type:"string",enum:["active","inactive","deprecated"]},created_at:{$ref:"Timestamp"},updated_at:{
 $ref:"Timestamp"},instructions:{type:"string",maxLength:1e5},model_ref:{type:"string",minLength:1,maxLength:256},requirements:{$ref:"ModelRequirements"},tools:{
@@ -1836,23 +1836,23 @@ requirements:!0,tools:!0,tool_choice:!0,limits:!0,retry:!0,permissions:!0,on_too
 instancePath:t="",parentData:k,parentDataProperty:w,rootData:_=r,dynamicAnchors:v={}}={}){let s=null,e=0,l=Es.evaluated;return l.dynamicProps&&(l.props=void 0),
 l.dynamicItems&&(l.items=void 0),H(r,{instancePath:t,parentData:k,parentDataProperty:w,rootData:_,dynamicAnchors:v})||(s=s===null?H.errors:s.concat(H.errors),e=
 s.length),Es.errors=s,e===0}Es.evaluated={props:{agent_id:!0,name:!0,description:!0,status:!0,instructions:!0,model_ref:!0,requirements:!0,tools:!0,tool_choice:!0,
-limits:!0,retry:!0,permissions:!0,on_tool_failure:!0,idempotency_key:!0},dynamicProps:!1,dynamicItems:!1};var ts=Bs;function Nr(r,{instancePath:t="",parentData:k,parentDataProperty:w,rootData:_=r,dynamicAnchors:v={}}={}){let s=null,e=0,l=Nr.evaluated;if(l.dynamicProps&&(l.props=
+limits:!0,retry:!0,permissions:!0,on_tool_failure:!0,idempotency_key:!0},dynamicProps:!1,dynamicItems:!1};var ts=Bs;function Tr(r,{instancePath:t="",parentData:k,parentDataProperty:w,rootData:_=r,dynamicAnchors:v={}}={}){let s=null,e=0,l=Tr.evaluated;if(l.dynamicProps&&(l.props=
 void 0),l.dynamicItems&&(l.items=void 0),e===0)if(r&&typeof r=="object"&&!Array.isArray(r)){let i;if(r.agent===void 0&&(i="agent")||r.correlation_id===void 0&&(i=
-"correlation_id")||r.tenant_id===void 0&&(i="tenant_id"))return Nr.errors=[{instancePath:t,schemaPath:"#/required",keyword:"required",params:{missingProperty:i},
+"correlation_id")||r.tenant_id===void 0&&(i="tenant_id"))return Tr.errors=[{instancePath:t,schemaPath:"#/required",keyword:"required",params:{missingProperty:i},
 message:"must have required property '"+i+"'"}],!1;if(r.agent!==void 0){let o=e;q(r.agent,{instancePath:t+"/agent",parentData:r,parentDataProperty:"agent",rootData:_,
 dynamicAnchors:v})||(s=s===null?q.errors:s.concat(q.errors),e=s.length);var a=o===e}else var a=!0;if(a){if(r.correlation_id!==void 0){let o=r.correlation_id,n=e;
-if(e===n)if(typeof o=="string"){if(h(o)>256)return Nr.errors=[{instancePath:t+"/correlation_id",schemaPath:"#/properties/correlation_id/maxLength",keyword:"maxL\
-ength",params:{limit:256},message:"must NOT have more than 256 characters"}],!1;if(h(o)<1)return Nr.errors=[{instancePath:t+"/correlation_id",schemaPath:"#/prop\
-erties/correlation_id/minLength",keyword:"minLength",params:{limit:1},message:"must NOT have fewer than 1 characters"}],!1}else return Nr.errors=[{instancePath:t+
+if(e===n)if(typeof o=="string"){if(h(o)>256)return Tr.errors=[{instancePath:t+"/correlation_id",schemaPath:"#/properties/correlation_id/maxLength",keyword:"maxL\
+ength",params:{limit:256},message:"must NOT have more than 256 characters"}],!1;if(h(o)<1)return Tr.errors=[{instancePath:t+"/correlation_id",schemaPath:"#/prop\
+erties/correlation_id/minLength",keyword:"minLength",params:{limit:1},message:"must NOT have fewer than 1 characters"}],!1}else return Tr.errors=[{instancePath:t+
 "/correlation_id",schemaPath:"#/properties/correlation_id/type",keyword:"type",params:{type:"string"},message:"must be string"}],!1;var a=n===e}else var a=!0;if(a)
-if(r.tenant_id!==void 0){let o=r.tenant_id,n=e;if(e===n)if(typeof o=="string"){if(h(o)>256)return Nr.errors=[{instancePath:t+"/tenant_id",schemaPath:"#/properti\
-es/tenant_id/maxLength",keyword:"maxLength",params:{limit:256},message:"must NOT have more than 256 characters"}],!1;if(h(o)<1)return Nr.errors=[{instancePath:t+
-"/tenant_id",schemaPath:"#/properties/tenant_id/minLength",keyword:"minLength",params:{limit:1},message:"must NOT have fewer than 1 characters"}],!1}else return Nr.
+if(r.tenant_id!==void 0){let o=r.tenant_id,n=e;if(e===n)if(typeof o=="string"){if(h(o)>256)return Tr.errors=[{instancePath:t+"/tenant_id",schemaPath:"#/properti\
+es/tenant_id/maxLength",keyword:"maxLength",params:{limit:256},message:"must NOT have more than 256 characters"}],!1;if(h(o)<1)return Tr.errors=[{instancePath:t+
+"/tenant_id",schemaPath:"#/properties/tenant_id/minLength",keyword:"minLength",params:{limit:1},message:"must NOT have fewer than 1 characters"}],!1}else return Tr.
 errors=[{instancePath:t+"/tenant_id",schemaPath:"#/properties/tenant_id/type",keyword:"type",params:{type:"string"},message:"must be string"}],!1;var a=n===e}else
-var a=!0}}else return Nr.errors=[{instancePath:t,schemaPath:"#/type",keyword:"type",params:{type:"object"},message:"must be object"}],!1;return Nr.errors=s,e===
-0}Nr.evaluated={props:{agent:!0,correlation_id:!0,tenant_id:!0},dynamicProps:!1,dynamicItems:!1};function Bs(r,{instancePath:t="",parentData:k,parentDataProperty:w,
-rootData:_=r,dynamicAnchors:v={}}={}){let s=null,e=0,l=Bs.evaluated;return l.dynamicProps&&(l.props=void 0),l.dynamicItems&&(l.items=void 0),Nr(r,{instancePath:t,
-parentData:k,parentDataProperty:w,rootData:_,dynamicAnchors:v})||(s=s===null?Nr.errors:s.concat(Nr.errors),e=s.length),Bs.errors=s,e===0}Bs.evaluated={props:{agent:!0,
+var a=!0}}else return Tr.errors=[{instancePath:t,schemaPath:"#/type",keyword:"type",params:{type:"object"},message:"must be object"}],!1;return Tr.errors=s,e===
+0}Tr.evaluated={props:{agent:!0,correlation_id:!0,tenant_id:!0},dynamicProps:!1,dynamicItems:!1};function Bs(r,{instancePath:t="",parentData:k,parentDataProperty:w,
+rootData:_=r,dynamicAnchors:v={}}={}){let s=null,e=0,l=Bs.evaluated;return l.dynamicProps&&(l.props=void 0),l.dynamicItems&&(l.items=void 0),Tr(r,{instancePath:t,
+parentData:k,parentDataProperty:w,rootData:_,dynamicAnchors:v})||(s=s===null?Tr.errors:s.concat(Tr.errors),e=s.length),Bs.errors=s,e===0}Bs.evaluated={props:{agent:!0,
 correlation_id:!0,tenant_id:!0},dynamicProps:!1,dynamicItems:!1};var rn=Vt;function Vt(r,{instancePath:t="",parentData:k,parentDataProperty:w,rootData:_=r,dynamicAnchors:v={}}={}){let s=null,e=0,l=Vt.evaluated;if(l.dynamicProps&&(l.props=
 void 0),l.dynamicItems&&(l.items=void 0),e===0)if(r&&typeof r=="object"&&!Array.isArray(r)){let a;if(r.version===void 0&&(a="version"))return Vt.errors=[{instancePath:t,
 schemaPath:"#/required",keyword:"required",params:{missingProperty:a},message:"must have required property '"+a+"'"}],!1;if(r.version!==void 0){let i=r.version;
@@ -1867,10 +1867,10 @@ null"}]},error:{anyOf:[{$ref:"RunError"},{type:"null"}]},correlation_id:{type:"s
 agent_version:{type:"string",maxLength:128},labels:{type:"object",additionalProperties:{type:"string"}},parent_run_id:{type:["string","null"],maxLength:256},root_run_id:{
 type:["string","null"],maxLength:256},depth:{type:"integer",minimum:0},retry_of:{type:["string","null"],maxLength:256}},required:["tenant_id","agent_id","run_id",
 "status","created_at","started_at","completed_at","events_url","run_options","summary","output","error","correlation_id"]},Fn={type:"string",enum:["queued","run\
-ning","completed","failed","canceled"]};function ct(r,{instancePath:t="",parentData:k,parentDataProperty:w,rootData:_=r,dynamicAnchors:v={}}={}){let s=null,e=0,
-l=ct.evaluated;return l.dynamicProps&&(l.props=void 0),l.dynamicItems&&(l.items=void 0),typeof r!="string"?(ct.errors=[{instancePath:t,schemaPath:"#/type",keyword:"\
-type",params:{type:"string"},message:"must be string"}],!1):r==="queued"||r==="running"||r==="completed"||r==="failed"||r==="canceled"?(ct.errors=s,e===0):(ct.errors=
-[{instancePath:t,schemaPath:"#/enum",keyword:"enum",params:{allowedValues:Fn.enum},message:"must be equal to one of the allowed values"}],!1)}ct.evaluated={dynamicProps:!1,
+ning","completed","failed","canceled"]};function yt(r,{instancePath:t="",parentData:k,parentDataProperty:w,rootData:_=r,dynamicAnchors:v={}}={}){let s=null,e=0,
+l=yt.evaluated;return l.dynamicProps&&(l.props=void 0),l.dynamicItems&&(l.items=void 0),typeof r!="string"?(yt.errors=[{instancePath:t,schemaPath:"#/type",keyword:"\
+type",params:{type:"string"},message:"must be string"}],!1):r==="queued"||r==="running"||r==="completed"||r==="failed"||r==="canceled"?(yt.errors=s,e===0):(yt.errors=
+[{instancePath:t,schemaPath:"#/enum",keyword:"enum",params:{allowedValues:Fn.enum},message:"must be equal to one of the allowed values"}],!1)}yt.evaluated={dynamicProps:!1,
 dynamicItems:!1};var En={type:"object",properties:{priority:{type:"string",enum:["low","normal","high"]},timeout_ms:{type:"integer",minimum:1,maximum:36e5},max_steps:{
 type:"integer",minimum:1,maximum:1e3},stream_events:{type:"boolean"},dry_run:{type:"boolean"},model_tier:{type:"string",minLength:1,maxLength:128}}};function ie(r,{
 instancePath:t="",parentData:k,parentDataProperty:w,rootData:_=r,dynamicAnchors:v={}}={}){let s=null,e=0,l=ie.evaluated;if(l.dynamicProps&&(l.props=void 0),l.dynamicItems&&
@@ -1895,21 +1895,21 @@ must NOT have more than 128 characters"}],!1;if(h(i)<1)return ie.errors=[{instan
 inLength",params:{limit:1},message:"must NOT have fewer than 1 characters"}],!1}else return ie.errors=[{instancePath:t+"/model_tier",schemaPath:"#/properties/mo\
 del_tier/type",keyword:"type",params:{type:"string"},message:"must be string"}],!1;var a=o===e}else var a=!0}}}}}else return ie.errors=[{instancePath:t,schemaPath:"\
 #/type",keyword:"type",params:{type:"object"},message:"must be object"}],!1;return ie.errors=s,e===0}ie.evaluated={props:{priority:!0,timeout_ms:!0,max_steps:!0,
-stream_events:!0,dry_run:!0,model_tier:!0},dynamicProps:!1,dynamicItems:!1};function Tr(r,{instancePath:t="",parentData:k,parentDataProperty:w,rootData:_=r,dynamicAnchors:v={}}={}){let s=null,e=0,l=Tr.evaluated;if(l.dynamicProps&&(l.props=
+stream_events:!0,dry_run:!0,model_tier:!0},dynamicProps:!1,dynamicItems:!1};function Or(r,{instancePath:t="",parentData:k,parentDataProperty:w,rootData:_=r,dynamicAnchors:v={}}={}){let s=null,e=0,l=Or.evaluated;if(l.dynamicProps&&(l.props=
 void 0),l.dynamicItems&&(l.items=void 0),e===0)if(r&&typeof r=="object"&&!Array.isArray(r)){let i;if(r.steps_total===void 0&&(i="steps_total")||r.tool_calls_total===
-void 0&&(i="tool_calls_total")||r.model_calls_total===void 0&&(i="model_calls_total"))return Tr.errors=[{instancePath:t,schemaPath:"#/required",keyword:"require\
+void 0&&(i="tool_calls_total")||r.model_calls_total===void 0&&(i="model_calls_total"))return Or.errors=[{instancePath:t,schemaPath:"#/required",keyword:"require\
 d",params:{missingProperty:i},message:"must have required property '"+i+"'"}],!1;if(r.steps_total!==void 0){let o=r.steps_total,n=e;if(!(typeof o=="number"&&!(o%
-1)&&!isNaN(o)&&isFinite(o)))return Tr.errors=[{instancePath:t+"/steps_total",schemaPath:"#/properties/steps_total/type",keyword:"type",params:{type:"integer"},message:"\
-must be integer"}],!1;if(e===n&&typeof o=="number"&&isFinite(o)&&(o<0||isNaN(o)))return Tr.errors=[{instancePath:t+"/steps_total",schemaPath:"#/properties/steps\
+1)&&!isNaN(o)&&isFinite(o)))return Or.errors=[{instancePath:t+"/steps_total",schemaPath:"#/properties/steps_total/type",keyword:"type",params:{type:"integer"},message:"\
+must be integer"}],!1;if(e===n&&typeof o=="number"&&isFinite(o)&&(o<0||isNaN(o)))return Or.errors=[{instancePath:t+"/steps_total",schemaPath:"#/properties/steps\
 _total/minimum",keyword:"minimum",params:{comparison:">=",limit:0},message:"must be >= 0"}],!1;var a=n===e}else var a=!0;if(a){if(r.tool_calls_total!==void 0){let o=r.
-tool_calls_total,n=e;if(!(typeof o=="number"&&!(o%1)&&!isNaN(o)&&isFinite(o)))return Tr.errors=[{instancePath:t+"/tool_calls_total",schemaPath:"#/properties/too\
-l_calls_total/type",keyword:"type",params:{type:"integer"},message:"must be integer"}],!1;if(e===n&&typeof o=="number"&&isFinite(o)&&(o<0||isNaN(o)))return Tr.errors=
+tool_calls_total,n=e;if(!(typeof o=="number"&&!(o%1)&&!isNaN(o)&&isFinite(o)))return Or.errors=[{instancePath:t+"/tool_calls_total",schemaPath:"#/properties/too\
+l_calls_total/type",keyword:"type",params:{type:"integer"},message:"must be integer"}],!1;if(e===n&&typeof o=="number"&&isFinite(o)&&(o<0||isNaN(o)))return Or.errors=
 [{instancePath:t+"/tool_calls_total",schemaPath:"#/properties/tool_calls_total/minimum",keyword:"minimum",params:{comparison:">=",limit:0},message:"must be >= 0"}],
-!1;var a=n===e}else var a=!0;if(a)if(r.model_calls_total!==void 0){let o=r.model_calls_total,n=e;if(!(typeof o=="number"&&!(o%1)&&!isNaN(o)&&isFinite(o)))return Tr.
+!1;var a=n===e}else var a=!0;if(a)if(r.model_calls_total!==void 0){let o=r.model_calls_total,n=e;if(!(typeof o=="number"&&!(o%1)&&!isNaN(o)&&isFinite(o)))return Or.
 errors=[{instancePath:t+"/model_calls_total",schemaPath:"#/properties/model_calls_total/type",keyword:"type",params:{type:"integer"},message:"must be integer"}],
-!1;if(e===n&&typeof o=="number"&&isFinite(o)&&(o<0||isNaN(o)))return Tr.errors=[{instancePath:t+"/model_calls_total",schemaPath:"#/properties/model_calls_total/\
-minimum",keyword:"minimum",params:{comparison:">=",limit:0},message:"must be >= 0"}],!1;var a=n===e}else var a=!0}}else return Tr.errors=[{instancePath:t,schemaPath:"\
-#/type",keyword:"type",params:{type:"object"},message:"must be object"}],!1;return Tr.errors=s,e===0}Tr.evaluated={props:{steps_total:!0,tool_calls_total:!0,model_calls_total:!0},
+!1;if(e===n&&typeof o=="number"&&isFinite(o)&&(o<0||isNaN(o)))return Or.errors=[{instancePath:t+"/model_calls_total",schemaPath:"#/properties/model_calls_total/\
+minimum",keyword:"minimum",params:{comparison:">=",limit:0},message:"must be >= 0"}],!1;var a=n===e}else var a=!0}}else return Or.errors=[{instancePath:t,schemaPath:"\
+#/type",keyword:"type",params:{type:"object"},message:"must be object"}],!1;return Or.errors=s,e===0}Or.evaluated={props:{steps_total:!0,tool_calls_total:!0,model_calls_total:!0},
 dynamicProps:!1,dynamicItems:!1};var Bn={type:"object",properties:{type:{type:"string",maxLength:64},text:{type:["string","null"]},plan:{$ref:"RunPlan"}},required:[
 "type","text"]},zn={type:"object",properties:{model_ref:{type:["string","null"],maxLength:256},policy_outcome:{anyOf:[{$ref:"PolicyOutcome"},{type:"null"}]},tools_permitted:{
 type:"array",items:{type:"string",minLength:1,maxLength:256}},tools_denied:{type:"array",items:{type:"object",properties:{tool_id:{type:"string",minLength:1,maxLength:256},
@@ -1960,16 +1960,16 @@ typeof L=="number"&&isFinite(L)&&(L<1||isNaN(L)))return Y.errors=[{instancePath:
 imum",keyword:"minimum",params:{comparison:">=",limit:1},message:"must be >= 1"}],!1;var u=P===e}else var u=!0}else return Y.errors=[{instancePath:t+"/limits",schemaPath:"\
 #/properties/limits/type",keyword:"type",params:{type:"object"},message:"must be object"}],!1;var a=y===e}else var a=!0}}}}else return Y.errors=[{instancePath:t,
 schemaPath:"#/type",keyword:"type",params:{type:"object"},message:"must be object"}],!1;return Y.errors=s,e===0}Y.evaluated={props:{model_ref:!0,policy_outcome:!0,
-tools_permitted:!0,tools_denied:!0,limits:!0},dynamicProps:!1,dynamicItems:!1};function Rr(r,{instancePath:t="",parentData:k,parentDataProperty:w,rootData:_=r,dynamicAnchors:v={}}={}){
-let s=null,e=0,l=Rr.evaluated;if(l.dynamicProps&&(l.props=void 0),l.dynamicItems&&(l.items=void 0),e===0)if(r&&typeof r=="object"&&!Array.isArray(r)){let i;if(r.
-type===void 0&&(i="type")||r.text===void 0&&(i="text"))return Rr.errors=[{instancePath:t,schemaPath:"#/required",keyword:"required",params:{missingProperty:i},message:"\
-must have required property '"+i+"'"}],!1;if(r.type!==void 0){let o=r.type,n=e;if(e===n)if(typeof o=="string"){if(h(o)>64)return Rr.errors=[{instancePath:t+"/ty\
-pe",schemaPath:"#/properties/type/maxLength",keyword:"maxLength",params:{limit:64},message:"must NOT have more than 64 characters"}],!1}else return Rr.errors=[{
+tools_permitted:!0,tools_denied:!0,limits:!0},dynamicProps:!1,dynamicItems:!1};function Fr(r,{instancePath:t="",parentData:k,parentDataProperty:w,rootData:_=r,dynamicAnchors:v={}}={}){
+let s=null,e=0,l=Fr.evaluated;if(l.dynamicProps&&(l.props=void 0),l.dynamicItems&&(l.items=void 0),e===0)if(r&&typeof r=="object"&&!Array.isArray(r)){let i;if(r.
+type===void 0&&(i="type")||r.text===void 0&&(i="text"))return Fr.errors=[{instancePath:t,schemaPath:"#/required",keyword:"required",params:{missingProperty:i},message:"\
+must have required property '"+i+"'"}],!1;if(r.type!==void 0){let o=r.type,n=e;if(e===n)if(typeof o=="string"){if(h(o)>64)return Fr.errors=[{instancePath:t+"/ty\
+pe",schemaPath:"#/properties/type/maxLength",keyword:"maxLength",params:{limit:64},message:"must NOT have more than 64 characters"}],!1}else return Fr.errors=[{
 instancePath:t+"/type",schemaPath:"#/properties/type/type",keyword:"type",params:{type:"string"},message:"must be string"}],!1;var a=n===e}else var a=!0;if(a){if(r.
-text!==void 0){let o=r.text,n=e;if(typeof o!="string"&&o!==null)return Rr.errors=[{instancePath:t+"/text",schemaPath:"#/properties/text/type",keyword:"type",params:{
+text!==void 0){let o=r.text,n=e;if(typeof o!="string"&&o!==null)return Fr.errors=[{instancePath:t+"/text",schemaPath:"#/properties/text/type",keyword:"type",params:{
 type:Bn.properties.text.type},message:"must be string,null"}],!1;var a=n===e}else var a=!0;if(a)if(r.plan!==void 0){let o=e;Y(r.plan,{instancePath:t+"/plan",parentData:r,
-parentDataProperty:"plan",rootData:_,dynamicAnchors:v})||(s=s===null?Y.errors:s.concat(Y.errors),e=s.length);var a=o===e}else var a=!0}}else return Rr.errors=[{
-instancePath:t,schemaPath:"#/type",keyword:"type",params:{type:"object"},message:"must be object"}],!1;return Rr.errors=s,e===0}Rr.evaluated={props:{type:!0,text:!0,
+parentDataProperty:"plan",rootData:_,dynamicAnchors:v})||(s=s===null?Y.errors:s.concat(Y.errors),e=s.length);var a=o===e}else var a=!0}}else return Fr.errors=[{
+instancePath:t,schemaPath:"#/type",keyword:"type",params:{type:"object"},message:"must be object"}],!1;return Fr.errors=s,e===0}Fr.evaluated={props:{type:!0,text:!0,
 plan:!0},dynamicProps:!1,dynamicItems:!1};function ve(r,{instancePath:t="",parentData:k,parentDataProperty:w,rootData:_=r,dynamicAnchors:v={}}={}){let s=null,e=0,l=ve.evaluated;if(l.dynamicProps&&(l.props=
 void 0),l.dynamicItems&&(l.items=void 0),e===0)if(r&&typeof r=="object"&&!Array.isArray(r)){let i;if(r.code===void 0&&(i="code")||r.message===void 0&&(i="messag\
 e"))return ve.errors=[{instancePath:t,schemaPath:"#/required",keyword:"required",params:{missingProperty:i},message:"must have required property '"+i+"'"}],!1;if(r.
@@ -2000,8 +2000,8 @@ t_id/type",keyword:"type",params:{type:"string"},message:"must be string"}],!1;v
 if(typeof y=="string"){if(h(y)>256)return R.errors=[{instancePath:t+"/run_id",schemaPath:"#/properties/run_id/maxLength",keyword:"maxLength",params:{limit:256},
 message:"must NOT have more than 256 characters"}],!1;if(h(y)<1)return R.errors=[{instancePath:t+"/run_id",schemaPath:"#/properties/run_id/minLength",keyword:"m\
 inLength",params:{limit:1},message:"must NOT have fewer than 1 characters"}],!1}else return R.errors=[{instancePath:t+"/run_id",schemaPath:"#/properties/run_id/\
-type",keyword:"type",params:{type:"string"},message:"must be string"}],!1;var a=g===e}else var a=!0;if(a){if(r.status!==void 0){let y=e;ct(r.status,{instancePath:t+
-"/status",parentData:r,parentDataProperty:"status",rootData:_,dynamicAnchors:v})||(s=s===null?ct.errors:s.concat(ct.errors),e=s.length);var a=y===e}else var a=!0;
+type",keyword:"type",params:{type:"string"},message:"must be string"}],!1;var a=g===e}else var a=!0;if(a){if(r.status!==void 0){let y=e;yt(r.status,{instancePath:t+
+"/status",parentData:r,parentDataProperty:"status",rootData:_,dynamicAnchors:v})||(s=s===null?yt.errors:s.concat(yt.errors),e=s.length);var a=y===e}else var a=!0;
 if(a){if(r.created_at!==void 0){let y=e;T(r.created_at,{instancePath:t+"/created_at",parentData:r,parentDataProperty:"created_at",rootData:_,dynamicAnchors:v})||
 (s=s===null?T.errors:s.concat(T.errors),e=s.length);var a=y===e}else var a=!0;if(a){if(r.started_at!==void 0){let y=r.started_at,g=e,b=e,L=!1,P=e;T(y,{instancePath:t+
 "/started_at",parentData:r,parentDataProperty:"started_at",rootData:_,dynamicAnchors:v})||(s=s===null?T.errors:s.concat(T.errors),e=s.length);var i=P===e;L=L||i;
@@ -2017,9 +2017,9 @@ g)if(typeof y=="string"){if(h(y)>2048)return R.errors=[{instancePath:t+"/events_
 limit:2048},message:"must NOT have more than 2048 characters"}],!1}else return R.errors=[{instancePath:t+"/events_url",schemaPath:"#/properties/events_url/type",
 keyword:"type",params:{type:"string"},message:"must be string"}],!1;var a=g===e}else var a=!0;if(a){if(r.run_options!==void 0){let y=e;ie(r.run_options,{instancePath:t+
 "/run_options",parentData:r,parentDataProperty:"run_options",rootData:_,dynamicAnchors:v})||(s=s===null?ie.errors:s.concat(ie.errors),e=s.length);var a=y===e}else
-var a=!0;if(a){if(r.summary!==void 0){let y=e;Tr(r.summary,{instancePath:t+"/summary",parentData:r,parentDataProperty:"summary",rootData:_,dynamicAnchors:v})||(s=
-s===null?Tr.errors:s.concat(Tr.errors),e=s.length);var a=y===e}else var a=!0;if(a){if(r.output!==void 0){let y=r.output,g=e,b=e,L=!1,P=e;Rr(y,{instancePath:t+"/\
-output",parentData:r,parentDataProperty:"output",rootData:_,dynamicAnchors:v})||(s=s===null?Rr.errors:s.concat(Rr.errors),e=s.length);var m=P===e;if(L=L||m,m){var n={};
+var a=!0;if(a){if(r.summary!==void 0){let y=e;Or(r.summary,{instancePath:t+"/summary",parentData:r,parentDataProperty:"summary",rootData:_,dynamicAnchors:v})||(s=
+s===null?Or.errors:s.concat(Or.errors),e=s.length);var a=y===e}else var a=!0;if(a){if(r.output!==void 0){let y=r.output,g=e,b=e,L=!1,P=e;Fr(y,{instancePath:t+"/\
+output",parentData:r,parentDataProperty:"output",rootData:_,dynamicAnchors:v})||(s=s===null?Fr.errors:s.concat(Fr.errors),e=s.length);var m=P===e;if(L=L||m,m){var n={};
 n.type=!0,n.text=!0,n.plan=!0}let x=e;if(y!==null){let j={instancePath:t+"/output",schemaPath:"#/properties/output/anyOf/1/type",keyword:"type",params:{type:"nu\
 ll"},message:"must be null"};s===null?s=[j]:s.push(j),e++}var m=x===e;if(L=L||m,L)e=b,s!==null&&(b?s.length=b:s=null);else{let j={instancePath:t+"/output",schemaPath:"\
 #/properties/output/anyOf",keyword:"anyOf",params:{},message:"must match a schema in anyOf"};return s===null?s=[j]:s.push(j),e++,R.errors=s,!1}var a=g===e}else var a=!0;
@@ -2081,17 +2081,17 @@ dynamicAnchors:v})||(s=s===null?ar.errors:s.concat(ar.errors),e=s.length),zs.err
 dynamicProps:!1,dynamicItems:!1};var tn=Ms;var Mn={anyOf:[{type:"string",minLength:1,maxLength:2e5},{type:"object",properties:{type:{type:"string",enum:["text"]},text:{type:"string",minLength:1,maxLength:2e5}},
 required:["text"]},{type:"object",properties:{type:{type:"string",const:"messages"},messages:{type:"array",minItems:1,maxItems:200,items:{$ref:"RunInputMessage"}}},
 required:["type","messages"]}]},Qn={type:"object",properties:{role:{type:"string",enum:["user","assistant","system"]},content:{type:"string",minLength:1,maxLength:2e5}},
-required:["role","content"]};function zr(r,{instancePath:t="",parentData:k,parentDataProperty:w,rootData:_=r,dynamicAnchors:v={}}={}){let s=null,e=0,l=zr.evaluated;
+required:["role","content"]};function Mr(r,{instancePath:t="",parentData:k,parentDataProperty:w,rootData:_=r,dynamicAnchors:v={}}={}){let s=null,e=0,l=Mr.evaluated;
 if(l.dynamicProps&&(l.props=void 0),l.dynamicItems&&(l.items=void 0),e===0)if(r&&typeof r=="object"&&!Array.isArray(r)){let i;if(r.role===void 0&&(i="role")||r.
-content===void 0&&(i="content"))return zr.errors=[{instancePath:t,schemaPath:"#/required",keyword:"required",params:{missingProperty:i},message:"must have requi\
-red property '"+i+"'"}],!1;if(r.role!==void 0){let o=r.role,n=e;if(typeof o!="string")return zr.errors=[{instancePath:t+"/role",schemaPath:"#/properties/role/ty\
-pe",keyword:"type",params:{type:"string"},message:"must be string"}],!1;if(!(o==="user"||o==="assistant"||o==="system"))return zr.errors=[{instancePath:t+"/role",
+content===void 0&&(i="content"))return Mr.errors=[{instancePath:t,schemaPath:"#/required",keyword:"required",params:{missingProperty:i},message:"must have requi\
+red property '"+i+"'"}],!1;if(r.role!==void 0){let o=r.role,n=e;if(typeof o!="string")return Mr.errors=[{instancePath:t+"/role",schemaPath:"#/properties/role/ty\
+pe",keyword:"type",params:{type:"string"},message:"must be string"}],!1;if(!(o==="user"||o==="assistant"||o==="system"))return Mr.errors=[{instancePath:t+"/role",
 schemaPath:"#/properties/role/enum",keyword:"enum",params:{allowedValues:Qn.properties.role.enum},message:"must be equal to one of the allowed values"}],!1;var a=n===
-e}else var a=!0;if(a)if(r.content!==void 0){let o=r.content,n=e;if(e===n)if(typeof o=="string"){if(h(o)>2e5)return zr.errors=[{instancePath:t+"/content",schemaPath:"\
-#/properties/content/maxLength",keyword:"maxLength",params:{limit:2e5},message:"must NOT have more than 200000 characters"}],!1;if(h(o)<1)return zr.errors=[{instancePath:t+
-"/content",schemaPath:"#/properties/content/minLength",keyword:"minLength",params:{limit:1},message:"must NOT have fewer than 1 characters"}],!1}else return zr.
+e}else var a=!0;if(a)if(r.content!==void 0){let o=r.content,n=e;if(e===n)if(typeof o=="string"){if(h(o)>2e5)return Mr.errors=[{instancePath:t+"/content",schemaPath:"\
+#/properties/content/maxLength",keyword:"maxLength",params:{limit:2e5},message:"must NOT have more than 200000 characters"}],!1;if(h(o)<1)return Mr.errors=[{instancePath:t+
+"/content",schemaPath:"#/properties/content/minLength",keyword:"minLength",params:{limit:1},message:"must NOT have fewer than 1 characters"}],!1}else return Mr.
 errors=[{instancePath:t+"/content",schemaPath:"#/properties/content/type",keyword:"type",params:{type:"string"},message:"must be string"}],!1;var a=n===e}else var a=!0}else
-return zr.errors=[{instancePath:t,schemaPath:"#/type",keyword:"type",params:{type:"object"},message:"must be object"}],!1;return zr.errors=s,e===0}zr.evaluated=
+return Mr.errors=[{instancePath:t,schemaPath:"#/type",keyword:"type",params:{type:"object"},message:"must be object"}],!1;return Mr.errors=s,e===0}Mr.evaluated=
 {props:{role:!0,content:!0},dynamicProps:!1,dynamicItems:!1};function Tt(r,{instancePath:t="",parentData:k,parentDataProperty:w,rootData:_=r,dynamicAnchors:v={}}={}){
 let s=null,e=0,l=Tt.evaluated;l.dynamicProps&&(l.props=void 0),l.dynamicItems&&(l.items=void 0);let a=e,i=!1,o=e;if(e===o)if(typeof r=="string"){if(h(r)>2e5){let g={
 instancePath:t,schemaPath:"#/anyOf/0/maxLength",keyword:"maxLength",params:{limit:2e5},message:"must NOT have more than 200000 characters"};s===null?s=[g]:s.push(
@@ -2115,8 +2115,8 @@ s"){let P={instancePath:t+"/type",schemaPath:"#/anyOf/2/properties/type/const",k
 nt"};s===null?s=[P]:s.push(P),e++}var d=L===e}else var d=!0;if(d)if(r.messages!==void 0){let b=r.messages,L=e;if(e===L)if(Array.isArray(b))if(b.length>200){let x={
 instancePath:t+"/messages",schemaPath:"#/anyOf/2/properties/messages/maxItems",keyword:"maxItems",params:{limit:200},message:"must NOT have more than 200 items"};
 s===null?s=[x]:s.push(x),e++}else if(b.length<1){let x={instancePath:t+"/messages",schemaPath:"#/anyOf/2/properties/messages/minItems",keyword:"minItems",params:{
-limit:1},message:"must NOT have fewer than 1 items"};s===null?s=[x]:s.push(x),e++}else{var c=!0;let x=b.length;for(let A=0;A<x;A++){let j=e;zr(b[A],{instancePath:t+
-"/messages/"+A,parentData:b,parentDataProperty:A,rootData:_,dynamicAnchors:v})||(s=s===null?zr.errors:s.concat(zr.errors),e=s.length);var c=j===e;if(!c)break}}else{
+limit:1},message:"must NOT have fewer than 1 items"};s===null?s=[x]:s.push(x),e++}else{var c=!0;let x=b.length;for(let A=0;A<x;A++){let j=e;Mr(b[A],{instancePath:t+
+"/messages/"+A,parentData:b,parentDataProperty:A,rootData:_,dynamicAnchors:v})||(s=s===null?Mr.errors:s.concat(Mr.errors),e=s.length);var c=j===e;if(!c)break}}else{
 let x={instancePath:t+"/messages",schemaPath:"#/anyOf/2/properties/messages/type",keyword:"type",params:{type:"array"},message:"must be array"};s===null?s=[x]:s.
 push(x),e++}var d=L===e}else var d=!0}}else{let g={instancePath:t,schemaPath:"#/anyOf/2/type",keyword:"type",params:{type:"object"},message:"must be object"};s===
 null?s=[g]:s.push(g),e++}var y=u===e;if(i=i||y,y&&p!==!0&&(p=p||{},p.type=!0,p.messages=!0),i)e=a,s!==null&&(a?s.length=a:s=null);else{let g={instancePath:t,schemaPath:"\
@@ -2187,24 +2187,24 @@ for(let g=0;g<y;g++){let b=u[g],L=e;if(e===L&&!(b&&typeof b=="object"&&!Array.is
 /tools/items/type",keyword:"type",params:{type:"object"},message:"must be object"}],!1;var p=L===e;if(!p)break}}}else return Ze.errors=[{instancePath:t+"/tools",
 schemaPath:"#/properties/tools/type",keyword:"type",params:{type:"array"},message:"must be array"}],!1;var i=d===e}else var i=!0}}else return Ze.errors=[{instancePath:t,
 schemaPath:"#/type",keyword:"type",params:{type:"object"},message:"must be object"}],!1;return Ze.errors=s,e===0}Ze.evaluated={props:{tool_allowlist:!0,tool_denymap:!0,
-tools:!0},dynamicProps:!1,dynamicItems:!1};function pt(r,{instancePath:t="",parentData:k,parentDataProperty:w,rootData:_=r,dynamicAnchors:v={}}={}){let s=null,e=0,
-l=pt.evaluated;if(l.dynamicProps&&(l.props=void 0),l.dynamicItems&&(l.items=void 0),e===0)if(r&&typeof r=="object"&&!Array.isArray(r)){let i;if(r.input===void 0&&
-(i="input"))return pt.errors=[{instancePath:t,schemaPath:"#/required",keyword:"required",params:{missingProperty:i},message:"must have required property '"+i+"'"}],
+tools:!0},dynamicProps:!1,dynamicItems:!1};function ut(r,{instancePath:t="",parentData:k,parentDataProperty:w,rootData:_=r,dynamicAnchors:v={}}={}){let s=null,e=0,
+l=ut.evaluated;if(l.dynamicProps&&(l.props=void 0),l.dynamicItems&&(l.items=void 0),e===0)if(r&&typeof r=="object"&&!Array.isArray(r)){let i;if(r.input===void 0&&
+(i="input"))return ut.errors=[{instancePath:t,schemaPath:"#/required",keyword:"required",params:{missingProperty:i},message:"must have required property '"+i+"'"}],
 !1;if(r.input!==void 0){let o=e;Tt(r.input,{instancePath:t+"/input",parentData:r,parentDataProperty:"input",rootData:_,dynamicAnchors:v})||(s=s===null?Tt.errors:
 s.concat(Tt.errors),e=s.length);var a=o===e}else var a=!0;if(a){if(r.context!==void 0){let o=e;de(r.context,{instancePath:t+"/context",parentData:r,parentDataProperty:"\
 context",rootData:_,dynamicAnchors:v})||(s=s===null?de.errors:s.concat(de.errors),e=s.length);var a=o===e}else var a=!0;if(a){if(r.tooling!==void 0){let o=e;Ze(
 r.tooling,{instancePath:t+"/tooling",parentData:r,parentDataProperty:"tooling",rootData:_,dynamicAnchors:v})||(s=s===null?Ze.errors:s.concat(Ze.errors),e=s.length);
 var a=o===e}else var a=!0;if(a){if(r.run_options!==void 0){let o=e;ie(r.run_options,{instancePath:t+"/run_options",parentData:r,parentDataProperty:"run_options",
 rootData:_,dynamicAnchors:v})||(s=s===null?ie.errors:s.concat(ie.errors),e=s.length);var a=o===e}else var a=!0;if(a)if(r.idempotency_key!==void 0){let o=r.idempotency_key,
-n=e;if(e===n)if(typeof o=="string"){if(h(o)>256)return pt.errors=[{instancePath:t+"/idempotency_key",schemaPath:"#/properties/idempotency_key/maxLength",keyword:"\
-maxLength",params:{limit:256},message:"must NOT have more than 256 characters"}],!1;if(h(o)<1)return pt.errors=[{instancePath:t+"/idempotency_key",schemaPath:"#\
-/properties/idempotency_key/minLength",keyword:"minLength",params:{limit:1},message:"must NOT have fewer than 1 characters"}],!1}else return pt.errors=[{instancePath:t+
+n=e;if(e===n)if(typeof o=="string"){if(h(o)>256)return ut.errors=[{instancePath:t+"/idempotency_key",schemaPath:"#/properties/idempotency_key/maxLength",keyword:"\
+maxLength",params:{limit:256},message:"must NOT have more than 256 characters"}],!1;if(h(o)<1)return ut.errors=[{instancePath:t+"/idempotency_key",schemaPath:"#\
+/properties/idempotency_key/minLength",keyword:"minLength",params:{limit:1},message:"must NOT have fewer than 1 characters"}],!1}else return ut.errors=[{instancePath:t+
 "/idempotency_key",schemaPath:"#/properties/idempotency_key/type",keyword:"type",params:{type:"string"},message:"must be string"}],!1;var a=n===e}else var a=!0}}}}else
-return pt.errors=[{instancePath:t,schemaPath:"#/type",keyword:"type",params:{type:"object"},message:"must be object"}],!1;return pt.errors=s,e===0}pt.evaluated=
+return ut.errors=[{instancePath:t,schemaPath:"#/type",keyword:"type",params:{type:"object"},message:"must be object"}],!1;return ut.errors=s,e===0}ut.evaluated=
 {props:{input:!0,context:!0,tooling:!0,run_options:!0,idempotency_key:!0},dynamicProps:!1,dynamicItems:!1};function Ms(r,{instancePath:t="",parentData:k,parentDataProperty:w,
-rootData:_=r,dynamicAnchors:v={}}={}){let s=null,e=0,l=Ms.evaluated;return l.dynamicProps&&(l.props=void 0),l.dynamicItems&&(l.items=void 0),pt(r,{instancePath:t,
-parentData:k,parentDataProperty:w,rootData:_,dynamicAnchors:v})||(s=s===null?pt.errors:s.concat(pt.errors),e=s.length),Ms.errors=s,e===0}Ms.evaluated={props:{input:!0,
-context:!0,tooling:!0,run_options:!0,idempotency_key:!0},dynamicProps:!1,dynamicItems:!1};var tt=Qs;function ir(r,{instancePath:t="",parentData:k,parentDataProperty:w,rootData:_=r,dynamicAnchors:v={}}={}){let s=null,e=0,l=ir.evaluated;if(l.dynamicProps&&(l.props=
+rootData:_=r,dynamicAnchors:v={}}={}){let s=null,e=0,l=Ms.evaluated;return l.dynamicProps&&(l.props=void 0),l.dynamicItems&&(l.items=void 0),ut(r,{instancePath:t,
+parentData:k,parentDataProperty:w,rootData:_,dynamicAnchors:v})||(s=s===null?ut.errors:s.concat(ut.errors),e=s.length),Ms.errors=s,e===0}Ms.evaluated={props:{input:!0,
+context:!0,tooling:!0,run_options:!0,idempotency_key:!0},dynamicProps:!1,dynamicItems:!1};var st=Qs;function ir(r,{instancePath:t="",parentData:k,parentDataProperty:w,rootData:_=r,dynamicAnchors:v={}}={}){let s=null,e=0,l=ir.evaluated;if(l.dynamicProps&&(l.props=
 void 0),l.dynamicItems&&(l.items=void 0),e===0)if(r&&typeof r=="object"&&!Array.isArray(r)){let i;if(r.run===void 0&&(i="run")||r.correlation_id===void 0&&(i="c\
 orrelation_id")||r.tenant_id===void 0&&(i="tenant_id"))return ir.errors=[{instancePath:t,schemaPath:"#/required",keyword:"required",params:{missingProperty:i},message:"\
 must have required property '"+i+"'"}],!1;if(r.run!==void 0){let o=e;R(r.run,{instancePath:t+"/run",parentData:r,parentDataProperty:"run",rootData:_,dynamicAnchors:v})||
@@ -2233,30 +2233,30 @@ type:["string","null"],minLength:1,maxLength:256},decision:{type:["object","null
 peer:{type:["string","null"],minLength:1,maxLength:256},details:{type:"object",additionalProperties:!0},previous_hash:{type:"string",pattern:"^[0-9a-f]{64}$"},hash:{
 type:"string",pattern:"^[0-9a-f]{64}$"}},required:["audit_id","tenant_id","service","sequence","recorded_at","action","outcome","principal","roles","policy_cont\
 ext","resource","correlation_id","operation","source","decision","route","peer","details","previous_hash","hash"]},Zn={type:"object",properties:{principal_id:{type:"\
-string",minLength:1,maxLength:256},principal_type:{type:"string",enum:["user","service"]}},required:["principal_id","principal_type"]};function Mr(r,{instancePath:t="",
-parentData:k,parentDataProperty:w,rootData:_=r,dynamicAnchors:v={}}={}){let s=null,e=0,l=Mr.evaluated;if(l.dynamicProps&&(l.props=void 0),l.dynamicItems&&(l.items=
+string",minLength:1,maxLength:256},principal_type:{type:"string",enum:["user","service"]}},required:["principal_id","principal_type"]};function Qr(r,{instancePath:t="",
+parentData:k,parentDataProperty:w,rootData:_=r,dynamicAnchors:v={}}={}){let s=null,e=0,l=Qr.evaluated;if(l.dynamicProps&&(l.props=void 0),l.dynamicItems&&(l.items=
 void 0),e===0)if(r&&typeof r=="object"&&!Array.isArray(r)){let i;if(r.principal_id===void 0&&(i="principal_id")||r.principal_type===void 0&&(i="principal_type"))
-return Mr.errors=[{instancePath:t,schemaPath:"#/required",keyword:"required",params:{missingProperty:i},message:"must have required property '"+i+"'"}],!1;if(r.
-principal_id!==void 0){let o=r.principal_id,n=e;if(e===n)if(typeof o=="string"){if(h(o)>256)return Mr.errors=[{instancePath:t+"/principal_id",schemaPath:"#/prop\
-erties/principal_id/maxLength",keyword:"maxLength",params:{limit:256},message:"must NOT have more than 256 characters"}],!1;if(h(o)<1)return Mr.errors=[{instancePath:t+
-"/principal_id",schemaPath:"#/properties/principal_id/minLength",keyword:"minLength",params:{limit:1},message:"must NOT have fewer than 1 characters"}],!1}else return Mr.
+return Qr.errors=[{instancePath:t,schemaPath:"#/required",keyword:"required",params:{missingProperty:i},message:"must have required property '"+i+"'"}],!1;if(r.
+principal_id!==void 0){let o=r.principal_id,n=e;if(e===n)if(typeof o=="string"){if(h(o)>256)return Qr.errors=[{instancePath:t+"/principal_id",schemaPath:"#/prop\
+erties/principal_id/maxLength",keyword:"maxLength",params:{limit:256},message:"must NOT have more than 256 characters"}],!1;if(h(o)<1)return Qr.errors=[{instancePath:t+
+"/principal_id",schemaPath:"#/properties/principal_id/minLength",keyword:"minLength",params:{limit:1},message:"must NOT have fewer than 1 characters"}],!1}else return Qr.
 errors=[{instancePath:t+"/principal_id",schemaPath:"#/properties/principal_id/type",keyword:"type",params:{type:"string"},message:"must be string"}],!1;var a=n===
-e}else var a=!0;if(a)if(r.principal_type!==void 0){let o=r.principal_type,n=e;if(typeof o!="string")return Mr.errors=[{instancePath:t+"/principal_type",schemaPath:"\
-#/properties/principal_type/type",keyword:"type",params:{type:"string"},message:"must be string"}],!1;if(!(o==="user"||o==="service"))return Mr.errors=[{instancePath:t+
+e}else var a=!0;if(a)if(r.principal_type!==void 0){let o=r.principal_type,n=e;if(typeof o!="string")return Qr.errors=[{instancePath:t+"/principal_type",schemaPath:"\
+#/properties/principal_type/type",keyword:"type",params:{type:"string"},message:"must be string"}],!1;if(!(o==="user"||o==="service"))return Qr.errors=[{instancePath:t+
 "/principal_type",schemaPath:"#/properties/principal_type/enum",keyword:"enum",params:{allowedValues:Zn.properties.principal_type.enum},message:"must be equal t\
-o one of the allowed values"}],!1;var a=n===e}else var a=!0}else return Mr.errors=[{instancePath:t,schemaPath:"#/type",keyword:"type",params:{type:"object"},message:"\
-must be object"}],!1;return Mr.errors=s,e===0}Mr.evaluated={props:{principal_id:!0,principal_type:!0},dynamicProps:!1,dynamicItems:!1};function Or(r,{instancePath:t="",parentData:k,parentDataProperty:w,rootData:_=r,dynamicAnchors:v={}}={}){let s=null,e=0,l=Or.evaluated;if(l.dynamicProps&&(l.props=
-void 0),l.dynamicItems&&(l.items=void 0),e===0)if(r&&typeof r=="object"&&!Array.isArray(r)){let i;if(r.type===void 0&&(i="type")||r.id===void 0&&(i="id"))return Or.
+o one of the allowed values"}],!1;var a=n===e}else var a=!0}else return Qr.errors=[{instancePath:t,schemaPath:"#/type",keyword:"type",params:{type:"object"},message:"\
+must be object"}],!1;return Qr.errors=s,e===0}Qr.evaluated={props:{principal_id:!0,principal_type:!0},dynamicProps:!1,dynamicItems:!1};function jr(r,{instancePath:t="",parentData:k,parentDataProperty:w,rootData:_=r,dynamicAnchors:v={}}={}){let s=null,e=0,l=jr.evaluated;if(l.dynamicProps&&(l.props=
+void 0),l.dynamicItems&&(l.items=void 0),e===0)if(r&&typeof r=="object"&&!Array.isArray(r)){let i;if(r.type===void 0&&(i="type")||r.id===void 0&&(i="id"))return jr.
 errors=[{instancePath:t,schemaPath:"#/required",keyword:"required",params:{missingProperty:i},message:"must have required property '"+i+"'"}],!1;if(r.type!==void 0){
-let o=r.type,n=e;if(e===n)if(typeof o=="string"){if(h(o)>64)return Or.errors=[{instancePath:t+"/type",schemaPath:"#/properties/type/maxLength",keyword:"maxLengt\
-h",params:{limit:64},message:"must NOT have more than 64 characters"}],!1;if(h(o)<1)return Or.errors=[{instancePath:t+"/type",schemaPath:"#/properties/type/minL\
-ength",keyword:"minLength",params:{limit:1},message:"must NOT have fewer than 1 characters"}],!1}else return Or.errors=[{instancePath:t+"/type",schemaPath:"#/pr\
+let o=r.type,n=e;if(e===n)if(typeof o=="string"){if(h(o)>64)return jr.errors=[{instancePath:t+"/type",schemaPath:"#/properties/type/maxLength",keyword:"maxLengt\
+h",params:{limit:64},message:"must NOT have more than 64 characters"}],!1;if(h(o)<1)return jr.errors=[{instancePath:t+"/type",schemaPath:"#/properties/type/minL\
+ength",keyword:"minLength",params:{limit:1},message:"must NOT have fewer than 1 characters"}],!1}else return jr.errors=[{instancePath:t+"/type",schemaPath:"#/pr\
 operties/type/type",keyword:"type",params:{type:"string"},message:"must be string"}],!1;var a=n===e}else var a=!0;if(a)if(r.id!==void 0){let o=r.id,n=e;if(e===n)
-if(typeof o=="string"){if(h(o)>512)return Or.errors=[{instancePath:t+"/id",schemaPath:"#/properties/id/maxLength",keyword:"maxLength",params:{limit:512},message:"\
-must NOT have more than 512 characters"}],!1;if(h(o)<1)return Or.errors=[{instancePath:t+"/id",schemaPath:"#/properties/id/minLength",keyword:"minLength",params:{
-limit:1},message:"must NOT have fewer than 1 characters"}],!1}else return Or.errors=[{instancePath:t+"/id",schemaPath:"#/properties/id/type",keyword:"type",params:{
-type:"string"},message:"must be string"}],!1;var a=n===e}else var a=!0}else return Or.errors=[{instancePath:t,schemaPath:"#/type",keyword:"type",params:{type:"o\
-bject"},message:"must be object"}],!1;return Or.errors=s,e===0}Or.evaluated={props:{type:!0,id:!0},dynamicProps:!1,dynamicItems:!1};var Kn=new RegExp("^[a-z][a-\
+if(typeof o=="string"){if(h(o)>512)return jr.errors=[{instancePath:t+"/id",schemaPath:"#/properties/id/maxLength",keyword:"maxLength",params:{limit:512},message:"\
+must NOT have more than 512 characters"}],!1;if(h(o)<1)return jr.errors=[{instancePath:t+"/id",schemaPath:"#/properties/id/minLength",keyword:"minLength",params:{
+limit:1},message:"must NOT have fewer than 1 characters"}],!1}else return jr.errors=[{instancePath:t+"/id",schemaPath:"#/properties/id/type",keyword:"type",params:{
+type:"string"},message:"must be string"}],!1;var a=n===e}else var a=!0}else return jr.errors=[{instancePath:t,schemaPath:"#/type",keyword:"type",params:{type:"o\
+bject"},message:"must be object"}],!1;return jr.errors=s,e===0}jr.evaluated={props:{type:!0,id:!0},dynamicProps:!1,dynamicItems:!1};var Kn=new RegExp("^[a-z][a-\
 z0-9_.-]*$","u"),Zi=new RegExp("^[0-9a-f]{64}$","u");function D(r,{instancePath:t="",parentData:k,parentDataProperty:w,rootData:_=r,dynamicAnchors:v={}}={}){let s=null,
 e=0,l=D.evaluated;if(l.dynamicProps&&(l.props=void 0),l.dynamicItems&&(l.items=void 0),e===0)if(r&&typeof r=="object"&&!Array.isArray(r)){let u;if(r.audit_id===
 void 0&&(u="audit_id")||r.tenant_id===void 0&&(u="tenant_id")||r.service===void 0&&(u="service")||r.sequence===void 0&&(u="sequence")||r.recorded_at===void 0&&(u=
@@ -2290,8 +2290,8 @@ must match pattern "^[a-z][a-z0-9_.-]*$"'}],!1}else return D.errors=[{instancePa
 string"},message:"must be string"}],!1;var a=c===e}else var a=!0;if(a){if(r.outcome!==void 0){let d=r.outcome,c=e;if(typeof d!="string")return D.errors=[{instancePath:t+
 "/outcome",schemaPath:"#/properties/outcome/type",keyword:"type",params:{type:"string"},message:"must be string"}],!1;if(!(d==="allowed"||d==="denied"||d==="fai\
 led"))return D.errors=[{instancePath:t+"/outcome",schemaPath:"#/properties/outcome/enum",keyword:"enum",params:{allowedValues:Ct.properties.outcome.enum},message:"\
-must be equal to one of the allowed values"}],!1;var a=c===e}else var a=!0;if(a){if(r.principal!==void 0){let d=r.principal,c=e,y=e,g=!1,b=e;Mr(d,{instancePath:t+
-"/principal",parentData:r,parentDataProperty:"principal",rootData:_,dynamicAnchors:v})||(s=s===null?Mr.errors:s.concat(Mr.errors),e=s.length);var o=b===e;if(g=g||
+must be equal to one of the allowed values"}],!1;var a=c===e}else var a=!0;if(a){if(r.principal!==void 0){let d=r.principal,c=e,y=e,g=!1,b=e;Qr(d,{instancePath:t+
+"/principal",parentData:r,parentDataProperty:"principal",rootData:_,dynamicAnchors:v})||(s=s===null?Qr.errors:s.concat(Qr.errors),e=s.length);var o=b===e;if(g=g||
 o,o){var i={};i.principal_id=!0,i.principal_type=!0}let L=e;if(d!==null){let x={instancePath:t+"/principal",schemaPath:"#/properties/principal/anyOf/1/type",keyword:"\
 type",params:{type:"null"},message:"must be null"};s===null?s=[x]:s.push(x),e++}var o=L===e;if(g=g||o,g)e=y,s!==null&&(y?s.length=y:s=null);else{let x={instancePath:t+
 "/principal",schemaPath:"#/properties/principal/anyOf",keyword:"anyOf",params:{},message:"must match a schema in anyOf"};return s===null?s=[x]:s.push(x),e++,D.errors=
@@ -2304,8 +2304,8 @@ es/"+b,schemaPath:"#/properties/roles/items/type",keyword:"type",params:{type:"s
 [{instancePath:t+"/roles",schemaPath:"#/properties/roles/type",keyword:"type",params:{type:"array"},message:"must be array"}],!1;var a=c===e}else var a=!0;if(a){
 if(r.policy_context!==void 0){let d=r.policy_context,c=e;if(!(d&&typeof d=="object"&&!Array.isArray(d))&&d!==null)return D.errors=[{instancePath:t+"/policy_cont\
 ext",schemaPath:"#/properties/policy_context/type",keyword:"type",params:{type:Ct.properties.policy_context.type},message:"must be object,null"}],!1;var a=c===e}else
-var a=!0;if(a){if(r.resource!==void 0){let d=r.resource,c=e,y=e,g=!1,b=e;Or(d,{instancePath:t+"/resource",parentData:r,parentDataProperty:"resource",rootData:_,
-dynamicAnchors:v})||(s=s===null?Or.errors:s.concat(Or.errors),e=s.length);var p=b===e;if(g=g||p,p){var m={};m.type=!0,m.id=!0}let L=e;if(d!==null){let x={instancePath:t+
+var a=!0;if(a){if(r.resource!==void 0){let d=r.resource,c=e,y=e,g=!1,b=e;jr(d,{instancePath:t+"/resource",parentData:r,parentDataProperty:"resource",rootData:_,
+dynamicAnchors:v})||(s=s===null?jr.errors:s.concat(jr.errors),e=s.length);var p=b===e;if(g=g||p,p){var m={};m.type=!0,m.id=!0}let L=e;if(d!==null){let x={instancePath:t+
 "/resource",schemaPath:"#/properties/resource/anyOf/1/type",keyword:"type",params:{type:"null"},message:"must be null"};s===null?s=[x]:s.push(x),e++}var p=L===e;
 if(g=g||p,g)e=y,s!==null&&(y?s.length=y:s=null);else{let x={instancePath:t+"/resource",schemaPath:"#/properties/resource/anyOf",keyword:"anyOf",params:{},message:"\
 must match a schema in anyOf"};return s===null?s=[x]:s.push(x),e++,D.errors=s,!1}var a=c===e}else var a=!0;if(a){if(r.correlation_id!==void 0){let d=r.correlation_id,
@@ -2525,23 +2525,23 @@ var a=!0}}}}else return Le.errors=[{instancePath:t,schemaPath:"#/type",keyword:"
 0}Le.evaluated={props:{server_id:!0,transport:!0,tools_allowed:!0,timeout_ms:!0,enabled:!0},dynamicProps:!1,dynamicItems:!1};function Ws(r,{instancePath:t="",parentData:k,
 parentDataProperty:w,rootData:_=r,dynamicAnchors:v={}}={}){let s=null,e=0,l=Ws.evaluated;return l.dynamicProps&&(l.props=void 0),l.dynamicItems&&(l.items=void 0),
 Le(r,{instancePath:t,parentData:k,parentDataProperty:w,rootData:_,dynamicAnchors:v})||(s=s===null?Le.errors:s.concat(Le.errors),e=s.length),Ws.errors=s,e===0}Ws.
-evaluated={props:{server_id:!0,transport:!0,tools_allowed:!0,timeout_ms:!0,enabled:!0},dynamicProps:!1,dynamicItems:!1};var va=Vs;function jr(r,{instancePath:t="",parentData:k,parentDataProperty:w,rootData:_=r,dynamicAnchors:v={}}={}){let s=null,e=0,l=jr.evaluated;if(l.dynamicProps&&(l.props=
+evaluated={props:{server_id:!0,transport:!0,tools_allowed:!0,timeout_ms:!0,enabled:!0},dynamicProps:!1,dynamicItems:!1};var va=Vs;function Ar(r,{instancePath:t="",parentData:k,parentDataProperty:w,rootData:_=r,dynamicAnchors:v={}}={}){let s=null,e=0,l=Ar.evaluated;if(l.dynamicProps&&(l.props=
 void 0),l.dynamicItems&&(l.items=void 0),e===0)if(r&&typeof r=="object"&&!Array.isArray(r)){let i;if(r.mcp_server===void 0&&(i="mcp_server")||r.correlation_id===
-void 0&&(i="correlation_id")||r.tenant_id===void 0&&(i="tenant_id"))return jr.errors=[{instancePath:t,schemaPath:"#/required",keyword:"required",params:{missingProperty:i},
+void 0&&(i="correlation_id")||r.tenant_id===void 0&&(i="tenant_id"))return Ar.errors=[{instancePath:t,schemaPath:"#/required",keyword:"required",params:{missingProperty:i},
 message:"must have required property '"+i+"'"}],!1;if(r.mcp_server!==void 0){let o=e;G(r.mcp_server,{instancePath:t+"/mcp_server",parentData:r,parentDataProperty:"\
 mcp_server",rootData:_,dynamicAnchors:v})||(s=s===null?G.errors:s.concat(G.errors),e=s.length);var a=o===e}else var a=!0;if(a){if(r.correlation_id!==void 0){let o=r.
-correlation_id,n=e;if(e===n)if(typeof o=="string"){if(h(o)>256)return jr.errors=[{instancePath:t+"/correlation_id",schemaPath:"#/properties/correlation_id/maxLe\
-ngth",keyword:"maxLength",params:{limit:256},message:"must NOT have more than 256 characters"}],!1;if(h(o)<1)return jr.errors=[{instancePath:t+"/correlation_id",
-schemaPath:"#/properties/correlation_id/minLength",keyword:"minLength",params:{limit:1},message:"must NOT have fewer than 1 characters"}],!1}else return jr.errors=
+correlation_id,n=e;if(e===n)if(typeof o=="string"){if(h(o)>256)return Ar.errors=[{instancePath:t+"/correlation_id",schemaPath:"#/properties/correlation_id/maxLe\
+ngth",keyword:"maxLength",params:{limit:256},message:"must NOT have more than 256 characters"}],!1;if(h(o)<1)return Ar.errors=[{instancePath:t+"/correlation_id",
+schemaPath:"#/properties/correlation_id/minLength",keyword:"minLength",params:{limit:1},message:"must NOT have fewer than 1 characters"}],!1}else return Ar.errors=
 [{instancePath:t+"/correlation_id",schemaPath:"#/properties/correlation_id/type",keyword:"type",params:{type:"string"},message:"must be string"}],!1;var a=n===e}else
-var a=!0;if(a)if(r.tenant_id!==void 0){let o=r.tenant_id,n=e;if(e===n)if(typeof o=="string"){if(h(o)>256)return jr.errors=[{instancePath:t+"/tenant_id",schemaPath:"\
-#/properties/tenant_id/maxLength",keyword:"maxLength",params:{limit:256},message:"must NOT have more than 256 characters"}],!1;if(h(o)<1)return jr.errors=[{instancePath:t+
-"/tenant_id",schemaPath:"#/properties/tenant_id/minLength",keyword:"minLength",params:{limit:1},message:"must NOT have fewer than 1 characters"}],!1}else return jr.
+var a=!0;if(a)if(r.tenant_id!==void 0){let o=r.tenant_id,n=e;if(e===n)if(typeof o=="string"){if(h(o)>256)return Ar.errors=[{instancePath:t+"/tenant_id",schemaPath:"\
+#/properties/tenant_id/maxLength",keyword:"maxLength",params:{limit:256},message:"must NOT have more than 256 characters"}],!1;if(h(o)<1)return Ar.errors=[{instancePath:t+
+"/tenant_id",schemaPath:"#/properties/tenant_id/minLength",keyword:"minLength",params:{limit:1},message:"must NOT have fewer than 1 characters"}],!1}else return Ar.
 errors=[{instancePath:t+"/tenant_id",schemaPath:"#/properties/tenant_id/type",keyword:"type",params:{type:"string"},message:"must be string"}],!1;var a=n===e}else
-var a=!0}}else return jr.errors=[{instancePath:t,schemaPath:"#/type",keyword:"type",params:{type:"object"},message:"must be object"}],!1;return jr.errors=s,e===
-0}jr.evaluated={props:{mcp_server:!0,correlation_id:!0,tenant_id:!0},dynamicProps:!1,dynamicItems:!1};function Vs(r,{instancePath:t="",parentData:k,parentDataProperty:w,
-rootData:_=r,dynamicAnchors:v={}}={}){let s=null,e=0,l=Vs.evaluated;return l.dynamicProps&&(l.props=void 0),l.dynamicItems&&(l.items=void 0),jr(r,{instancePath:t,
-parentData:k,parentDataProperty:w,rootData:_,dynamicAnchors:v})||(s=s===null?jr.errors:s.concat(jr.errors),e=s.length),Vs.errors=s,e===0}Vs.evaluated={props:{mcp_server:!0,
+var a=!0}}else return Ar.errors=[{instancePath:t,schemaPath:"#/type",keyword:"type",params:{type:"object"},message:"must be object"}],!1;return Ar.errors=s,e===
+0}Ar.evaluated={props:{mcp_server:!0,correlation_id:!0,tenant_id:!0},dynamicProps:!1,dynamicItems:!1};function Vs(r,{instancePath:t="",parentData:k,parentDataProperty:w,
+rootData:_=r,dynamicAnchors:v={}}={}){let s=null,e=0,l=Vs.evaluated;return l.dynamicProps&&(l.props=void 0),l.dynamicItems&&(l.items=void 0),Ar(r,{instancePath:t,
+parentData:k,parentDataProperty:w,rootData:_,dynamicAnchors:v})||(s=s===null?Ar.errors:s.concat(Ar.errors),e=s.length),Vs.errors=s,e===0}Vs.evaluated={props:{mcp_server:!0,
 correlation_id:!0,tenant_id:!0},dynamicProps:!1,dynamicItems:!1};var ti=Ss;function Ve(r,{instancePath:t="",parentData:k,parentDataProperty:w,rootData:_=r,dynamicAnchors:v={}}={}){let s=null,e=0,l=Ve.evaluated;if(l.dynamicProps&&(l.props=
 void 0),l.dynamicItems&&(l.items=void 0),e===0)if(r&&typeof r=="object"&&!Array.isArray(r)){let o;if(r.mcp_server===void 0&&(o="mcp_server")||r.tool_ids===void 0&&
 (o="tool_ids")||r.correlation_id===void 0&&(o="correlation_id")||r.tenant_id===void 0&&(o="tenant_id"))return Ve.errors=[{instancePath:t,schemaPath:"#/required",
@@ -2654,23 +2654,23 @@ var i=!0}}}else return mr.errors=[{instancePath:t,schemaPath:"#/type",keyword:"t
 0}mr.evaluated={props:{items:!0,has_more:!0,correlation_id:!0,tenant_id:!0},dynamicProps:!1,dynamicItems:!1};function Gs(r,{instancePath:t="",parentData:k,parentDataProperty:w,
 rootData:_=r,dynamicAnchors:v={}}={}){let s=null,e=0,l=Gs.evaluated;return l.dynamicProps&&(l.props=void 0),l.dynamicItems&&(l.items=void 0),mr(r,{instancePath:t,
 parentData:k,parentDataProperty:w,rootData:_,dynamicAnchors:v})||(s=s===null?mr.errors:s.concat(mr.errors),e=s.length),Gs.errors=s,e===0}Gs.evaluated={props:{items:!0,
-has_more:!0,correlation_id:!0,tenant_id:!0},dynamicProps:!1,dynamicItems:!1};var ba=Js;function Ar(r,{instancePath:t="",parentData:k,parentDataProperty:w,rootData:_=r,dynamicAnchors:v={}}={}){let s=null,e=0,l=Ar.evaluated;if(l.dynamicProps&&(l.props=
+has_more:!0,correlation_id:!0,tenant_id:!0},dynamicProps:!1,dynamicItems:!1};var ba=Js;function qr(r,{instancePath:t="",parentData:k,parentDataProperty:w,rootData:_=r,dynamicAnchors:v={}}={}){let s=null,e=0,l=qr.evaluated;if(l.dynamicProps&&(l.props=
 void 0),l.dynamicItems&&(l.items=void 0),e===0)if(r&&typeof r=="object"&&!Array.isArray(r)){let i;if(r.item===void 0&&(i="item")||r.correlation_id===void 0&&(i=
-"correlation_id")||r.tenant_id===void 0&&(i="tenant_id"))return Ar.errors=[{instancePath:t,schemaPath:"#/required",keyword:"required",params:{missingProperty:i},
+"correlation_id")||r.tenant_id===void 0&&(i="tenant_id"))return qr.errors=[{instancePath:t,schemaPath:"#/required",keyword:"required",params:{missingProperty:i},
 message:"must have required property '"+i+"'"}],!1;if(r.item!==void 0){let o=e;he(r.item,{instancePath:t+"/item",parentData:r,parentDataProperty:"item",rootData:_,
 dynamicAnchors:v})||(s=s===null?he.errors:s.concat(he.errors),e=s.length);var a=o===e}else var a=!0;if(a){if(r.correlation_id!==void 0){let o=r.correlation_id,n=e;
-if(e===n)if(typeof o=="string"){if(h(o)>256)return Ar.errors=[{instancePath:t+"/correlation_id",schemaPath:"#/properties/correlation_id/maxLength",keyword:"maxL\
-ength",params:{limit:256},message:"must NOT have more than 256 characters"}],!1;if(h(o)<1)return Ar.errors=[{instancePath:t+"/correlation_id",schemaPath:"#/prop\
-erties/correlation_id/minLength",keyword:"minLength",params:{limit:1},message:"must NOT have fewer than 1 characters"}],!1}else return Ar.errors=[{instancePath:t+
+if(e===n)if(typeof o=="string"){if(h(o)>256)return qr.errors=[{instancePath:t+"/correlation_id",schemaPath:"#/properties/correlation_id/maxLength",keyword:"maxL\
+ength",params:{limit:256},message:"must NOT have more than 256 characters"}],!1;if(h(o)<1)return qr.errors=[{instancePath:t+"/correlation_id",schemaPath:"#/prop\
+erties/correlation_id/minLength",keyword:"minLength",params:{limit:1},message:"must NOT have fewer than 1 characters"}],!1}else return qr.errors=[{instancePath:t+
 "/correlation_id",schemaPath:"#/properties/correlation_id/type",keyword:"type",params:{type:"string"},message:"must be string"}],!1;var a=n===e}else var a=!0;if(a)
-if(r.tenant_id!==void 0){let o=r.tenant_id,n=e;if(e===n)if(typeof o=="string"){if(h(o)>256)return Ar.errors=[{instancePath:t+"/tenant_id",schemaPath:"#/properti\
-es/tenant_id/maxLength",keyword:"maxLength",params:{limit:256},message:"must NOT have more than 256 characters"}],!1;if(h(o)<1)return Ar.errors=[{instancePath:t+
-"/tenant_id",schemaPath:"#/properties/tenant_id/minLength",keyword:"minLength",params:{limit:1},message:"must NOT have fewer than 1 characters"}],!1}else return Ar.
+if(r.tenant_id!==void 0){let o=r.tenant_id,n=e;if(e===n)if(typeof o=="string"){if(h(o)>256)return qr.errors=[{instancePath:t+"/tenant_id",schemaPath:"#/properti\
+es/tenant_id/maxLength",keyword:"maxLength",params:{limit:256},message:"must NOT have more than 256 characters"}],!1;if(h(o)<1)return qr.errors=[{instancePath:t+
+"/tenant_id",schemaPath:"#/properties/tenant_id/minLength",keyword:"minLength",params:{limit:1},message:"must NOT have fewer than 1 characters"}],!1}else return qr.
 errors=[{instancePath:t+"/tenant_id",schemaPath:"#/properties/tenant_id/type",keyword:"type",params:{type:"string"},message:"must be string"}],!1;var a=n===e}else
-var a=!0}}else return Ar.errors=[{instancePath:t,schemaPath:"#/type",keyword:"type",params:{type:"object"},message:"must be object"}],!1;return Ar.errors=s,e===
-0}Ar.evaluated={props:{item:!0,correlation_id:!0,tenant_id:!0},dynamicProps:!1,dynamicItems:!1};function Js(r,{instancePath:t="",parentData:k,parentDataProperty:w,
-rootData:_=r,dynamicAnchors:v={}}={}){let s=null,e=0,l=Js.evaluated;return l.dynamicProps&&(l.props=void 0),l.dynamicItems&&(l.items=void 0),Ar(r,{instancePath:t,
-parentData:k,parentDataProperty:w,rootData:_,dynamicAnchors:v})||(s=s===null?Ar.errors:s.concat(Ar.errors),e=s.length),Js.errors=s,e===0}Js.evaluated={props:{item:!0,
+var a=!0}}else return qr.errors=[{instancePath:t,schemaPath:"#/type",keyword:"type",params:{type:"object"},message:"must be object"}],!1;return qr.errors=s,e===
+0}qr.evaluated={props:{item:!0,correlation_id:!0,tenant_id:!0},dynamicProps:!1,dynamicItems:!1};function Js(r,{instancePath:t="",parentData:k,parentDataProperty:w,
+rootData:_=r,dynamicAnchors:v={}}={}){let s=null,e=0,l=Js.evaluated;return l.dynamicProps&&(l.props=void 0),l.dynamicItems&&(l.items=void 0),qr(r,{instancePath:t,
+parentData:k,parentDataProperty:w,rootData:_,dynamicAnchors:v})||(s=s===null?qr.errors:s.concat(qr.errors),e=s.length),Js.errors=s,e===0}Js.evaluated={props:{item:!0,
 correlation_id:!0,tenant_id:!0},dynamicProps:!1,dynamicItems:!1};var mn=Xs;var Jn={type:"object",properties:{value:{},metadata:{type:"object",maxProperties:64,propertyNames:{type:"string",minLength:1,maxLength:128},additionalProperties:{
 type:["string","number","boolean"],maxLength:1024}},ttl_seconds:{type:"integer",minimum:1,maximum:31536e4},text:{type:"string",maxLength:65536},embed:{type:"boo\
 lean"}},required:["value"]};function Fe(r,{instancePath:t="",parentData:k,parentDataProperty:w,rootData:_=r,dynamicAnchors:v={}}={}){let s=null,e=0,l=Fe.evaluated;
@@ -2753,22 +2753,22 @@ l.dynamicItems&&(l.items=void 0),Ne(r,{instancePath:t,parentData:k,parentDataPro
 e=s.length),Ys.errors=s,e===0}Ys.evaluated={props:{query:!0,mode:!0,limit:!0,filter:!0,min_score:!0},dynamicProps:!1,dynamicItems:!1};var ai=ea;var Xn={type:"object",properties:{results:{type:"array",items:{$ref:"MemorySearchResult"}},mode:{type:"string",enum:["keyword","vector","hybrid"]},correlation_id:{
 type:"string",minLength:1,maxLength:256},tenant_id:{type:"string",minLength:1,maxLength:256}},required:["results","mode","correlation_id","tenant_id"]},Yn={type:"\
 object",properties:{item:{$ref:"MemoryItem"},score:{type:"number"},matched:{type:"string",enum:["keyword","vector","both"]}},required:["item","score","matched"]};
-function ut(r,{instancePath:t="",parentData:k,parentDataProperty:w,rootData:_=r,dynamicAnchors:v={}}={}){let s=null,e=0,l=ut.evaluated;if(l.dynamicProps&&(l.props=
+function dt(r,{instancePath:t="",parentData:k,parentDataProperty:w,rootData:_=r,dynamicAnchors:v={}}={}){let s=null,e=0,l=dt.evaluated;if(l.dynamicProps&&(l.props=
 void 0),l.dynamicItems&&(l.items=void 0),e===0)if(r&&typeof r=="object"&&!Array.isArray(r)){let i;if(r.item===void 0&&(i="item")||r.score===void 0&&(i="score")||
-r.matched===void 0&&(i="matched"))return ut.errors=[{instancePath:t,schemaPath:"#/required",keyword:"required",params:{missingProperty:i},message:"must have req\
+r.matched===void 0&&(i="matched"))return dt.errors=[{instancePath:t,schemaPath:"#/required",keyword:"required",params:{missingProperty:i},message:"must have req\
 uired property '"+i+"'"}],!1;if(r.item!==void 0){let o=e;he(r.item,{instancePath:t+"/item",parentData:r,parentDataProperty:"item",rootData:_,dynamicAnchors:v})||
 (s=s===null?he.errors:s.concat(he.errors),e=s.length);var a=o===e}else var a=!0;if(a){if(r.score!==void 0){let o=r.score,n=e;if(!(typeof o=="number"&&isFinite(o)))
-return ut.errors=[{instancePath:t+"/score",schemaPath:"#/properties/score/type",keyword:"type",params:{type:"number"},message:"must be number"}],!1;var a=n===e}else
-var a=!0;if(a)if(r.matched!==void 0){let o=r.matched,n=e;if(typeof o!="string")return ut.errors=[{instancePath:t+"/matched",schemaPath:"#/properties/matched/typ\
-e",keyword:"type",params:{type:"string"},message:"must be string"}],!1;if(!(o==="keyword"||o==="vector"||o==="both"))return ut.errors=[{instancePath:t+"/matched",
+return dt.errors=[{instancePath:t+"/score",schemaPath:"#/properties/score/type",keyword:"type",params:{type:"number"},message:"must be number"}],!1;var a=n===e}else
+var a=!0;if(a)if(r.matched!==void 0){let o=r.matched,n=e;if(typeof o!="string")return dt.errors=[{instancePath:t+"/matched",schemaPath:"#/properties/matched/typ\
+e",keyword:"type",params:{type:"string"},message:"must be string"}],!1;if(!(o==="keyword"||o==="vector"||o==="both"))return dt.errors=[{instancePath:t+"/matched",
 schemaPath:"#/properties/matched/enum",keyword:"enum",params:{allowedValues:Yn.properties.matched.enum},message:"must be equal to one of the allowed values"}],!1;
-var a=n===e}else var a=!0}}else return ut.errors=[{instancePath:t,schemaPath:"#/type",keyword:"type",params:{type:"object"},message:"must be object"}],!1;return ut.
-errors=s,e===0}ut.evaluated={props:{item:!0,score:!0,matched:!0},dynamicProps:!1,dynamicItems:!1};function Je(r,{instancePath:t="",parentData:k,parentDataProperty:w,
+var a=n===e}else var a=!0}}else return dt.errors=[{instancePath:t,schemaPath:"#/type",keyword:"type",params:{type:"object"},message:"must be object"}],!1;return dt.
+errors=s,e===0}dt.evaluated={props:{item:!0,score:!0,matched:!0},dynamicProps:!1,dynamicItems:!1};function Je(r,{instancePath:t="",parentData:k,parentDataProperty:w,
 rootData:_=r,dynamicAnchors:v={}}={}){let s=null,e=0,l=Je.evaluated;if(l.dynamicProps&&(l.props=void 0),l.dynamicItems&&(l.items=void 0),e===0)if(r&&typeof r=="\
 object"&&!Array.isArray(r)){let o;if(r.results===void 0&&(o="results")||r.mode===void 0&&(o="mode")||r.correlation_id===void 0&&(o="correlation_id")||r.tenant_id===
 void 0&&(o="tenant_id"))return Je.errors=[{instancePath:t,schemaPath:"#/required",keyword:"required",params:{missingProperty:o},message:"must have required prop\
-erty '"+o+"'"}],!1;if(r.results!==void 0){let n=r.results,m=e;if(e===m)if(Array.isArray(n)){var a=!0;let p=n.length;for(let u=0;u<p;u++){let d=e;ut(n[u],{instancePath:t+
-"/results/"+u,parentData:n,parentDataProperty:u,rootData:_,dynamicAnchors:v})||(s=s===null?ut.errors:s.concat(ut.errors),e=s.length);var a=d===e;if(!a)break}}else
+erty '"+o+"'"}],!1;if(r.results!==void 0){let n=r.results,m=e;if(e===m)if(Array.isArray(n)){var a=!0;let p=n.length;for(let u=0;u<p;u++){let d=e;dt(n[u],{instancePath:t+
+"/results/"+u,parentData:n,parentDataProperty:u,rootData:_,dynamicAnchors:v})||(s=s===null?dt.errors:s.concat(dt.errors),e=s.length);var a=d===e;if(!a)break}}else
 return Je.errors=[{instancePath:t+"/results",schemaPath:"#/properties/results/type",keyword:"type",params:{type:"array"},message:"must be array"}],!1;var i=m===
 e}else var i=!0;if(i){if(r.mode!==void 0){let n=r.mode,m=e;if(typeof n!="string")return Je.errors=[{instancePath:t+"/mode",schemaPath:"#/properties/mode/type",keyword:"\
 type",params:{type:"string"},message:"must be string"}],!1;if(!(n==="keyword"||n==="vector"||n==="hybrid"))return Je.errors=[{instancePath:t+"/mode",schemaPath:"\
@@ -2949,19 +2949,19 @@ void 0){let y=e;T(p.timestamp,{instancePath:t+"/build/timestamp",parentData:p,pa
 s.concat(T.errors),e=s.length);var n=y===e}else var n=!0}}else return W.errors=[{instancePath:t+"/build",schemaPath:"#/properties/build/type",keyword:"type",params:{
 type:"object"},message:"must be object"}],!1;var a=u===e}else var a=!0}}}}}else return W.errors=[{instancePath:t,schemaPath:"#/type",keyword:"type",params:{type:"\
 object"},message:"must be object"}],!1;return W.errors=s,e===0}W.evaluated={props:{stack_id:!0,environment:!0,region:!0,api_versions:!0,endpoints:!0,build:!0},dynamicProps:!1,
-dynamicItems:!1};function dt(r,{instancePath:t="",parentData:k,parentDataProperty:w,rootData:_=r,dynamicAnchors:v={}}={}){let s=null,e=0,l=dt.evaluated;if(l.dynamicProps&&
+dynamicItems:!1};function ft(r,{instancePath:t="",parentData:k,parentDataProperty:w,rootData:_=r,dynamicAnchors:v={}}={}){let s=null,e=0,l=ft.evaluated;if(l.dynamicProps&&
 (l.props=void 0),l.dynamicItems&&(l.items=void 0),e===0)if(r&&typeof r=="object"&&!Array.isArray(r)){let i;if(r.peer===void 0&&(i="peer")||r.correlation_id===void 0&&
-(i="correlation_id"))return dt.errors=[{instancePath:t,schemaPath:"#/required",keyword:"required",params:{missingProperty:i},message:"must have required propert\
+(i="correlation_id"))return ft.errors=[{instancePath:t,schemaPath:"#/required",keyword:"required",params:{missingProperty:i},message:"must have required propert\
 y '"+i+"'"}],!1;if(r.peer!==void 0){let o=e;W(r.peer,{instancePath:t+"/peer",parentData:r,parentDataProperty:"peer",rootData:_,dynamicAnchors:v})||(s=s===null?W.
 errors:s.concat(W.errors),e=s.length);var a=o===e}else var a=!0;if(a)if(r.correlation_id!==void 0){let o=r.correlation_id,n=e;if(e===n)if(typeof o=="string"){if(h(
-o)>256)return dt.errors=[{instancePath:t+"/correlation_id",schemaPath:"#/properties/correlation_id/maxLength",keyword:"maxLength",params:{limit:256},message:"mu\
-st NOT have more than 256 characters"}],!1;if(h(o)<1)return dt.errors=[{instancePath:t+"/correlation_id",schemaPath:"#/properties/correlation_id/minLength",keyword:"\
-minLength",params:{limit:1},message:"must NOT have fewer than 1 characters"}],!1}else return dt.errors=[{instancePath:t+"/correlation_id",schemaPath:"#/properti\
-es/correlation_id/type",keyword:"type",params:{type:"string"},message:"must be string"}],!1;var a=n===e}else var a=!0}else return dt.errors=[{instancePath:t,schemaPath:"\
-#/type",keyword:"type",params:{type:"object"},message:"must be object"}],!1;return dt.errors=s,e===0}dt.evaluated={props:{peer:!0,correlation_id:!0},dynamicProps:!1,
+o)>256)return ft.errors=[{instancePath:t+"/correlation_id",schemaPath:"#/properties/correlation_id/maxLength",keyword:"maxLength",params:{limit:256},message:"mu\
+st NOT have more than 256 characters"}],!1;if(h(o)<1)return ft.errors=[{instancePath:t+"/correlation_id",schemaPath:"#/properties/correlation_id/minLength",keyword:"\
+minLength",params:{limit:1},message:"must NOT have fewer than 1 characters"}],!1}else return ft.errors=[{instancePath:t+"/correlation_id",schemaPath:"#/properti\
+es/correlation_id/type",keyword:"type",params:{type:"string"},message:"must be string"}],!1;var a=n===e}else var a=!0}else return ft.errors=[{instancePath:t,schemaPath:"\
+#/type",keyword:"type",params:{type:"object"},message:"must be object"}],!1;return ft.errors=s,e===0}ft.evaluated={props:{peer:!0,correlation_id:!0},dynamicProps:!1,
 dynamicItems:!1};function sa(r,{instancePath:t="",parentData:k,parentDataProperty:w,rootData:_=r,dynamicAnchors:v={}}={}){let s=null,e=0,l=sa.evaluated;return l.
-dynamicProps&&(l.props=void 0),l.dynamicItems&&(l.items=void 0),dt(r,{instancePath:t,parentData:k,parentDataProperty:w,rootData:_,dynamicAnchors:v})||(s=s===null?
-dt.errors:s.concat(dt.errors),e=s.length),sa.errors=s,e===0}sa.evaluated={props:{peer:!0,correlation_id:!0},dynamicProps:!1,dynamicItems:!1};var dn=aa;function Ye(r,{instancePath:t="",parentData:k,parentDataProperty:w,rootData:_=r,dynamicAnchors:v={}}={}){let s=null,e=0,l=Ye.evaluated;if(l.dynamicProps&&(l.props=
+dynamicProps&&(l.props=void 0),l.dynamicItems&&(l.items=void 0),ft(r,{instancePath:t,parentData:k,parentDataProperty:w,rootData:_,dynamicAnchors:v})||(s=s===null?
+ft.errors:s.concat(ft.errors),e=s.length),sa.errors=s,e===0}sa.evaluated={props:{peer:!0,correlation_id:!0},dynamicProps:!1,dynamicItems:!1};var dn=aa;function Ye(r,{instancePath:t="",parentData:k,parentDataProperty:w,rootData:_=r,dynamicAnchors:v={}}={}){let s=null,e=0,l=Ye.evaluated;if(l.dynamicProps&&(l.props=
 void 0),l.dynamicItems&&(l.items=void 0),e===0)if(r&&typeof r=="object"&&!Array.isArray(r)){let i;if(r.agent_id===void 0&&(i="agent_id")||r.input===void 0&&(i="\
 input"))return Ye.errors=[{instancePath:t,schemaPath:"#/required",keyword:"required",params:{missingProperty:i},message:"must have required property '"+i+"'"}],
 !1;if(r.agent_id!==void 0){let o=r.agent_id,n=e;if(e===n)if(typeof o=="string"){if(h(o)>128)return Ye.errors=[{instancePath:t+"/agent_id",schemaPath:"#/properti\
@@ -2982,38 +2982,38 @@ return Ye.errors=[{instancePath:t,schemaPath:"#/type",keyword:"type",params:{typ
 {props:{agent_id:!0,input:!0,context:!0,tooling:!0,run_options:!0,idempotency_key:!0},dynamicProps:!1,dynamicItems:!1};function aa(r,{instancePath:t="",parentData:k,
 parentDataProperty:w,rootData:_=r,dynamicAnchors:v={}}={}){let s=null,e=0,l=aa.evaluated;return l.dynamicProps&&(l.props=void 0),l.dynamicItems&&(l.items=void 0),
 Ye(r,{instancePath:t,parentData:k,parentDataProperty:w,rootData:_,dynamicAnchors:v})||(s=s===null?Ye.errors:s.concat(Ye.errors),e=s.length),aa.errors=s,e===0}aa.
-evaluated={props:{agent_id:!0,input:!0,context:!0,tooling:!0,run_options:!0,idempotency_key:!0},dynamicProps:!1,dynamicItems:!1};var ii=ia;function ft(r,{instancePath:t="",parentData:k,parentDataProperty:w,rootData:_=r,dynamicAnchors:v={}}={}){let s=null,e=0,l=ft.evaluated;if(l.dynamicProps&&(l.props=
-void 0),l.dynamicItems&&(l.items=void 0),e===0)if(r&&typeof r=="object"&&!Array.isArray(r)){let i;if(r.runs===void 0&&(i="runs"))return ft.errors=[{instancePath:t,
+evaluated={props:{agent_id:!0,input:!0,context:!0,tooling:!0,run_options:!0,idempotency_key:!0},dynamicProps:!1,dynamicItems:!1};var ii=ia;function ct(r,{instancePath:t="",parentData:k,parentDataProperty:w,rootData:_=r,dynamicAnchors:v={}}={}){let s=null,e=0,l=ct.evaluated;if(l.dynamicProps&&(l.props=
+void 0),l.dynamicItems&&(l.items=void 0),e===0)if(r&&typeof r=="object"&&!Array.isArray(r)){let i;if(r.runs===void 0&&(i="runs"))return ct.errors=[{instancePath:t,
 schemaPath:"#/required",keyword:"required",params:{missingProperty:i},message:"must have required property '"+i+"'"}],!1;if(r.runs!==void 0){let o=r.runs;if(e===
-e)if(Array.isArray(o)){if(o.length>100)return ft.errors=[{instancePath:t+"/runs",schemaPath:"#/properties/runs/maxItems",keyword:"maxItems",params:{limit:100},message:"\
-must NOT have more than 100 items"}],!1;if(o.length<1)return ft.errors=[{instancePath:t+"/runs",schemaPath:"#/properties/runs/minItems",keyword:"minItems",params:{
+e)if(Array.isArray(o)){if(o.length>100)return ct.errors=[{instancePath:t+"/runs",schemaPath:"#/properties/runs/maxItems",keyword:"maxItems",params:{limit:100},message:"\
+must NOT have more than 100 items"}],!1;if(o.length<1)return ct.errors=[{instancePath:t+"/runs",schemaPath:"#/properties/runs/minItems",keyword:"minItems",params:{
 limit:1},message:"must NOT have fewer than 1 items"}],!1;{var a=!0;let m=o.length;for(let p=0;p<m;p++){let u=e;Ye(o[p],{instancePath:t+"/runs/"+p,parentData:o,parentDataProperty:p,
-rootData:_,dynamicAnchors:v})||(s=s===null?Ye.errors:s.concat(Ye.errors),e=s.length);var a=u===e;if(!a)break}}}else return ft.errors=[{instancePath:t+"/runs",schemaPath:"\
-#/properties/runs/type",keyword:"type",params:{type:"array"},message:"must be array"}],!1}}else return ft.errors=[{instancePath:t,schemaPath:"#/type",keyword:"t\
-ype",params:{type:"object"},message:"must be object"}],!1;return ft.errors=s,e===0}ft.evaluated={props:{runs:!0},dynamicProps:!1,dynamicItems:!1};function ia(r,{
+rootData:_,dynamicAnchors:v})||(s=s===null?Ye.errors:s.concat(Ye.errors),e=s.length);var a=u===e;if(!a)break}}}else return ct.errors=[{instancePath:t+"/runs",schemaPath:"\
+#/properties/runs/type",keyword:"type",params:{type:"array"},message:"must be array"}],!1}}else return ct.errors=[{instancePath:t,schemaPath:"#/type",keyword:"t\
+ype",params:{type:"object"},message:"must be object"}],!1;return ct.errors=s,e===0}ct.evaluated={props:{runs:!0},dynamicProps:!1,dynamicItems:!1};function ia(r,{
 instancePath:t="",parentData:k,parentDataProperty:w,rootData:_=r,dynamicAnchors:v={}}={}){let s=null,e=0,l=ia.evaluated;return l.dynamicProps&&(l.props=void 0),
-l.dynamicItems&&(l.items=void 0),ft(r,{instancePath:t,parentData:k,parentDataProperty:w,rootData:_,dynamicAnchors:v})||(s=s===null?ft.errors:s.concat(ft.errors),
-e=s.length),ia.errors=s,e===0}ia.evaluated={props:{runs:!0},dynamicProps:!1,dynamicItems:!1};var ni=na;function qr(r,{instancePath:t="",parentData:k,parentDataProperty:w,rootData:_=r,dynamicAnchors:v={}}={}){let s=null,e=0,l=qr.evaluated;if(l.dynamicProps&&(l.props=
+l.dynamicItems&&(l.items=void 0),ct(r,{instancePath:t,parentData:k,parentDataProperty:w,rootData:_,dynamicAnchors:v})||(s=s===null?ct.errors:s.concat(ct.errors),
+e=s.length),ia.errors=s,e===0}ia.evaluated={props:{runs:!0},dynamicProps:!1,dynamicItems:!1};var ni=na;function Hr(r,{instancePath:t="",parentData:k,parentDataProperty:w,rootData:_=r,dynamicAnchors:v={}}={}){let s=null,e=0,l=Hr.evaluated;if(l.dynamicProps&&(l.props=
 void 0),l.dynamicItems&&(l.items=void 0),e===0)if(r&&typeof r=="object"&&!Array.isArray(r)){let i;if(r.index===void 0&&(i="index")||r.status===void 0&&(i="statu\
-s"))return qr.errors=[{instancePath:t,schemaPath:"#/required",keyword:"required",params:{missingProperty:i},message:"must have required property '"+i+"'"}],!1;if(r.
-index!==void 0){let o=r.index,n=e;if(!(typeof o=="number"&&!(o%1)&&!isNaN(o)&&isFinite(o)))return qr.errors=[{instancePath:t+"/index",schemaPath:"#/properties/i\
-ndex/type",keyword:"type",params:{type:"integer"},message:"must be integer"}],!1;if(e===n&&typeof o=="number"&&isFinite(o)){if(o>99||isNaN(o))return qr.errors=[
+s"))return Hr.errors=[{instancePath:t,schemaPath:"#/required",keyword:"required",params:{missingProperty:i},message:"must have required property '"+i+"'"}],!1;if(r.
+index!==void 0){let o=r.index,n=e;if(!(typeof o=="number"&&!(o%1)&&!isNaN(o)&&isFinite(o)))return Hr.errors=[{instancePath:t+"/index",schemaPath:"#/properties/i\
+ndex/type",keyword:"type",params:{type:"integer"},message:"must be integer"}],!1;if(e===n&&typeof o=="number"&&isFinite(o)){if(o>99||isNaN(o))return Hr.errors=[
 {instancePath:t+"/index",schemaPath:"#/properties/index/maximum",keyword:"maximum",params:{comparison:"<=",limit:99},message:"must be <= 99"}],!1;if(o<0||isNaN(
-o))return qr.errors=[{instancePath:t+"/index",schemaPath:"#/properties/index/minimum",keyword:"minimum",params:{comparison:">=",limit:0},message:"must be >= 0"}],
-!1}var a=n===e}else var a=!0;if(a){if(r.status!==void 0){let o=r.status,n=e;if(!(typeof o=="number"&&!(o%1)&&!isNaN(o)&&isFinite(o)))return qr.errors=[{instancePath:t+
+o))return Hr.errors=[{instancePath:t+"/index",schemaPath:"#/properties/index/minimum",keyword:"minimum",params:{comparison:">=",limit:0},message:"must be >= 0"}],
+!1}var a=n===e}else var a=!0;if(a){if(r.status!==void 0){let o=r.status,n=e;if(!(typeof o=="number"&&!(o%1)&&!isNaN(o)&&isFinite(o)))return Hr.errors=[{instancePath:t+
 "/status",schemaPath:"#/properties/status/type",keyword:"type",params:{type:"integer"},message:"must be integer"}],!1;if(e===n&&typeof o=="number"&&isFinite(o)){
-if(o>599||isNaN(o))return qr.errors=[{instancePath:t+"/status",schemaPath:"#/properties/status/maximum",keyword:"maximum",params:{comparison:"<=",limit:599},message:"\
-must be <= 599"}],!1;if(o<200||isNaN(o))return qr.errors=[{instancePath:t+"/status",schemaPath:"#/properties/status/minimum",keyword:"minimum",params:{comparison:"\
+if(o>599||isNaN(o))return Hr.errors=[{instancePath:t+"/status",schemaPath:"#/properties/status/maximum",keyword:"maximum",params:{comparison:"<=",limit:599},message:"\
+must be <= 599"}],!1;if(o<200||isNaN(o))return Hr.errors=[{instancePath:t+"/status",schemaPath:"#/properties/status/minimum",keyword:"minimum",params:{comparison:"\
 >=",limit:200},message:"must be >= 200"}],!1}var a=n===e}else var a=!0;if(a){if(r.run!==void 0){let o=e;R(r.run,{instancePath:t+"/run",parentData:r,parentDataProperty:"\
 run",rootData:_,dynamicAnchors:v})||(s=s===null?R.errors:s.concat(R.errors),e=s.length);var a=o===e}else var a=!0;if(a)if(r.error!==void 0){let o=e;Te(r.error,{
 instancePath:t+"/error",parentData:r,parentDataProperty:"error",rootData:_,dynamicAnchors:v})||(s=s===null?Te.errors:s.concat(Te.errors),e=s.length);var a=o===e}else
-var a=!0}}}else return qr.errors=[{instancePath:t,schemaPath:"#/type",keyword:"type",params:{type:"object"},message:"must be object"}],!1;return qr.errors=s,e===
-0}qr.evaluated={props:{index:!0,status:!0,run:!0,error:!0},dynamicProps:!1,dynamicItems:!1};function hr(r,{instancePath:t="",parentData:k,parentDataProperty:w,rootData:_=r,
+var a=!0}}}else return Hr.errors=[{instancePath:t,schemaPath:"#/type",keyword:"type",params:{type:"object"},message:"must be object"}],!1;return Hr.errors=s,e===
+0}Hr.evaluated={props:{index:!0,status:!0,run:!0,error:!0},dynamicProps:!1,dynamicItems:!1};function hr(r,{instancePath:t="",parentData:k,parentDataProperty:w,rootData:_=r,
 dynamicAnchors:v={}}={}){let s=null,e=0,l=hr.evaluated;if(l.dynamicProps&&(l.props=void 0),l.dynamicItems&&(l.items=void 0),e===0)if(r&&typeof r=="object"&&!Array.
 isArray(r)){let o;if(r.results===void 0&&(o="results")||r.correlation_id===void 0&&(o="correlation_id")||r.tenant_id===void 0&&(o="tenant_id"))return hr.errors=
 [{instancePath:t,schemaPath:"#/required",keyword:"required",params:{missingProperty:o},message:"must have required property '"+o+"'"}],!1;if(r.results!==void 0){
-let n=r.results,m=e;if(e===m)if(Array.isArray(n)){var a=!0;let p=n.length;for(let u=0;u<p;u++){let d=e;qr(n[u],{instancePath:t+"/results/"+u,parentData:n,parentDataProperty:u,
-rootData:_,dynamicAnchors:v})||(s=s===null?qr.errors:s.concat(qr.errors),e=s.length);var a=d===e;if(!a)break}}else return hr.errors=[{instancePath:t+"/results",
+let n=r.results,m=e;if(e===m)if(Array.isArray(n)){var a=!0;let p=n.length;for(let u=0;u<p;u++){let d=e;Hr(n[u],{instancePath:t+"/results/"+u,parentData:n,parentDataProperty:u,
+rootData:_,dynamicAnchors:v})||(s=s===null?Hr.errors:s.concat(Hr.errors),e=s.length);var a=d===e;if(!a)break}}else return hr.errors=[{instancePath:t+"/results",
 schemaPath:"#/properties/results/type",keyword:"type",params:{type:"array"},message:"must be array"}],!1;var i=m===e}else var i=!0;if(i){if(r.correlation_id!==void 0){
 let n=r.correlation_id,m=e;if(e===m)if(typeof n=="string"){if(h(n)>256)return hr.errors=[{instancePath:t+"/correlation_id",schemaPath:"#/properties/correlation_\
 id/maxLength",keyword:"maxLength",params:{limit:256},message:"must NOT have more than 256 characters"}],!1;if(h(n)<1)return hr.errors=[{instancePath:t+"/correla\
@@ -3030,19 +3030,19 @@ parentData:k,parentDataProperty:w,rootData:_,dynamicAnchors:v})||(s=s===null?hr.
 correlation_id:!0,tenant_id:!0},dynamicProps:!1,dynamicItems:!1};var fn=oa;var ro={type:"object",properties:{event_id:{type:"string",minLength:1,maxLength:256},sequence:{type:"integer",minimum:0,maximum:9007199254740991},time:{$ref:"Ti\
 mestamp"},type:{type:"string",minLength:1,maxLength:256},tenant_id:{type:"string",minLength:1,maxLength:256},agent_id:{type:"string",minLength:1,maxLength:256},
 run_id:{type:"string",minLength:1,maxLength:256},step_id:{type:["string","null"],maxLength:256},trace:{$ref:"Trace"},payload:{type:"object",additionalProperties:!0}},
-required:["event_id","sequence","time","type","tenant_id","agent_id","run_id","step_id","trace","payload"]};function Hr(r,{instancePath:t="",parentData:k,parentDataProperty:w,rootData:_=r,dynamicAnchors:v={}}={}){let s=null,e=0,l=Hr.evaluated;if(l.dynamicProps&&(l.props=
+required:["event_id","sequence","time","type","tenant_id","agent_id","run_id","step_id","trace","payload"]};function Ur(r,{instancePath:t="",parentData:k,parentDataProperty:w,rootData:_=r,dynamicAnchors:v={}}={}){let s=null,e=0,l=Ur.evaluated;if(l.dynamicProps&&(l.props=
 void 0),l.dynamicItems&&(l.items=void 0),e===0)if(r&&typeof r=="object"&&!Array.isArray(r)){let i;if(r.traceparent===void 0&&(i="traceparent")||r.span_id===void 0&&
-(i="span_id"))return Hr.errors=[{instancePath:t,schemaPath:"#/required",keyword:"required",params:{missingProperty:i},message:"must have required property '"+i+
-"'"}],!1;if(r.traceparent!==void 0){let o=r.traceparent,n=e;if(e===n)if(typeof o=="string"){if(h(o)>256)return Hr.errors=[{instancePath:t+"/traceparent",schemaPath:"\
-#/properties/traceparent/maxLength",keyword:"maxLength",params:{limit:256},message:"must NOT have more than 256 characters"}],!1}else return Hr.errors=[{instancePath:t+
+(i="span_id"))return Ur.errors=[{instancePath:t,schemaPath:"#/required",keyword:"required",params:{missingProperty:i},message:"must have required property '"+i+
+"'"}],!1;if(r.traceparent!==void 0){let o=r.traceparent,n=e;if(e===n)if(typeof o=="string"){if(h(o)>256)return Ur.errors=[{instancePath:t+"/traceparent",schemaPath:"\
+#/properties/traceparent/maxLength",keyword:"maxLength",params:{limit:256},message:"must NOT have more than 256 characters"}],!1}else return Ur.errors=[{instancePath:t+
 "/traceparent",schemaPath:"#/properties/traceparent/type",keyword:"type",params:{type:"string"},message:"must be string"}],!1;var a=n===e}else var a=!0;if(a){if(r.
-span_id!==void 0){let o=r.span_id,n=e;if(e===n)if(typeof o=="string"){if(h(o)>128)return Hr.errors=[{instancePath:t+"/span_id",schemaPath:"#/properties/span_id/\
-maxLength",keyword:"maxLength",params:{limit:128},message:"must NOT have more than 128 characters"}],!1}else return Hr.errors=[{instancePath:t+"/span_id",schemaPath:"\
+span_id!==void 0){let o=r.span_id,n=e;if(e===n)if(typeof o=="string"){if(h(o)>128)return Ur.errors=[{instancePath:t+"/span_id",schemaPath:"#/properties/span_id/\
+maxLength",keyword:"maxLength",params:{limit:128},message:"must NOT have more than 128 characters"}],!1}else return Ur.errors=[{instancePath:t+"/span_id",schemaPath:"\
 #/properties/span_id/type",keyword:"type",params:{type:"string"},message:"must be string"}],!1;var a=n===e}else var a=!0;if(a)if(r.tracestate!==void 0){let o=r.
-tracestate,n=e;if(e===n)if(typeof o=="string"){if(h(o)>512)return Hr.errors=[{instancePath:t+"/tracestate",schemaPath:"#/properties/tracestate/maxLength",keyword:"\
-maxLength",params:{limit:512},message:"must NOT have more than 512 characters"}],!1}else return Hr.errors=[{instancePath:t+"/tracestate",schemaPath:"#/propertie\
-s/tracestate/type",keyword:"type",params:{type:"string"},message:"must be string"}],!1;var a=n===e}else var a=!0}}else return Hr.errors=[{instancePath:t,schemaPath:"\
-#/type",keyword:"type",params:{type:"object"},message:"must be object"}],!1;return Hr.errors=s,e===0}Hr.evaluated={props:{traceparent:!0,span_id:!0,tracestate:!0},
+tracestate,n=e;if(e===n)if(typeof o=="string"){if(h(o)>512)return Ur.errors=[{instancePath:t+"/tracestate",schemaPath:"#/properties/tracestate/maxLength",keyword:"\
+maxLength",params:{limit:512},message:"must NOT have more than 512 characters"}],!1}else return Ur.errors=[{instancePath:t+"/tracestate",schemaPath:"#/propertie\
+s/tracestate/type",keyword:"type",params:{type:"string"},message:"must be string"}],!1;var a=n===e}else var a=!0}}else return Ur.errors=[{instancePath:t,schemaPath:"\
+#/type",keyword:"type",params:{type:"object"},message:"must be object"}],!1;return Ur.errors=s,e===0}Ur.evaluated={props:{traceparent:!0,span_id:!0,tracestate:!0},
 dynamicProps:!1,dynamicItems:!1};function se(r,{instancePath:t="",parentData:k,parentDataProperty:w,rootData:_=r,dynamicAnchors:v={}}={}){let s=null,e=0,l=se.evaluated;
 if(l.dynamicProps&&(l.props=void 0),l.dynamicItems&&(l.items=void 0),e===0)if(r&&typeof r=="object"&&!Array.isArray(r)){let i;if(r.event_id===void 0&&(i="event_\
 id")||r.sequence===void 0&&(i="sequence")||r.time===void 0&&(i="time")||r.type===void 0&&(i="type")||r.tenant_id===void 0&&(i="tenant_id")||r.agent_id===void 0&&
@@ -3076,8 +3076,8 @@ minLength",params:{limit:1},message:"must NOT have fewer than 1 characters"}],!1
 d/type",keyword:"type",params:{type:"string"},message:"must be string"}],!1;var a=n===e}else var a=!0;if(a){if(r.step_id!==void 0){let o=r.step_id,n=e;if(typeof o!=
 "string"&&o!==null)return se.errors=[{instancePath:t+"/step_id",schemaPath:"#/properties/step_id/type",keyword:"type",params:{type:ro.properties.step_id.type},message:"\
 must be string,null"}],!1;if(e===n&&typeof o=="string"&&h(o)>256)return se.errors=[{instancePath:t+"/step_id",schemaPath:"#/properties/step_id/maxLength",keyword:"\
-maxLength",params:{limit:256},message:"must NOT have more than 256 characters"}],!1;var a=n===e}else var a=!0;if(a){if(r.trace!==void 0){let o=e;Hr(r.trace,{instancePath:t+
-"/trace",parentData:r,parentDataProperty:"trace",rootData:_,dynamicAnchors:v})||(s=s===null?Hr.errors:s.concat(Hr.errors),e=s.length);var a=o===e}else var a=!0;
+maxLength",params:{limit:256},message:"must NOT have more than 256 characters"}],!1;var a=n===e}else var a=!0;if(a){if(r.trace!==void 0){let o=e;Ur(r.trace,{instancePath:t+
+"/trace",parentData:r,parentDataProperty:"trace",rootData:_,dynamicAnchors:v})||(s=s===null?Ur.errors:s.concat(Ur.errors),e=s.length);var a=o===e}else var a=!0;
 if(a)if(r.payload!==void 0){let o=r.payload,n=e;if(e===n&&!(o&&typeof o=="object"&&!Array.isArray(o)))return se.errors=[{instancePath:t+"/payload",schemaPath:"#\
 /properties/payload/type",keyword:"type",params:{type:"object"},message:"must be object"}],!1;var a=n===e}else var a=!0}}}}}}}}}else return se.errors=[{instancePath:t,
 schemaPath:"#/type",keyword:"type",params:{type:"object"},message:"must be object"}],!1;return se.errors=s,e===0}se.evaluated={props:{event_id:!0,sequence:!0,time:!0,
@@ -3093,17 +3093,17 @@ schemaPath:"#/required",keyword:"required",params:{missingProperty:a},message:"m
 "string")return wt.errors=[{instancePath:t+"/status",schemaPath:"#/properties/status/type",keyword:"type",params:{type:"string"},message:"must be string"}],!1;if(i!==
 "running")return wt.errors=[{instancePath:t+"/status",schemaPath:"#/properties/status/const",keyword:"const",params:{allowedValue:"running"},message:"must be eq\
 ual to constant"}],!1}}else return wt.errors=[{instancePath:t,schemaPath:"#/type",keyword:"type",params:{type:"object"},message:"must be object"}],!1;return wt.
-errors=s,e===0}wt.evaluated={props:{status:!0},dynamicProps:!1,dynamicItems:!1};function Qr(r,{instancePath:t="",parentData:k,parentDataProperty:w,rootData:_=r,dynamicAnchors:v={}}={}){let s=null,e=0,l=Qr.evaluated;if(l.dynamicProps&&(l.props=
-void 0),l.dynamicItems&&(l.items=void 0),e===0)if(r&&typeof r=="object"&&!Array.isArray(r)){let i;if(r.name===void 0&&(i="name"))return Qr.errors=[{instancePath:t,
+errors=s,e===0}wt.evaluated={props:{status:!0},dynamicProps:!1,dynamicItems:!1};function Zr(r,{instancePath:t="",parentData:k,parentDataProperty:w,rootData:_=r,dynamicAnchors:v={}}={}){let s=null,e=0,l=Zr.evaluated;if(l.dynamicProps&&(l.props=
+void 0),l.dynamicItems&&(l.items=void 0),e===0)if(r&&typeof r=="object"&&!Array.isArray(r)){let i;if(r.name===void 0&&(i="name"))return Zr.errors=[{instancePath:t,
 schemaPath:"#/required",keyword:"required",params:{missingProperty:i},message:"must have required property '"+i+"'"}],!1;if(r.name!==void 0){let o=r.name,n=e;if(e===
-n)if(typeof o=="string"){if(h(o)>256)return Qr.errors=[{instancePath:t+"/name",schemaPath:"#/properties/name/maxLength",keyword:"maxLength",params:{limit:256},message:"\
-must NOT have more than 256 characters"}],!1}else return Qr.errors=[{instancePath:t+"/name",schemaPath:"#/properties/name/type",keyword:"type",params:{type:"str\
-ing"},message:"must be string"}],!1;var a=n===e}else var a=!0;if(a){if(r.step_kind!==void 0){let o=r.step_kind,n=e;if(e===n)if(typeof o=="string"){if(h(o)>64)return Qr.
+n)if(typeof o=="string"){if(h(o)>256)return Zr.errors=[{instancePath:t+"/name",schemaPath:"#/properties/name/maxLength",keyword:"maxLength",params:{limit:256},message:"\
+must NOT have more than 256 characters"}],!1}else return Zr.errors=[{instancePath:t+"/name",schemaPath:"#/properties/name/type",keyword:"type",params:{type:"str\
+ing"},message:"must be string"}],!1;var a=n===e}else var a=!0;if(a){if(r.step_kind!==void 0){let o=r.step_kind,n=e;if(e===n)if(typeof o=="string"){if(h(o)>64)return Zr.
 errors=[{instancePath:t+"/step_kind",schemaPath:"#/properties/step_kind/maxLength",keyword:"maxLength",params:{limit:64},message:"must NOT have more than 64 cha\
-racters"}],!1}else return Qr.errors=[{instancePath:t+"/step_kind",schemaPath:"#/properties/step_kind/type",keyword:"type",params:{type:"string"},message:"must b\
-e string"}],!1;var a=n===e}else var a=!0;if(a)if(r.message!==void 0){let o=e;if(typeof r.message!="string")return Qr.errors=[{instancePath:t+"/message",schemaPath:"\
-#/properties/message/type",keyword:"type",params:{type:"string"},message:"must be string"}],!1;var a=o===e}else var a=!0}}else return Qr.errors=[{instancePath:t,
-schemaPath:"#/type",keyword:"type",params:{type:"object"},message:"must be object"}],!1;return Qr.errors=s,e===0}Qr.evaluated={props:{name:!0,step_kind:!0,message:!0},
+racters"}],!1}else return Zr.errors=[{instancePath:t+"/step_kind",schemaPath:"#/properties/step_kind/type",keyword:"type",params:{type:"string"},message:"must b\
+e string"}],!1;var a=n===e}else var a=!0;if(a)if(r.message!==void 0){let o=e;if(typeof r.message!="string")return Zr.errors=[{instancePath:t+"/message",schemaPath:"\
+#/properties/message/type",keyword:"type",params:{type:"string"},message:"must be string"}],!1;var a=o===e}else var a=!0}}else return Zr.errors=[{instancePath:t,
+schemaPath:"#/type",keyword:"type",params:{type:"object"},message:"must be object"}],!1;return Zr.errors=s,e===0}Zr.evaluated={props:{name:!0,step_kind:!0,message:!0},
 dynamicProps:!1,dynamicItems:!1};function Be(r,{instancePath:t="",parentData:k,parentDataProperty:w,rootData:_=r,dynamicAnchors:v={}}={}){let s=null,e=0,l=Be.evaluated;if(l.dynamicProps&&(l.props=
 void 0),l.dynamicItems&&(l.items=void 0),e===0)if(r&&typeof r=="object"&&!Array.isArray(r)){let i;if(r.status===void 0&&(i="status"))return Be.errors=[{instancePath:t,
 schemaPath:"#/required",keyword:"required",params:{missingProperty:i},message:"must have required property '"+i+"'"}],!1;if(r.status!==void 0){let o=r.status,n=e;
@@ -3341,8 +3341,8 @@ void 0),l.dynamicItems&&(l.items=void 0),e===0)if(r&&typeof r=="object"&&!Array.
 put"))return xt.errors=[{instancePath:t,schemaPath:"#/required",keyword:"required",params:{missingProperty:i},message:"must have required property '"+i+"'"}],!1;
 if(r.status!==void 0){let o=r.status,n=e;if(typeof o!="string")return xt.errors=[{instancePath:t+"/status",schemaPath:"#/properties/status/type",keyword:"type",
 params:{type:"string"},message:"must be string"}],!1;if(o!=="completed")return xt.errors=[{instancePath:t+"/status",schemaPath:"#/properties/status/const",keyword:"\
-const",params:{allowedValue:"completed"},message:"must be equal to constant"}],!1;var a=n===e}else var a=!0;if(a)if(r.output!==void 0){let o=e;Rr(r.output,{instancePath:t+
-"/output",parentData:r,parentDataProperty:"output",rootData:_,dynamicAnchors:v})||(s=s===null?Rr.errors:s.concat(Rr.errors),e=s.length);var a=o===e}else var a=!0}else
+const",params:{allowedValue:"completed"},message:"must be equal to constant"}],!1;var a=n===e}else var a=!0;if(a)if(r.output!==void 0){let o=e;Fr(r.output,{instancePath:t+
+"/output",parentData:r,parentDataProperty:"output",rootData:_,dynamicAnchors:v})||(s=s===null?Fr.errors:s.concat(Fr.errors),e=s.length);var a=o===e}else var a=!0}else
 return xt.errors=[{instancePath:t,schemaPath:"#/type",keyword:"type",params:{type:"object"},message:"must be object"}],!1;return xt.errors=s,e===0}xt.evaluated=
 {props:{status:!0,output:!0},dynamicProps:!1,dynamicItems:!1};function Lt(r,{instancePath:t="",parentData:k,parentDataProperty:w,rootData:_=r,dynamicAnchors:v={}}={}){let s=null,e=0,l=Lt.evaluated;if(l.dynamicProps&&(l.props=
 void 0),l.dynamicItems&&(l.items=void 0),e===0)if(r&&typeof r=="object"&&!Array.isArray(r)){let i;if(r.status===void 0&&(i="status")||r.error===void 0&&(i="erro\
@@ -3352,100 +3352,100 @@ type:"string"},message:"must be string"}],!1;if(o!=="failed")return Lt.errors=[{
 params:{allowedValue:"failed"},message:"must be equal to constant"}],!1;var a=n===e}else var a=!0;if(a)if(r.error!==void 0){let o=e;ve(r.error,{instancePath:t+"\
 /error",parentData:r,parentDataProperty:"error",rootData:_,dynamicAnchors:v})||(s=s===null?ve.errors:s.concat(ve.errors),e=s.length);var a=o===e}else var a=!0}else
 return Lt.errors=[{instancePath:t,schemaPath:"#/type",keyword:"type",params:{type:"object"},message:"must be object"}],!1;return Lt.errors=s,e===0}Lt.evaluated=
-{props:{status:!0,error:!0},dynamicProps:!1,dynamicItems:!1};function Ur(r,{instancePath:t="",parentData:k,parentDataProperty:w,rootData:_=r,dynamicAnchors:v={}}={}){let s=null,e=0,l=Ur.evaluated;if(l.dynamicProps&&(l.props=
-void 0),l.dynamicItems&&(l.items=void 0),e===0)if(r&&typeof r=="object"&&!Array.isArray(r)){let i;if(r.status===void 0&&(i="status"))return Ur.errors=[{instancePath:t,
+{props:{status:!0,error:!0},dynamicProps:!1,dynamicItems:!1};function Dr(r,{instancePath:t="",parentData:k,parentDataProperty:w,rootData:_=r,dynamicAnchors:v={}}={}){let s=null,e=0,l=Dr.evaluated;if(l.dynamicProps&&(l.props=
+void 0),l.dynamicItems&&(l.items=void 0),e===0)if(r&&typeof r=="object"&&!Array.isArray(r)){let i;if(r.status===void 0&&(i="status"))return Dr.errors=[{instancePath:t,
 schemaPath:"#/required",keyword:"required",params:{missingProperty:i},message:"must have required property '"+i+"'"}],!1;if(r.status!==void 0){let o=r.status,n=e;
-if(typeof o!="string")return Ur.errors=[{instancePath:t+"/status",schemaPath:"#/properties/status/type",keyword:"type",params:{type:"string"},message:"must be s\
-tring"}],!1;if(o!=="canceled")return Ur.errors=[{instancePath:t+"/status",schemaPath:"#/properties/status/const",keyword:"const",params:{allowedValue:"canceled"},
-message:"must be equal to constant"}],!1;var a=n===e}else var a=!0;if(a){if(r.reason!==void 0){let o=e;if(typeof r.reason!="string")return Ur.errors=[{instancePath:t+
+if(typeof o!="string")return Dr.errors=[{instancePath:t+"/status",schemaPath:"#/properties/status/type",keyword:"type",params:{type:"string"},message:"must be s\
+tring"}],!1;if(o!=="canceled")return Dr.errors=[{instancePath:t+"/status",schemaPath:"#/properties/status/const",keyword:"const",params:{allowedValue:"canceled"},
+message:"must be equal to constant"}],!1;var a=n===e}else var a=!0;if(a){if(r.reason!==void 0){let o=e;if(typeof r.reason!="string")return Dr.errors=[{instancePath:t+
 "/reason",schemaPath:"#/properties/reason/type",keyword:"type",params:{type:"string"},message:"must be string"}],!1;var a=o===e}else var a=!0;if(a)if(r.canceled_by!==
-void 0){let o=r.canceled_by,n=e;if(e===n)if(typeof o=="string"){if(h(o)>256)return Ur.errors=[{instancePath:t+"/canceled_by",schemaPath:"#/properties/canceled_b\
-y/maxLength",keyword:"maxLength",params:{limit:256},message:"must NOT have more than 256 characters"}],!1;if(h(o)<1)return Ur.errors=[{instancePath:t+"/canceled\
-_by",schemaPath:"#/properties/canceled_by/minLength",keyword:"minLength",params:{limit:1},message:"must NOT have fewer than 1 characters"}],!1}else return Ur.errors=
+void 0){let o=r.canceled_by,n=e;if(e===n)if(typeof o=="string"){if(h(o)>256)return Dr.errors=[{instancePath:t+"/canceled_by",schemaPath:"#/properties/canceled_b\
+y/maxLength",keyword:"maxLength",params:{limit:256},message:"must NOT have more than 256 characters"}],!1;if(h(o)<1)return Dr.errors=[{instancePath:t+"/canceled\
+_by",schemaPath:"#/properties/canceled_by/minLength",keyword:"minLength",params:{limit:1},message:"must NOT have fewer than 1 characters"}],!1}else return Dr.errors=
 [{instancePath:t+"/canceled_by",schemaPath:"#/properties/canceled_by/type",keyword:"type",params:{type:"string"},message:"must be string"}],!1;var a=n===e}else var a=!0}}else
-return Ur.errors=[{instancePath:t,schemaPath:"#/type",keyword:"type",params:{type:"object"},message:"must be object"}],!1;return Ur.errors=s,e===0}Ur.evaluated=
+return Dr.errors=[{instancePath:t,schemaPath:"#/type",keyword:"type",params:{type:"object"},message:"must be object"}],!1;return Dr.errors=s,e===0}Dr.evaluated=
 {props:{status:!0,reason:!0,canceled_by:!0},dynamicProps:!1,dynamicItems:!1};function S(r,{instancePath:t="",parentData:k,parentDataProperty:w,rootData:_=r,dynamicAnchors:v={}}={}){
 let s=null,e=0,l=S.evaluated;if(l.dynamicProps&&(l.props=void 0),l.dynamicItems&&(l.items=void 0),e===0)if(r&&typeof r=="object"&&!Array.isArray(r)){let ka;if(r.
 event===void 0&&(ka="event"))return S.errors=[{instancePath:t,schemaPath:"#/required",keyword:"required",params:{missingProperty:ka},message:"must have required\
  property '"+ka+"'"}],!1;if(r.event!==void 0){let N=r.event,ds=e,_n=e;se(N,{instancePath:t+"/event",parentData:r,parentDataProperty:"event",rootData:_,dynamicAnchors:v})||
-(s=s===null?se.errors:s.concat(se.errors),e=s.length);var a=_n===e;if(a){let vn=e,wa=e,xa=!0,di=e;if(e===di)if(N&&typeof N=="object"&&!Array.isArray(N)){let Zr;
-if(N.type===void 0&&(Zr="type")){let At={};s===null?s=[At]:s.push(At),e++}else if(N.type!==void 0&&N.type!=="agentos.run.created"){let At={};s===null?s=[At]:s.push(
-At),e++}}else{let Zr={};s===null?s=[Zr]:s.push(Zr),e++}var i=di===e;if(e=wa,s!==null&&(wa?s.length=wa:s=null),i){let Zr=e;if(e===Zr)if(N&&typeof N=="object"&&!Array.
+(s=s===null?se.errors:s.concat(se.errors),e=s.length);var a=_n===e;if(a){let vn=e,wa=e,xa=!0,di=e;if(e===di)if(N&&typeof N=="object"&&!Array.isArray(N)){let Kr;
+if(N.type===void 0&&(Kr="type")){let At={};s===null?s=[At]:s.push(At),e++}else if(N.type!==void 0&&N.type!=="agentos.run.created"){let At={};s===null?s=[At]:s.push(
+At),e++}}else{let Kr={};s===null?s=[Kr]:s.push(Kr),e++}var i=di===e;if(e=wa,s!==null&&(wa?s.length=wa:s=null),i){let Kr=e;if(e===Kr)if(N&&typeof N=="object"&&!Array.
 isArray(N))N.payload!==void 0&&(kt(N.payload,{instancePath:t+"/event/payload",parentData:N,parentDataProperty:"payload",rootData:_,dynamicAnchors:v})||(s=s===null?
 kt.errors:s.concat(kt.errors),e=s.length));else return S.errors=[{instancePath:t+"/event",schemaPath:"#/properties/event/allOf/1/then/type",keyword:"type",params:{
-type:"object"},message:"must be object"}],!1;var i=Zr===e;if(xa=i,xa){var o={};o.payload=!0,o.type=!0}}if(!xa){let Zr={instancePath:t+"/event",schemaPath:"#/pro\
-perties/event/allOf/1/if",keyword:"if",params:{failingKeyword:"then"},message:'must match "then" schema'};return s===null?s=[Zr]:s.push(Zr),e++,S.errors=s,!1}var a=vn===
-e;if(a){o!==!0&&(o=o||{},o.event_id=!0,o.sequence=!0,o.time=!0,o.type=!0,o.tenant_id=!0,o.agent_id=!0,o.run_id=!0,o.step_id=!0,o.trace=!0,o.payload=!0);let Zr=e,
-At=e,La=!0,fi=e;if(e===fi)if(N&&typeof N=="object"&&!Array.isArray(N)){let Kr;if(N.type===void 0&&(Kr="type")){let qt={};s===null?s=[qt]:s.push(qt),e++}else if(N.
-type!==void 0&&N.type!=="agentos.run.started"){let qt={};s===null?s=[qt]:s.push(qt),e++}}else{let Kr={};s===null?s=[Kr]:s.push(Kr),e++}var n=fi===e;if(e=At,s!==
-null&&(At?s.length=At:s=null),n){let Kr=e;if(e===Kr)if(N&&typeof N=="object"&&!Array.isArray(N))N.payload!==void 0&&(wt(N.payload,{instancePath:t+"/event/payloa\
+type:"object"},message:"must be object"}],!1;var i=Kr===e;if(xa=i,xa){var o={};o.payload=!0,o.type=!0}}if(!xa){let Kr={instancePath:t+"/event",schemaPath:"#/pro\
+perties/event/allOf/1/if",keyword:"if",params:{failingKeyword:"then"},message:'must match "then" schema'};return s===null?s=[Kr]:s.push(Kr),e++,S.errors=s,!1}var a=vn===
+e;if(a){o!==!0&&(o=o||{},o.event_id=!0,o.sequence=!0,o.time=!0,o.type=!0,o.tenant_id=!0,o.agent_id=!0,o.run_id=!0,o.step_id=!0,o.trace=!0,o.payload=!0);let Kr=e,
+At=e,La=!0,fi=e;if(e===fi)if(N&&typeof N=="object"&&!Array.isArray(N)){let Wr;if(N.type===void 0&&(Wr="type")){let qt={};s===null?s=[qt]:s.push(qt),e++}else if(N.
+type!==void 0&&N.type!=="agentos.run.started"){let qt={};s===null?s=[qt]:s.push(qt),e++}}else{let Wr={};s===null?s=[Wr]:s.push(Wr),e++}var n=fi===e;if(e=At,s!==
+null&&(At?s.length=At:s=null),n){let Wr=e;if(e===Wr)if(N&&typeof N=="object"&&!Array.isArray(N))N.payload!==void 0&&(wt(N.payload,{instancePath:t+"/event/payloa\
 d",parentData:N,parentDataProperty:"payload",rootData:_,dynamicAnchors:v})||(s=s===null?wt.errors:s.concat(wt.errors),e=s.length));else return S.errors=[{instancePath:t+
-"/event",schemaPath:"#/properties/event/allOf/2/then/type",keyword:"type",params:{type:"object"},message:"must be object"}],!1;var n=Kr===e;if(La=n,La){var m={};
-m.payload=!0,m.type=!0}}if(!La){let Kr={instancePath:t+"/event",schemaPath:"#/properties/event/allOf/2/if",keyword:"if",params:{failingKeyword:"then"},message:'\
-must match "then" schema'};return s===null?s=[Kr]:s.push(Kr),e++,S.errors=s,!1}var a=Zr===e;if(a){o!==!0&&m!==void 0&&(m===!0?o=!0:(o=o||{},Object.assign(o,m)));
-let Kr=e,qt=e,Na=!0,ci=e;if(e===ci)if(N&&typeof N=="object"&&!Array.isArray(N)){let Wr;if(N.type===void 0&&(Wr="type")){let Ht={};s===null?s=[Ht]:s.push(Ht),e++}else if(N.
-type!==void 0&&N.type!=="agentos.run.step.started"){let Ht={};s===null?s=[Ht]:s.push(Ht),e++}}else{let Wr={};s===null?s=[Wr]:s.push(Wr),e++}var p=ci===e;if(e=qt,
-s!==null&&(qt?s.length=qt:s=null),p){let Wr=e;if(e===Wr)if(N&&typeof N=="object"&&!Array.isArray(N))N.payload!==void 0&&(Qr(N.payload,{instancePath:t+"/event/pa\
-yload",parentData:N,parentDataProperty:"payload",rootData:_,dynamicAnchors:v})||(s=s===null?Qr.errors:s.concat(Qr.errors),e=s.length));else return S.errors=[{instancePath:t+
-"/event",schemaPath:"#/properties/event/allOf/3/then/type",keyword:"type",params:{type:"object"},message:"must be object"}],!1;var p=Wr===e;if(Na=p,Na){var u={};
-u.payload=!0,u.type=!0}}if(!Na){let Wr={instancePath:t+"/event",schemaPath:"#/properties/event/allOf/3/if",keyword:"if",params:{failingKeyword:"then"},message:'\
-must match "then" schema'};return s===null?s=[Wr]:s.push(Wr),e++,S.errors=s,!1}var a=Kr===e;if(a){o!==!0&&u!==void 0&&(u===!0?o=!0:(o=o||{},Object.assign(o,u)));
-let Wr=e,Ht=e,Ta=!0,yi=e;if(e===yi)if(N&&typeof N=="object"&&!Array.isArray(N)){let Vr;if(N.type===void 0&&(Vr="type")){let Ut={};s===null?s=[Ut]:s.push(Ut),e++}else if(N.
-type!==void 0&&N.type!=="agentos.run.step.completed"){let Ut={};s===null?s=[Ut]:s.push(Ut),e++}}else{let Vr={};s===null?s=[Vr]:s.push(Vr),e++}var d=yi===e;if(e=
-Ht,s!==null&&(Ht?s.length=Ht:s=null),d){let Vr=e;if(e===Vr)if(N&&typeof N=="object"&&!Array.isArray(N))N.payload!==void 0&&(Be(N.payload,{instancePath:t+"/event\
+"/event",schemaPath:"#/properties/event/allOf/2/then/type",keyword:"type",params:{type:"object"},message:"must be object"}],!1;var n=Wr===e;if(La=n,La){var m={};
+m.payload=!0,m.type=!0}}if(!La){let Wr={instancePath:t+"/event",schemaPath:"#/properties/event/allOf/2/if",keyword:"if",params:{failingKeyword:"then"},message:'\
+must match "then" schema'};return s===null?s=[Wr]:s.push(Wr),e++,S.errors=s,!1}var a=Kr===e;if(a){o!==!0&&m!==void 0&&(m===!0?o=!0:(o=o||{},Object.assign(o,m)));
+let Wr=e,qt=e,Na=!0,ci=e;if(e===ci)if(N&&typeof N=="object"&&!Array.isArray(N)){let Vr;if(N.type===void 0&&(Vr="type")){let Ht={};s===null?s=[Ht]:s.push(Ht),e++}else if(N.
+type!==void 0&&N.type!=="agentos.run.step.started"){let Ht={};s===null?s=[Ht]:s.push(Ht),e++}}else{let Vr={};s===null?s=[Vr]:s.push(Vr),e++}var p=ci===e;if(e=qt,
+s!==null&&(qt?s.length=qt:s=null),p){let Vr=e;if(e===Vr)if(N&&typeof N=="object"&&!Array.isArray(N))N.payload!==void 0&&(Zr(N.payload,{instancePath:t+"/event/pa\
+yload",parentData:N,parentDataProperty:"payload",rootData:_,dynamicAnchors:v})||(s=s===null?Zr.errors:s.concat(Zr.errors),e=s.length));else return S.errors=[{instancePath:t+
+"/event",schemaPath:"#/properties/event/allOf/3/then/type",keyword:"type",params:{type:"object"},message:"must be object"}],!1;var p=Vr===e;if(Na=p,Na){var u={};
+u.payload=!0,u.type=!0}}if(!Na){let Vr={instancePath:t+"/event",schemaPath:"#/properties/event/allOf/3/if",keyword:"if",params:{failingKeyword:"then"},message:'\
+must match "then" schema'};return s===null?s=[Vr]:s.push(Vr),e++,S.errors=s,!1}var a=Wr===e;if(a){o!==!0&&u!==void 0&&(u===!0?o=!0:(o=o||{},Object.assign(o,u)));
+let Vr=e,Ht=e,Ta=!0,yi=e;if(e===yi)if(N&&typeof N=="object"&&!Array.isArray(N)){let Sr;if(N.type===void 0&&(Sr="type")){let Ut={};s===null?s=[Ut]:s.push(Ut),e++}else if(N.
+type!==void 0&&N.type!=="agentos.run.step.completed"){let Ut={};s===null?s=[Ut]:s.push(Ut),e++}}else{let Sr={};s===null?s=[Sr]:s.push(Sr),e++}var d=yi===e;if(e=
+Ht,s!==null&&(Ht?s.length=Ht:s=null),d){let Sr=e;if(e===Sr)if(N&&typeof N=="object"&&!Array.isArray(N))N.payload!==void 0&&(Be(N.payload,{instancePath:t+"/event\
 /payload",parentData:N,parentDataProperty:"payload",rootData:_,dynamicAnchors:v})||(s=s===null?Be.errors:s.concat(Be.errors),e=s.length));else return S.errors=[
-{instancePath:t+"/event",schemaPath:"#/properties/event/allOf/4/then/type",keyword:"type",params:{type:"object"},message:"must be object"}],!1;var d=Vr===e;if(Ta=
-d,Ta){var c={};c.payload=!0,c.type=!0}}if(!Ta){let Vr={instancePath:t+"/event",schemaPath:"#/properties/event/allOf/4/if",keyword:"if",params:{failingKeyword:"t\
-hen"},message:'must match "then" schema'};return s===null?s=[Vr]:s.push(Vr),e++,S.errors=s,!1}var a=Wr===e;if(a){o!==!0&&c!==void 0&&(c===!0?o=!0:(o=o||{},Object.
-assign(o,c)));let Vr=e,Ut=e,Oa=!0,hi=e;if(e===hi)if(N&&typeof N=="object"&&!Array.isArray(N)){let Sr;if(N.type===void 0&&(Sr="type")){let Dt={};s===null?s=[Dt]:
-s.push(Dt),e++}else if(N.type!==void 0&&N.type!=="agentos.tool.call.requested"){let Dt={};s===null?s=[Dt]:s.push(Dt),e++}}else{let Sr={};s===null?s=[Sr]:s.push(
-Sr),e++}var y=hi===e;if(e=Ut,s!==null&&(Ut?s.length=Ut:s=null),y){let Sr=e;if(e===Sr)if(N&&typeof N=="object"&&!Array.isArray(N))N.payload!==void 0&&(lr(N.payload,
+{instancePath:t+"/event",schemaPath:"#/properties/event/allOf/4/then/type",keyword:"type",params:{type:"object"},message:"must be object"}],!1;var d=Sr===e;if(Ta=
+d,Ta){var c={};c.payload=!0,c.type=!0}}if(!Ta){let Sr={instancePath:t+"/event",schemaPath:"#/properties/event/allOf/4/if",keyword:"if",params:{failingKeyword:"t\
+hen"},message:'must match "then" schema'};return s===null?s=[Sr]:s.push(Sr),e++,S.errors=s,!1}var a=Vr===e;if(a){o!==!0&&c!==void 0&&(c===!0?o=!0:(o=o||{},Object.
+assign(o,c)));let Sr=e,Ut=e,Oa=!0,hi=e;if(e===hi)if(N&&typeof N=="object"&&!Array.isArray(N)){let Cr;if(N.type===void 0&&(Cr="type")){let Dt={};s===null?s=[Dt]:
+s.push(Dt),e++}else if(N.type!==void 0&&N.type!=="agentos.tool.call.requested"){let Dt={};s===null?s=[Dt]:s.push(Dt),e++}}else{let Cr={};s===null?s=[Cr]:s.push(
+Cr),e++}var y=hi===e;if(e=Ut,s!==null&&(Ut?s.length=Ut:s=null),y){let Cr=e;if(e===Cr)if(N&&typeof N=="object"&&!Array.isArray(N))N.payload!==void 0&&(lr(N.payload,
 {instancePath:t+"/event/payload",parentData:N,parentDataProperty:"payload",rootData:_,dynamicAnchors:v})||(s=s===null?lr.errors:s.concat(lr.errors),e=s.length));else
 return S.errors=[{instancePath:t+"/event",schemaPath:"#/properties/event/allOf/5/then/type",keyword:"type",params:{type:"object"},message:"must be object"}],!1;
-var y=Sr===e;if(Oa=y,Oa){var g={};g.payload=!0,g.type=!0}}if(!Oa){let Sr={instancePath:t+"/event",schemaPath:"#/properties/event/allOf/5/if",keyword:"if",params:{
-failingKeyword:"then"},message:'must match "then" schema'};return s===null?s=[Sr]:s.push(Sr),e++,S.errors=s,!1}var a=Vr===e;if(a){o!==!0&&g!==void 0&&(g===!0?o=
-!0:(o=o||{},Object.assign(o,g)));let Sr=e,Dt=e,ja=!0,gi=e;if(e===gi)if(N&&typeof N=="object"&&!Array.isArray(N)){let Cr;if(N.type===void 0&&(Cr="type")){let It={};
-s===null?s=[It]:s.push(It),e++}else if(N.type!==void 0&&N.type!=="agentos.tool.call.completed"){let It={};s===null?s=[It]:s.push(It),e++}}else{let Cr={};s===null?
-s=[Cr]:s.push(Cr),e++}var b=gi===e;if(e=Dt,s!==null&&(Dt?s.length=Dt:s=null),b){let Cr=e;if(e===Cr)if(N&&typeof N=="object"&&!Array.isArray(N))N.payload!==void 0&&
+var y=Cr===e;if(Oa=y,Oa){var g={};g.payload=!0,g.type=!0}}if(!Oa){let Cr={instancePath:t+"/event",schemaPath:"#/properties/event/allOf/5/if",keyword:"if",params:{
+failingKeyword:"then"},message:'must match "then" schema'};return s===null?s=[Cr]:s.push(Cr),e++,S.errors=s,!1}var a=Sr===e;if(a){o!==!0&&g!==void 0&&(g===!0?o=
+!0:(o=o||{},Object.assign(o,g)));let Cr=e,Dt=e,ja=!0,gi=e;if(e===gi)if(N&&typeof N=="object"&&!Array.isArray(N)){let Gr;if(N.type===void 0&&(Gr="type")){let It={};
+s===null?s=[It]:s.push(It),e++}else if(N.type!==void 0&&N.type!=="agentos.tool.call.completed"){let It={};s===null?s=[It]:s.push(It),e++}}else{let Gr={};s===null?
+s=[Gr]:s.push(Gr),e++}var b=gi===e;if(e=Dt,s!==null&&(Dt?s.length=Dt:s=null),b){let Gr=e;if(e===Gr)if(N&&typeof N=="object"&&!Array.isArray(N))N.payload!==void 0&&
 (ze(N.payload,{instancePath:t+"/event/payload",parentData:N,parentDataProperty:"payload",rootData:_,dynamicAnchors:v})||(s=s===null?ze.errors:s.concat(ze.errors),
 e=s.length));else return S.errors=[{instancePath:t+"/event",schemaPath:"#/properties/event/allOf/6/then/type",keyword:"type",params:{type:"object"},message:"mus\
-t be object"}],!1;var b=Cr===e;if(ja=b,ja){var L={};L.payload=!0,L.type=!0}}if(!ja){let Cr={instancePath:t+"/event",schemaPath:"#/properties/event/allOf/6/if",keyword:"\
-if",params:{failingKeyword:"then"},message:'must match "then" schema'};return s===null?s=[Cr]:s.push(Cr),e++,S.errors=s,!1}var a=Sr===e;if(a){o!==!0&&L!==void 0&&
-(L===!0?o=!0:(o=o||{},Object.assign(o,L)));let Cr=e,It=e,Aa=!0,_i=e;if(e===_i)if(N&&typeof N=="object"&&!Array.isArray(N)){let Gr;if(N.type===void 0&&(Gr="type")){
-let $t={};s===null?s=[$t]:s.push($t),e++}else if(N.type!==void 0&&N.type!=="agentos.model.requested"){let $t={};s===null?s=[$t]:s.push($t),e++}}else{let Gr={};s===
-null?s=[Gr]:s.push(Gr),e++}var P=_i===e;if(e=It,s!==null&&(It?s.length=It:s=null),P){let Gr=e;if(e===Gr)if(N&&typeof N=="object"&&!Array.isArray(N))N.payload!==
+t be object"}],!1;var b=Gr===e;if(ja=b,ja){var L={};L.payload=!0,L.type=!0}}if(!ja){let Gr={instancePath:t+"/event",schemaPath:"#/properties/event/allOf/6/if",keyword:"\
+if",params:{failingKeyword:"then"},message:'must match "then" schema'};return s===null?s=[Gr]:s.push(Gr),e++,S.errors=s,!1}var a=Cr===e;if(a){o!==!0&&L!==void 0&&
+(L===!0?o=!0:(o=o||{},Object.assign(o,L)));let Gr=e,It=e,Aa=!0,_i=e;if(e===_i)if(N&&typeof N=="object"&&!Array.isArray(N)){let Jr;if(N.type===void 0&&(Jr="type")){
+let $t={};s===null?s=[$t]:s.push($t),e++}else if(N.type!==void 0&&N.type!=="agentos.model.requested"){let $t={};s===null?s=[$t]:s.push($t),e++}}else{let Jr={};s===
+null?s=[Jr]:s.push(Jr),e++}var P=_i===e;if(e=It,s!==null&&(It?s.length=It:s=null),P){let Jr=e;if(e===Jr)if(N&&typeof N=="object"&&!Array.isArray(N))N.payload!==
 void 0&&(ee(N.payload,{instancePath:t+"/event/payload",parentData:N,parentDataProperty:"payload",rootData:_,dynamicAnchors:v})||(s=s===null?ee.errors:s.concat(ee.
 errors),e=s.length));else return S.errors=[{instancePath:t+"/event",schemaPath:"#/properties/event/allOf/7/then/type",keyword:"type",params:{type:"object"},message:"\
-must be object"}],!1;var P=Gr===e;if(Aa=P,Aa){var x={};x.payload=!0,x.type=!0}}if(!Aa){let Gr={instancePath:t+"/event",schemaPath:"#/properties/event/allOf/7/if",
-keyword:"if",params:{failingKeyword:"then"},message:'must match "then" schema'};return s===null?s=[Gr]:s.push(Gr),e++,S.errors=s,!1}var a=Cr===e;if(a){o!==!0&&x!==
-void 0&&(x===!0?o=!0:(o=o||{},Object.assign(o,x)));let Gr=e,$t=e,qa=!0,vi=e;if(e===vi)if(N&&typeof N=="object"&&!Array.isArray(N)){let Jr;if(N.type===void 0&&(Jr=
-"type")){let Rt={};s===null?s=[Rt]:s.push(Rt),e++}else if(N.type!==void 0&&N.type!=="agentos.model.completed"){let Rt={};s===null?s=[Rt]:s.push(Rt),e++}}else{let Jr={};
-s===null?s=[Jr]:s.push(Jr),e++}var A=vi===e;if(e=$t,s!==null&&($t?s.length=$t:s=null),A){let Jr=e;if(e===Jr)if(N&&typeof N=="object"&&!Array.isArray(N))N.payload!==
+must be object"}],!1;var P=Jr===e;if(Aa=P,Aa){var x={};x.payload=!0,x.type=!0}}if(!Aa){let Jr={instancePath:t+"/event",schemaPath:"#/properties/event/allOf/7/if",
+keyword:"if",params:{failingKeyword:"then"},message:'must match "then" schema'};return s===null?s=[Jr]:s.push(Jr),e++,S.errors=s,!1}var a=Gr===e;if(a){o!==!0&&x!==
+void 0&&(x===!0?o=!0:(o=o||{},Object.assign(o,x)));let Jr=e,$t=e,qa=!0,vi=e;if(e===vi)if(N&&typeof N=="object"&&!Array.isArray(N)){let Xr;if(N.type===void 0&&(Xr=
+"type")){let Rt={};s===null?s=[Rt]:s.push(Rt),e++}else if(N.type!==void 0&&N.type!=="agentos.model.completed"){let Rt={};s===null?s=[Rt]:s.push(Rt),e++}}else{let Xr={};
+s===null?s=[Xr]:s.push(Xr),e++}var A=vi===e;if(e=$t,s!==null&&($t?s.length=$t:s=null),A){let Xr=e;if(e===Xr)if(N&&typeof N=="object"&&!Array.isArray(N))N.payload!==
 void 0&&(qe(N.payload,{instancePath:t+"/event/payload",parentData:N,parentDataProperty:"payload",rootData:_,dynamicAnchors:v})||(s=s===null?qe.errors:s.concat(qe.
 errors),e=s.length));else return S.errors=[{instancePath:t+"/event",schemaPath:"#/properties/event/allOf/8/then/type",keyword:"type",params:{type:"object"},message:"\
-must be object"}],!1;var A=Jr===e;if(qa=A,qa){var j={};j.payload=!0,j.type=!0}}if(!qa){let Jr={instancePath:t+"/event",schemaPath:"#/properties/event/allOf/8/if",
-keyword:"if",params:{failingKeyword:"then"},message:'must match "then" schema'};return s===null?s=[Jr]:s.push(Jr),e++,S.errors=s,!1}var a=Gr===e;if(a){o!==!0&&j!==
-void 0&&(j===!0?o=!0:(o=o||{},Object.assign(o,j)));let Jr=e,Rt=e,Ha=!0,bi=e;if(e===bi)if(N&&typeof N=="object"&&!Array.isArray(N)){let Xr;if(N.type===void 0&&(Xr=
-"type")){let Ft={};s===null?s=[Ft]:s.push(Ft),e++}else if(N.type!==void 0&&N.type!=="agentos.run.completed"){let Ft={};s===null?s=[Ft]:s.push(Ft),e++}}else{let Xr={};
-s===null?s=[Xr]:s.push(Xr),e++}var F=bi===e;if(e=Rt,s!==null&&(Rt?s.length=Rt:s=null),F){let Xr=e;if(e===Xr)if(N&&typeof N=="object"&&!Array.isArray(N))N.payload!==
+must be object"}],!1;var A=Xr===e;if(qa=A,qa){var j={};j.payload=!0,j.type=!0}}if(!qa){let Xr={instancePath:t+"/event",schemaPath:"#/properties/event/allOf/8/if",
+keyword:"if",params:{failingKeyword:"then"},message:'must match "then" schema'};return s===null?s=[Xr]:s.push(Xr),e++,S.errors=s,!1}var a=Jr===e;if(a){o!==!0&&j!==
+void 0&&(j===!0?o=!0:(o=o||{},Object.assign(o,j)));let Xr=e,Rt=e,Ha=!0,bi=e;if(e===bi)if(N&&typeof N=="object"&&!Array.isArray(N)){let Yr;if(N.type===void 0&&(Yr=
+"type")){let Ft={};s===null?s=[Ft]:s.push(Ft),e++}else if(N.type!==void 0&&N.type!=="agentos.run.completed"){let Ft={};s===null?s=[Ft]:s.push(Ft),e++}}else{let Yr={};
+s===null?s=[Yr]:s.push(Yr),e++}var F=bi===e;if(e=Rt,s!==null&&(Rt?s.length=Rt:s=null),F){let Yr=e;if(e===Yr)if(N&&typeof N=="object"&&!Array.isArray(N))N.payload!==
 void 0&&(xt(N.payload,{instancePath:t+"/event/payload",parentData:N,parentDataProperty:"payload",rootData:_,dynamicAnchors:v})||(s=s===null?xt.errors:s.concat(xt.
 errors),e=s.length));else return S.errors=[{instancePath:t+"/event",schemaPath:"#/properties/event/allOf/9/then/type",keyword:"type",params:{type:"object"},message:"\
-must be object"}],!1;var F=Xr===e;if(Ha=F,Ha){var E={};E.payload=!0,E.type=!0}}if(!Ha){let Xr={instancePath:t+"/event",schemaPath:"#/properties/event/allOf/9/if",
-keyword:"if",params:{failingKeyword:"then"},message:'must match "then" schema'};return s===null?s=[Xr]:s.push(Xr),e++,S.errors=s,!1}var a=Jr===e;if(a){o!==!0&&E!==
-void 0&&(E===!0?o=!0:(o=o||{},Object.assign(o,E)));let Xr=e,Ft=e,Ua=!0,Pi=e;if(e===Pi)if(N&&typeof N=="object"&&!Array.isArray(N)){let Yr;if(N.type===void 0&&(Yr=
-"type")){let Et={};s===null?s=[Et]:s.push(Et),e++}else if(N.type!==void 0&&N.type!=="agentos.run.failed"){let Et={};s===null?s=[Et]:s.push(Et),e++}}else{let Yr={};
-s===null?s=[Yr]:s.push(Yr),e++}var Ot=Pi===e;if(e=Ft,s!==null&&(Ft?s.length=Ft:s=null),Ot){let Yr=e;if(e===Yr)if(N&&typeof N=="object"&&!Array.isArray(N))N.payload!==
+must be object"}],!1;var F=Yr===e;if(Ha=F,Ha){var E={};E.payload=!0,E.type=!0}}if(!Ha){let Yr={instancePath:t+"/event",schemaPath:"#/properties/event/allOf/9/if",
+keyword:"if",params:{failingKeyword:"then"},message:'must match "then" schema'};return s===null?s=[Yr]:s.push(Yr),e++,S.errors=s,!1}var a=Xr===e;if(a){o!==!0&&E!==
+void 0&&(E===!0?o=!0:(o=o||{},Object.assign(o,E)));let Yr=e,Ft=e,Ua=!0,Pi=e;if(e===Pi)if(N&&typeof N=="object"&&!Array.isArray(N)){let et;if(N.type===void 0&&(et=
+"type")){let Et={};s===null?s=[Et]:s.push(Et),e++}else if(N.type!==void 0&&N.type!=="agentos.run.failed"){let Et={};s===null?s=[Et]:s.push(Et),e++}}else{let et={};
+s===null?s=[et]:s.push(et),e++}var Ot=Pi===e;if(e=Ft,s!==null&&(Ft?s.length=Ft:s=null),Ot){let et=e;if(e===et)if(N&&typeof N=="object"&&!Array.isArray(N))N.payload!==
 void 0&&(Lt(N.payload,{instancePath:t+"/event/payload",parentData:N,parentDataProperty:"payload",rootData:_,dynamicAnchors:v})||(s=s===null?Lt.errors:s.concat(Lt.
 errors),e=s.length));else return S.errors=[{instancePath:t+"/event",schemaPath:"#/properties/event/allOf/10/then/type",keyword:"type",params:{type:"object"},message:"\
-must be object"}],!1;var Ot=Yr===e;if(Ua=Ot,Ua){var ss={};ss.payload=!0,ss.type=!0}}if(!Ua){let Yr={instancePath:t+"/event",schemaPath:"#/properties/event/allOf\
-/10/if",keyword:"if",params:{failingKeyword:"then"},message:'must match "then" schema'};return s===null?s=[Yr]:s.push(Yr),e++,S.errors=s,!1}var a=Xr===e;if(a){o!==
-!0&&ss!==void 0&&(ss===!0?o=!0:(o=o||{},Object.assign(o,ss)));let Yr=e,Et=e,Da=!0,ki=e;if(e===ki)if(N&&typeof N=="object"&&!Array.isArray(N)){let ht;if(N.type===
+must be object"}],!1;var Ot=et===e;if(Ua=Ot,Ua){var ss={};ss.payload=!0,ss.type=!0}}if(!Ua){let et={instancePath:t+"/event",schemaPath:"#/properties/event/allOf\
+/10/if",keyword:"if",params:{failingKeyword:"then"},message:'must match "then" schema'};return s===null?s=[et]:s.push(et),e++,S.errors=s,!1}var a=Yr===e;if(a){o!==
+!0&&ss!==void 0&&(ss===!0?o=!0:(o=o||{},Object.assign(o,ss)));let et=e,Et=e,Da=!0,ki=e;if(e===ki)if(N&&typeof N=="object"&&!Array.isArray(N)){let ht;if(N.type===
 void 0&&(ht="type")){let is={};s===null?s=[is]:s.push(is),e++}else if(N.type!==void 0&&N.type!=="agentos.run.canceled"){let is={};s===null?s=[is]:s.push(is),e++}}else{
 let ht={};s===null?s=[ht]:s.push(ht),e++}var jt=ki===e;if(e=Et,s!==null&&(Et?s.length=Et:s=null),jt){let ht=e;if(e===ht)if(N&&typeof N=="object"&&!Array.isArray(
-N))N.payload!==void 0&&(Ur(N.payload,{instancePath:t+"/event/payload",parentData:N,parentDataProperty:"payload",rootData:_,dynamicAnchors:v})||(s=s===null?Ur.errors:
-s.concat(Ur.errors),e=s.length));else return S.errors=[{instancePath:t+"/event",schemaPath:"#/properties/event/allOf/11/then/type",keyword:"type",params:{type:"\
+N))N.payload!==void 0&&(Dr(N.payload,{instancePath:t+"/event/payload",parentData:N,parentDataProperty:"payload",rootData:_,dynamicAnchors:v})||(s=s===null?Dr.errors:
+s.concat(Dr.errors),e=s.length));else return S.errors=[{instancePath:t+"/event",schemaPath:"#/properties/event/allOf/11/then/type",keyword:"type",params:{type:"\
 object"},message:"must be object"}],!1;var jt=ht===e;if(Da=jt,Da){var as={};as.payload=!0,as.type=!0}}if(!Da){let ht={instancePath:t+"/event",schemaPath:"#/prop\
-erties/event/allOf/11/if",keyword:"if",params:{failingKeyword:"then"},message:'must match "then" schema'};return s===null?s=[ht]:s.push(ht),e++,S.errors=s,!1}var a=Yr===
+erties/event/allOf/11/if",keyword:"if",params:{failingKeyword:"then"},message:'must match "then" schema'};return s===null?s=[ht]:s.push(ht),e++,S.errors=s,!1}var a=et===
 e;a&&o!==!0&&as!==void 0&&(as===!0?o=!0:(o=o||{},Object.assign(o,as)))}}}}}}}}}}}var us=ds===e}else var us=!0;if(us)if(r.correlation_id!==void 0){let N=r.correlation_id,
 ds=e;if(e===ds)if(typeof N=="string"){if(h(N)>256)return S.errors=[{instancePath:t+"/correlation_id",schemaPath:"#/properties/correlation_id/maxLength",keyword:"\
 maxLength",params:{limit:256},message:"must NOT have more than 256 characters"}],!1;if(h(N)<1)return S.errors=[{instancePath:t+"/correlation_id",schemaPath:"#/p\
@@ -3459,8 +3459,8 @@ void 0&&(o="correlation_id")||r.tenant_id===void 0&&(o="tenant_id"))return Qe.er
 message:"must have required property '"+o+"'"}],!1;if(r.events!==void 0){let n=r.events,m=e;if(e===m)if(Array.isArray(n)){var a=!0;let p=n.length;for(let u=0;u<
 p;u++){let d=e;S(n[u],{instancePath:t+"/events/"+u,parentData:n,parentDataProperty:u,rootData:_,dynamicAnchors:v})||(s=s===null?S.errors:s.concat(S.errors),e=s.
 length);var a=d===e;if(!a)break}}else return Qe.errors=[{instancePath:t+"/events",schemaPath:"#/properties/events/type",keyword:"type",params:{type:"array"},message:"\
-must be array"}],!1;var i=m===e}else var i=!0;if(i){if(r.status!==void 0){let n=e;ct(r.status,{instancePath:t+"/status",parentData:r,parentDataProperty:"status",
-rootData:_,dynamicAnchors:v})||(s=s===null?ct.errors:s.concat(ct.errors),e=s.length);var i=n===e}else var i=!0;if(i){if(r.last_sequence!==void 0){let n=r.last_sequence,
+must be array"}],!1;var i=m===e}else var i=!0;if(i){if(r.status!==void 0){let n=e;yt(r.status,{instancePath:t+"/status",parentData:r,parentDataProperty:"status",
+rootData:_,dynamicAnchors:v})||(s=s===null?yt.errors:s.concat(yt.errors),e=s.length);var i=n===e}else var i=!0;if(i){if(r.last_sequence!==void 0){let n=r.last_sequence,
 m=e;if(!(typeof n=="number"&&!(n%1)&&!isNaN(n)&&isFinite(n)))return Qe.errors=[{instancePath:t+"/last_sequence",schemaPath:"#/properties/last_sequence/type",keyword:"\
 type",params:{type:"integer"},message:"must be integer"}],!1;if(e===m&&typeof n=="number"&&isFinite(n)){if(n>9007199254740991||isNaN(n))return Qe.errors=[{instancePath:t+
 "/last_sequence",schemaPath:"#/properties/last_sequence/maximum",keyword:"maximum",params:{comparison:"<=",limit:9007199254740991},message:"must be <= 900719925\
@@ -3713,23 +3713,23 @@ side_effects:!0,timeout_ms:!0,rate_limit_per_minute:!0,attempts:!0,webhook:!0},d
 rootData:_=r,dynamicAnchors:v={}}={}){let s=null,e=0,l=ua.evaluated;return l.dynamicProps&&(l.props=void 0),l.dynamicItems&&(l.items=void 0),M(r,{instancePath:t,
 parentData:k,parentDataProperty:w,rootData:_,dynamicAnchors:v})||(s=s===null?M.errors:s.concat(M.errors),e=s.length),ua.errors=s,e===0}ua.evaluated={props:{tool_id:!0,
 name:!0,description:!0,input_schema:!0,output_schema:!0,side_effects:!0,timeout_ms:!0,rate_limit_per_minute:!0,attempts:!0,webhook:!0},dynamicProps:!1,dynamicItems:!1};
-var Pa=da;function Dr(r,{instancePath:t="",parentData:k,parentDataProperty:w,rootData:_=r,dynamicAnchors:v={}}={}){let s=null,e=0,l=Dr.evaluated;if(l.dynamicProps&&(l.props=
+var Pa=da;function Ir(r,{instancePath:t="",parentData:k,parentDataProperty:w,rootData:_=r,dynamicAnchors:v={}}={}){let s=null,e=0,l=Ir.evaluated;if(l.dynamicProps&&(l.props=
 void 0),l.dynamicItems&&(l.items=void 0),e===0)if(r&&typeof r=="object"&&!Array.isArray(r)){let i;if(r.tool===void 0&&(i="tool")||r.correlation_id===void 0&&(i=
-"correlation_id")||r.tenant_id===void 0&&(i="tenant_id"))return Dr.errors=[{instancePath:t,schemaPath:"#/required",keyword:"required",params:{missingProperty:i},
+"correlation_id")||r.tenant_id===void 0&&(i="tenant_id"))return Ir.errors=[{instancePath:t,schemaPath:"#/required",keyword:"required",params:{missingProperty:i},
 message:"must have required property '"+i+"'"}],!1;if(r.tool!==void 0){let o=e;I(r.tool,{instancePath:t+"/tool",parentData:r,parentDataProperty:"tool",rootData:_,
 dynamicAnchors:v})||(s=s===null?I.errors:s.concat(I.errors),e=s.length);var a=o===e}else var a=!0;if(a){if(r.correlation_id!==void 0){let o=r.correlation_id,n=e;
-if(e===n)if(typeof o=="string"){if(h(o)>256)return Dr.errors=[{instancePath:t+"/correlation_id",schemaPath:"#/properties/correlation_id/maxLength",keyword:"maxL\
-ength",params:{limit:256},message:"must NOT have more than 256 characters"}],!1;if(h(o)<1)return Dr.errors=[{instancePath:t+"/correlation_id",schemaPath:"#/prop\
-erties/correlation_id/minLength",keyword:"minLength",params:{limit:1},message:"must NOT have fewer than 1 characters"}],!1}else return Dr.errors=[{instancePath:t+
+if(e===n)if(typeof o=="string"){if(h(o)>256)return Ir.errors=[{instancePath:t+"/correlation_id",schemaPath:"#/properties/correlation_id/maxLength",keyword:"maxL\
+ength",params:{limit:256},message:"must NOT have more than 256 characters"}],!1;if(h(o)<1)return Ir.errors=[{instancePath:t+"/correlation_id",schemaPath:"#/prop\
+erties/correlation_id/minLength",keyword:"minLength",params:{limit:1},message:"must NOT have fewer than 1 characters"}],!1}else return Ir.errors=[{instancePath:t+
 "/correlation_id",schemaPath:"#/properties/correlation_id/type",keyword:"type",params:{type:"string"},message:"must be string"}],!1;var a=n===e}else var a=!0;if(a)
-if(r.tenant_id!==void 0){let o=r.tenant_id,n=e;if(e===n)if(typeof o=="string"){if(h(o)>256)return Dr.errors=[{instancePath:t+"/tenant_id",schemaPath:"#/properti\
-es/tenant_id/maxLength",keyword:"maxLength",params:{limit:256},message:"must NOT have more than 256 characters"}],!1;if(h(o)<1)return Dr.errors=[{instancePath:t+
-"/tenant_id",schemaPath:"#/properties/tenant_id/minLength",keyword:"minLength",params:{limit:1},message:"must NOT have fewer than 1 characters"}],!1}else return Dr.
+if(r.tenant_id!==void 0){let o=r.tenant_id,n=e;if(e===n)if(typeof o=="string"){if(h(o)>256)return Ir.errors=[{instancePath:t+"/tenant_id",schemaPath:"#/properti\
+es/tenant_id/maxLength",keyword:"maxLength",params:{limit:256},message:"must NOT have more than 256 characters"}],!1;if(h(o)<1)return Ir.errors=[{instancePath:t+
+"/tenant_id",schemaPath:"#/properties/tenant_id/minLength",keyword:"minLength",params:{limit:1},message:"must NOT have fewer than 1 characters"}],!1}else return Ir.
 errors=[{instancePath:t+"/tenant_id",schemaPath:"#/properties/tenant_id/type",keyword:"type",params:{type:"string"},message:"must be string"}],!1;var a=n===e}else
-var a=!0}}else return Dr.errors=[{instancePath:t,schemaPath:"#/type",keyword:"type",params:{type:"object"},message:"must be object"}],!1;return Dr.errors=s,e===
-0}Dr.evaluated={props:{tool:!0,correlation_id:!0,tenant_id:!0},dynamicProps:!1,dynamicItems:!1};function da(r,{instancePath:t="",parentData:k,parentDataProperty:w,
-rootData:_=r,dynamicAnchors:v={}}={}){let s=null,e=0,l=da.evaluated;return l.dynamicProps&&(l.props=void 0),l.dynamicItems&&(l.items=void 0),Dr(r,{instancePath:t,
-parentData:k,parentDataProperty:w,rootData:_,dynamicAnchors:v})||(s=s===null?Dr.errors:s.concat(Dr.errors),e=s.length),da.errors=s,e===0}da.evaluated={props:{tool:!0,
+var a=!0}}else return Ir.errors=[{instancePath:t,schemaPath:"#/type",keyword:"type",params:{type:"object"},message:"must be object"}],!1;return Ir.errors=s,e===
+0}Ir.evaluated={props:{tool:!0,correlation_id:!0,tenant_id:!0},dynamicProps:!1,dynamicItems:!1};function da(r,{instancePath:t="",parentData:k,parentDataProperty:w,
+rootData:_=r,dynamicAnchors:v={}}={}){let s=null,e=0,l=da.evaluated;return l.dynamicProps&&(l.props=void 0),l.dynamicItems&&(l.items=void 0),Ir(r,{instancePath:t,
+parentData:k,parentDataProperty:w,rootData:_,dynamicAnchors:v})||(s=s===null?Ir.errors:s.concat(Ir.errors),e=s.length),da.errors=s,e===0}da.evaluated={props:{tool:!0,
 correlation_id:!0,tenant_id:!0},dynamicProps:!1,dynamicItems:!1};var hn=fa;var Ma={type:"object",properties:{webhook_id:{type:"string",minLength:1,maxLength:256},url:{type:"string",minLength:8,maxLength:2048,pattern:"^https?://[^\\s]+$"},
 event_types:{type:"array",items:{type:"string",minLength:1,maxLength:256}},agent_ids:{type:["array","null"],items:{type:"string",minLength:1,maxLength:256}},enabled:{
 type:"boolean"},description:{type:["string","null"],maxLength:1024},secret:{type:"string",minLength:1,maxLength:96},status:{type:"object",properties:{last_success_at:{
@@ -3860,23 +3860,23 @@ e}else var a=!0}}}}}else return re.errors=[{instancePath:t,schemaPath:"#/type",k
 s,e===0}re.evaluated={props:{url:!0,event_types:!0,agent_ids:!0,enabled:!0,description:!0,secret:!0},dynamicProps:!1,dynamicItems:!1};function ca(r,{instancePath:t="",
 parentData:k,parentDataProperty:w,rootData:_=r,dynamicAnchors:v={}}={}){let s=null,e=0,l=ca.evaluated;return l.dynamicProps&&(l.props=void 0),l.dynamicItems&&(l.
 items=void 0),re(r,{instancePath:t,parentData:k,parentDataProperty:w,rootData:_,dynamicAnchors:v})||(s=s===null?re.errors:s.concat(re.errors),e=s.length),ca.errors=
-s,e===0}ca.evaluated={props:{url:!0,event_types:!0,agent_ids:!0,enabled:!0,description:!0,secret:!0},dynamicProps:!1,dynamicItems:!1};var ps=ya;function Ir(r,{instancePath:t="",parentData:k,parentDataProperty:w,rootData:_=r,dynamicAnchors:v={}}={}){let s=null,e=0,l=Ir.evaluated;if(l.dynamicProps&&(l.props=
+s,e===0}ca.evaluated={props:{url:!0,event_types:!0,agent_ids:!0,enabled:!0,description:!0,secret:!0},dynamicProps:!1,dynamicItems:!1};var ps=ya;function $r(r,{instancePath:t="",parentData:k,parentDataProperty:w,rootData:_=r,dynamicAnchors:v={}}={}){let s=null,e=0,l=$r.evaluated;if(l.dynamicProps&&(l.props=
 void 0),l.dynamicItems&&(l.items=void 0),e===0)if(r&&typeof r=="object"&&!Array.isArray(r)){let i;if(r.webhook===void 0&&(i="webhook")||r.correlation_id===void 0&&
-(i="correlation_id")||r.tenant_id===void 0&&(i="tenant_id"))return Ir.errors=[{instancePath:t,schemaPath:"#/required",keyword:"required",params:{missingProperty:i},
+(i="correlation_id")||r.tenant_id===void 0&&(i="tenant_id"))return $r.errors=[{instancePath:t,schemaPath:"#/required",keyword:"required",params:{missingProperty:i},
 message:"must have required property '"+i+"'"}],!1;if(r.webhook!==void 0){let o=e;z(r.webhook,{instancePath:t+"/webhook",parentData:r,parentDataProperty:"webhoo\
 k",rootData:_,dynamicAnchors:v})||(s=s===null?z.errors:s.concat(z.errors),e=s.length);var a=o===e}else var a=!0;if(a){if(r.correlation_id!==void 0){let o=r.correlation_id,
-n=e;if(e===n)if(typeof o=="string"){if(h(o)>256)return Ir.errors=[{instancePath:t+"/correlation_id",schemaPath:"#/properties/correlation_id/maxLength",keyword:"\
-maxLength",params:{limit:256},message:"must NOT have more than 256 characters"}],!1;if(h(o)<1)return Ir.errors=[{instancePath:t+"/correlation_id",schemaPath:"#/\
-properties/correlation_id/minLength",keyword:"minLength",params:{limit:1},message:"must NOT have fewer than 1 characters"}],!1}else return Ir.errors=[{instancePath:t+
+n=e;if(e===n)if(typeof o=="string"){if(h(o)>256)return $r.errors=[{instancePath:t+"/correlation_id",schemaPath:"#/properties/correlation_id/maxLength",keyword:"\
+maxLength",params:{limit:256},message:"must NOT have more than 256 characters"}],!1;if(h(o)<1)return $r.errors=[{instancePath:t+"/correlation_id",schemaPath:"#/\
+properties/correlation_id/minLength",keyword:"minLength",params:{limit:1},message:"must NOT have fewer than 1 characters"}],!1}else return $r.errors=[{instancePath:t+
 "/correlation_id",schemaPath:"#/properties/correlation_id/type",keyword:"type",params:{type:"string"},message:"must be string"}],!1;var a=n===e}else var a=!0;if(a)
-if(r.tenant_id!==void 0){let o=r.tenant_id,n=e;if(e===n)if(typeof o=="string"){if(h(o)>256)return Ir.errors=[{instancePath:t+"/tenant_id",schemaPath:"#/properti\
-es/tenant_id/maxLength",keyword:"maxLength",params:{limit:256},message:"must NOT have more than 256 characters"}],!1;if(h(o)<1)return Ir.errors=[{instancePath:t+
-"/tenant_id",schemaPath:"#/properties/tenant_id/minLength",keyword:"minLength",params:{limit:1},message:"must NOT have fewer than 1 characters"}],!1}else return Ir.
+if(r.tenant_id!==void 0){let o=r.tenant_id,n=e;if(e===n)if(typeof o=="string"){if(h(o)>256)return $r.errors=[{instancePath:t+"/tenant_id",schemaPath:"#/properti\
+es/tenant_id/maxLength",keyword:"maxLength",params:{limit:256},message:"must NOT have more than 256 characters"}],!1;if(h(o)<1)return $r.errors=[{instancePath:t+
+"/tenant_id",schemaPath:"#/properties/tenant_id/minLength",keyword:"minLength",params:{limit:1},message:"must NOT have fewer than 1 characters"}],!1}else return $r.
 errors=[{instancePath:t+"/tenant_id",schemaPath:"#/properties/tenant_id/type",keyword:"type",params:{type:"string"},message:"must be string"}],!1;var a=n===e}else
-var a=!0}}else return Ir.errors=[{instancePath:t,schemaPath:"#/type",keyword:"type",params:{type:"object"},message:"must be object"}],!1;return Ir.errors=s,e===
-0}Ir.evaluated={props:{webhook:!0,correlation_id:!0,tenant_id:!0},dynamicProps:!1,dynamicItems:!1};function ya(r,{instancePath:t="",parentData:k,parentDataProperty:w,
-rootData:_=r,dynamicAnchors:v={}}={}){let s=null,e=0,l=ya.evaluated;return l.dynamicProps&&(l.props=void 0),l.dynamicItems&&(l.items=void 0),Ir(r,{instancePath:t,
-parentData:k,parentDataProperty:w,rootData:_,dynamicAnchors:v})||(s=s===null?Ir.errors:s.concat(Ir.errors),e=s.length),ya.errors=s,e===0}ya.evaluated={props:{webhook:!0,
+var a=!0}}else return $r.errors=[{instancePath:t,schemaPath:"#/type",keyword:"type",params:{type:"object"},message:"must be object"}],!1;return $r.errors=s,e===
+0}$r.evaluated={props:{webhook:!0,correlation_id:!0,tenant_id:!0},dynamicProps:!1,dynamicItems:!1};function ya(r,{instancePath:t="",parentData:k,parentDataProperty:w,
+rootData:_=r,dynamicAnchors:v={}}={}){let s=null,e=0,l=ya.evaluated;return l.dynamicProps&&(l.props=void 0),l.dynamicItems&&(l.items=void 0),$r(r,{instancePath:t,
+parentData:k,parentDataProperty:w,rootData:_,dynamicAnchors:v})||(s=s===null?$r.errors:s.concat($r.errors),e=s.length),ya.errors=s,e===0}ya.evaluated={props:{webhook:!0,
 correlation_id:!0,tenant_id:!0},dynamicProps:!1,dynamicItems:!1};var gn=ha;var Qa={type:"object",properties:{delivery_id:{type:"string",minLength:1,maxLength:256},event_id:{type:"string",minLength:1,maxLength:256},run_id:{type:"string",
 minLength:1,maxLength:256},sequence:{type:"integer",minimum:0},type:{type:"string",minLength:1,maxLength:256},attempts:{type:"integer",minimum:0},state:{type:"s\
 tring",enum:["pending","delivered","failed"]},last_status_code:{type:["integer","null"],minimum:100,maximum:599},last_error:{type:["string","null"],maxLength:2048},
@@ -3990,87 +3990,87 @@ getHealthz:{validatePath:null,validateQuery:null,validateHeaders:Jt,validateBody
 validatePath:null,validateQuery:null,validateHeaders:Jt,validateBody:null,validateResponse:{400:f,401:f,403:f,429:f,500:f,503:f}},getReadiness:{validatePath:null,
 validateQuery:null,validateHeaders:Jt,validateBody:null,validateResponse:{200:os,400:f,401:f,403:f,429:f,500:f,503:os}},listTenants:{validatePath:null,validateQuery:bt,
 validateHeaders:V,validateBody:null,validateResponse:{200:Ji,400:f,401:f,403:f,404:f,429:f,500:f,503:f}},createTenant:{validatePath:null,validateQuery:null,validateHeaders:U,
-validateBody:Xi,validateResponse:{201:rt,400:f,401:f,403:f,404:f,409:f,413:f,415:f,429:f,500:f,503:f}},getTenant:{validatePath:kr,validateQuery:null,validateHeaders:V,
-validateBody:null,validateResponse:{200:rt,400:f,401:f,403:f,404:f,429:f,500:f,503:f}},replaceTenant:{validatePath:kr,validateQuery:null,validateHeaders:U,validateBody:Ka,
-validateResponse:{200:rt,400:f,401:f,403:f,404:f,409:f,413:f,415:f,429:f,500:f,503:f}},updateTenant:{validatePath:kr,validateQuery:null,validateHeaders:U,validateBody:Ka,
-validateResponse:{200:rt,400:f,401:f,403:f,404:f,409:f,413:f,415:f,429:f,500:f,503:f}},deleteTenant:{validatePath:kr,validateQuery:Ni,validateHeaders:U,validateBody:null,
-validateResponse:{200:en,400:f,401:f,403:f,404:f,429:f,500:f,503:f}},listTenantKeys:{validatePath:kr,validateQuery:Fa,validateHeaders:V,validateBody:null,validateResponse:{
-200:Wa,400:f,401:f,403:f,404:f,429:f,500:f,503:f}},createTenantKey:{validatePath:kr,validateQuery:null,validateHeaders:U,validateBody:Va,validateResponse:{200:yt,
-201:yt,400:f,401:f,403:f,404:f,409:f,413:f,415:f,429:f,500:f,503:f}},revokeTenantKey:{validatePath:fs,validateQuery:null,validateHeaders:U,validateBody:null,validateResponse:{
-200:yt,400:f,401:f,403:f,404:f,429:f,500:f,503:f}},rotateTenantKeyByPath:{validatePath:fs,validateQuery:null,validateHeaders:U,validateBody:ms,validateResponse:{
-201:yt,400:f,401:f,403:f,404:f,409:f,413:f,415:f,429:f,500:f,503:f}},rotateTenantKey:{validatePath:fs,validateQuery:null,validateHeaders:U,validateBody:ms,validateResponse:{
-201:yt,400:f,401:f,403:f,404:f,409:f,413:f,415:f,429:f,500:f,503:f}},listTenantPrincipals:{validatePath:kr,validateQuery:bt,validateHeaders:V,validateBody:null,
-validateResponse:{200:Sa,400:f,401:f,403:f,404:f,429:f,500:f,503:f}},getTenantPrincipal:{validatePath:cs,validateQuery:null,validateHeaders:V,validateBody:null,
-validateResponse:{200:es,400:f,401:f,403:f,404:f,429:f,500:f,503:f}},putTenantPrincipal:{validatePath:cs,validateQuery:null,validateHeaders:U,validateBody:Ca,validateResponse:{
-200:es,201:es,400:f,401:f,403:f,404:f,413:f,415:f,429:f,500:f,503:f}},deleteTenantPrincipal:{validatePath:cs,validateQuery:null,validateHeaders:U,validateBody:null,
-validateResponse:{200:Ga,400:f,401:f,403:f,404:f,429:f,500:f,503:f}},restoreTenantByPath:{validatePath:kr,validateQuery:null,validateHeaders:U,validateBody:null,
-validateResponse:{200:rt,400:f,401:f,403:f,404:f,409:f,429:f,500:f,503:f}},resumeTenantByPath:{validatePath:kr,validateQuery:null,validateHeaders:U,validateBody:null,
-validateResponse:{200:rt,400:f,401:f,403:f,404:f,409:f,429:f,500:f,503:f}},suspendTenantByPath:{validatePath:kr,validateQuery:null,validateHeaders:U,validateBody:Ja,
-validateResponse:{200:rt,400:f,401:f,403:f,404:f,409:f,413:f,415:f,429:f,500:f,503:f}},restoreTenant:{validatePath:kr,validateQuery:null,validateHeaders:U,validateBody:null,
-validateResponse:{200:rt,400:f,401:f,403:f,404:f,409:f,429:f,500:f,503:f}},resumeTenant:{validatePath:kr,validateQuery:null,validateHeaders:U,validateBody:null,
-validateResponse:{200:rt,400:f,401:f,403:f,404:f,409:f,429:f,500:f,503:f}},suspendTenant:{validatePath:kr,validateQuery:null,validateHeaders:U,validateBody:Ja,validateResponse:{
-200:rt,400:f,401:f,403:f,404:f,409:f,413:f,415:f,429:f,500:f,503:f}},listAgents:{validatePath:null,validateQuery:bt,validateHeaders:V,validateBody:null,validateResponse:{
-200:Xa,400:f,401:f,403:f,429:f,500:f,503:f}},createAgent:{validatePath:null,validateQuery:null,validateHeaders:U,validateBody:Ya,validateResponse:{200:ts,201:ts,
-400:f,401:f,403:f,409:f,413:f,415:f,429:f,500:f,503:f}},getAgent:{validatePath:St,validateQuery:null,validateHeaders:V,validateBody:null,validateResponse:{200:ts,
-400:f,401:f,403:f,404:f,429:f,500:f,503:f}},updateAgent:{validatePath:St,validateQuery:null,validateHeaders:U,validateBody:Ya,validateResponse:{200:ts,400:f,401:f,
-403:f,404:f,409:f,413:f,415:f,429:f,500:f,503:f}},deleteAgent:{validatePath:St,validateQuery:null,validateHeaders:U,validateBody:null,validateResponse:{400:f,401:f,
-403:f,404:f,409:f,429:f,500:f,503:f}},rollBackAgent:{validatePath:St,validateQuery:null,validateHeaders:U,validateBody:rn,validateResponse:{200:ts,400:f,401:f,403:f,
-404:f,409:f,413:f,415:f,429:f,500:f,503:f}},listAgentRuns:{validatePath:St,validateQuery:Oi,validateHeaders:V,validateBody:null,validateResponse:{200:ei,400:f,401:f,
-403:f,404:f,429:f,500:f,503:f}},createRun:{validatePath:St,validateQuery:null,validateHeaders:U,validateBody:tn,validateResponse:{200:tt,201:tt,400:f,401:f,403:f,
-404:f,409:f,413:f,415:f,429:f,500:f,503:f}},listAgentVersions:{validatePath:St,validateQuery:bt,validateHeaders:V,validateBody:null,validateResponse:{200:Xa,400:f,
-401:f,403:f,404:f,429:f,500:f,503:f}},listAudit:{validatePath:null,validateQuery:Ai,validateHeaders:V,validateBody:null,validateResponse:{200:sn,400:f,401:f,403:f,
-429:f,500:f,503:f}},exportAuditByPath:{validatePath:null,validateQuery:Ea,validateHeaders:V,validateBody:null,validateResponse:{400:f,401:f,403:f,429:f,500:f,503:f}},
-exportAudit:{validatePath:null,validateQuery:Ea,validateHeaders:V,validateBody:null,validateResponse:{400:f,401:f,403:f,429:f,500:f,503:f}},agentOrchestratorHealth:{
+validateBody:Xi,validateResponse:{201:tt,400:f,401:f,403:f,404:f,409:f,413:f,415:f,429:f,500:f,503:f}},getTenant:{validatePath:wr,validateQuery:null,validateHeaders:V,
+validateBody:null,validateResponse:{200:tt,400:f,401:f,403:f,404:f,429:f,500:f,503:f}},replaceTenant:{validatePath:wr,validateQuery:null,validateHeaders:U,validateBody:Ka,
+validateResponse:{200:tt,400:f,401:f,403:f,404:f,409:f,413:f,415:f,429:f,500:f,503:f}},updateTenant:{validatePath:wr,validateQuery:null,validateHeaders:U,validateBody:Ka,
+validateResponse:{200:tt,400:f,401:f,403:f,404:f,409:f,413:f,415:f,429:f,500:f,503:f}},deleteTenant:{validatePath:wr,validateQuery:Ni,validateHeaders:U,validateBody:null,
+validateResponse:{200:en,400:f,401:f,403:f,404:f,429:f,500:f,503:f}},listTenantKeys:{validatePath:wr,validateQuery:Fa,validateHeaders:V,validateBody:null,validateResponse:{
+200:Wa,400:f,401:f,403:f,404:f,429:f,500:f,503:f}},createTenantKey:{validatePath:wr,validateQuery:null,validateHeaders:U,validateBody:Va,validateResponse:{200:vr,
+201:vr,400:f,401:f,403:f,404:f,409:f,413:f,415:f,429:f,500:f,503:f}},revokeTenantKey:{validatePath:fs,validateQuery:null,validateHeaders:U,validateBody:null,validateResponse:{
+200:vr,400:f,401:f,403:f,404:f,429:f,500:f,503:f}},rotateTenantKeyByPath:{validatePath:fs,validateQuery:null,validateHeaders:U,validateBody:ms,validateResponse:{
+200:vr,201:vr,400:f,401:f,403:f,404:f,409:f,413:f,415:f,429:f,500:f,503:f}},rotateTenantKey:{validatePath:fs,validateQuery:null,validateHeaders:U,validateBody:ms,
+validateResponse:{200:vr,201:vr,400:f,401:f,403:f,404:f,409:f,413:f,415:f,429:f,500:f,503:f}},listTenantPrincipals:{validatePath:wr,validateQuery:bt,validateHeaders:V,
+validateBody:null,validateResponse:{200:Sa,400:f,401:f,403:f,404:f,429:f,500:f,503:f}},getTenantPrincipal:{validatePath:cs,validateQuery:null,validateHeaders:V,
+validateBody:null,validateResponse:{200:es,400:f,401:f,403:f,404:f,429:f,500:f,503:f}},putTenantPrincipal:{validatePath:cs,validateQuery:null,validateHeaders:U,
+validateBody:Ca,validateResponse:{200:es,201:es,400:f,401:f,403:f,404:f,413:f,415:f,429:f,500:f,503:f}},deleteTenantPrincipal:{validatePath:cs,validateQuery:null,
+validateHeaders:U,validateBody:null,validateResponse:{200:Ga,400:f,401:f,403:f,404:f,429:f,500:f,503:f}},restoreTenantByPath:{validatePath:wr,validateQuery:null,
+validateHeaders:U,validateBody:null,validateResponse:{200:tt,400:f,401:f,403:f,404:f,409:f,429:f,500:f,503:f}},resumeTenantByPath:{validatePath:wr,validateQuery:null,
+validateHeaders:U,validateBody:null,validateResponse:{200:tt,400:f,401:f,403:f,404:f,409:f,429:f,500:f,503:f}},suspendTenantByPath:{validatePath:wr,validateQuery:null,
+validateHeaders:U,validateBody:Ja,validateResponse:{200:tt,400:f,401:f,403:f,404:f,409:f,413:f,415:f,429:f,500:f,503:f}},restoreTenant:{validatePath:wr,validateQuery:null,
+validateHeaders:U,validateBody:null,validateResponse:{200:tt,400:f,401:f,403:f,404:f,409:f,429:f,500:f,503:f}},resumeTenant:{validatePath:wr,validateQuery:null,
+validateHeaders:U,validateBody:null,validateResponse:{200:tt,400:f,401:f,403:f,404:f,409:f,429:f,500:f,503:f}},suspendTenant:{validatePath:wr,validateQuery:null,
+validateHeaders:U,validateBody:Ja,validateResponse:{200:tt,400:f,401:f,403:f,404:f,409:f,413:f,415:f,429:f,500:f,503:f}},listAgents:{validatePath:null,validateQuery:bt,
+validateHeaders:V,validateBody:null,validateResponse:{200:Xa,400:f,401:f,403:f,429:f,500:f,503:f}},createAgent:{validatePath:null,validateQuery:null,validateHeaders:U,
+validateBody:Ya,validateResponse:{200:ts,201:ts,400:f,401:f,403:f,409:f,413:f,415:f,429:f,500:f,503:f}},getAgent:{validatePath:St,validateQuery:null,validateHeaders:V,
+validateBody:null,validateResponse:{200:ts,400:f,401:f,403:f,404:f,429:f,500:f,503:f}},updateAgent:{validatePath:St,validateQuery:null,validateHeaders:U,validateBody:Ya,
+validateResponse:{200:ts,400:f,401:f,403:f,404:f,409:f,413:f,415:f,429:f,500:f,503:f}},deleteAgent:{validatePath:St,validateQuery:null,validateHeaders:U,validateBody:null,
+validateResponse:{400:f,401:f,403:f,404:f,409:f,429:f,500:f,503:f}},rollBackAgent:{validatePath:St,validateQuery:null,validateHeaders:U,validateBody:rn,validateResponse:{
+200:ts,400:f,401:f,403:f,404:f,409:f,413:f,415:f,429:f,500:f,503:f}},listAgentRuns:{validatePath:St,validateQuery:Oi,validateHeaders:V,validateBody:null,validateResponse:{
+200:ei,400:f,401:f,403:f,404:f,429:f,500:f,503:f}},createRun:{validatePath:St,validateQuery:null,validateHeaders:U,validateBody:tn,validateResponse:{200:st,201:st,
+400:f,401:f,403:f,404:f,409:f,413:f,415:f,429:f,500:f,503:f}},listAgentVersions:{validatePath:St,validateQuery:bt,validateHeaders:V,validateBody:null,validateResponse:{
+200:Xa,400:f,401:f,403:f,404:f,429:f,500:f,503:f}},listAudit:{validatePath:null,validateQuery:Ai,validateHeaders:V,validateBody:null,validateResponse:{200:sn,400:f,
+401:f,403:f,429:f,500:f,503:f}},exportAuditByPath:{validatePath:null,validateQuery:Ea,validateHeaders:V,validateBody:null,validateResponse:{400:f,401:f,403:f,429:f,
+500:f,503:f}},exportAudit:{validatePath:null,validateQuery:Ea,validateHeaders:V,validateBody:null,validateResponse:{400:f,401:f,403:f,429:f,500:f,503:f}},agentOrchestratorHealth:{
 validatePath:null,validateQuery:null,validateHeaders:Jt,validateBody:null,validateResponse:{200:_a,400:f,401:f,403:f,429:f,500:f,503:f}},listKeys:{validatePath:null,
 validateQuery:Fa,validateHeaders:V,validateBody:null,validateResponse:{200:Wa,400:f,401:f,403:f,429:f,500:f,503:f}},createKey:{validatePath:null,validateQuery:null,
-validateHeaders:U,validateBody:Va,validateResponse:{200:yt,201:yt,400:f,401:f,403:f,409:f,413:f,415:f,429:f,500:f,503:f}},revokeKey:{validatePath:ys,validateQuery:null,
-validateHeaders:U,validateBody:null,validateResponse:{200:yt,400:f,401:f,403:f,404:f,429:f,500:f,503:f}},rotateKeyByPath:{validatePath:ys,validateQuery:null,validateHeaders:U,
-validateBody:ms,validateResponse:{201:yt,400:f,401:f,403:f,404:f,409:f,413:f,415:f,429:f,500:f,503:f}},rotateKey:{validatePath:ys,validateQuery:null,validateHeaders:U,
-validateBody:ms,validateResponse:{201:yt,400:f,401:f,403:f,404:f,409:f,413:f,415:f,429:f,500:f,503:f}},listMcpServers:{validatePath:null,validateQuery:bt,validateHeaders:V,
-validateBody:null,validateResponse:{200:an,400:f,401:f,403:f,429:f,500:f,503:f}},createMcpServer:{validatePath:null,validateQuery:null,validateHeaders:U,validateBody:ri,
-validateResponse:{201:va,400:f,401:f,403:f,409:f,413:f,415:f,429:f,500:f,503:f}},getMcpServer:{validatePath:rs,validateQuery:null,validateHeaders:V,validateBody:null,
-validateResponse:{200:va,400:f,401:f,403:f,404:f,429:f,500:f,503:f}},replaceMcpServer:{validatePath:rs,validateQuery:null,validateHeaders:U,validateBody:ri,validateResponse:{
-200:va,400:f,401:f,403:f,404:f,409:f,413:f,415:f,429:f,500:f,503:f}},deleteMcpServer:{validatePath:rs,validateQuery:null,validateHeaders:U,validateBody:null,validateResponse:{
-400:f,401:f,403:f,404:f,429:f,500:f,503:f}},refreshMcpServerByPath:{validatePath:rs,validateQuery:null,validateHeaders:U,validateBody:null,validateResponse:{200:ti,
-400:f,401:f,403:f,404:f,429:f,500:f,503:f}},refreshMcpServer:{validatePath:rs,validateQuery:null,validateHeaders:U,validateBody:null,validateResponse:{200:ti,400:f,
-401:f,403:f,404:f,429:f,500:f,503:f}},listMemoryNamespaces:{validatePath:null,validateQuery:bt,validateHeaders:V,validateBody:null,validateResponse:{200:nn,400:f,
-401:f,403:f,429:f,500:f,503:f}},listMemoryItems:{validatePath:hs,validateQuery:qi,validateHeaders:V,validateBody:null,validateResponse:{200:on,400:f,401:f,403:f,
-404:f,429:f,500:f,503:f}},getMemoryItem:{validatePath:gs,validateQuery:null,validateHeaders:V,validateBody:null,validateResponse:{200:ba,400:f,401:f,403:f,404:f,
-429:f,500:f,503:f}},putMemoryItem:{validatePath:gs,validateQuery:null,validateHeaders:U,validateBody:mn,validateResponse:{200:ba,201:ba,400:f,401:f,403:f,404:f,
-413:f,415:f,429:f,500:f,503:f}},deleteMemoryItem:{validatePath:gs,validateQuery:null,validateHeaders:U,validateBody:null,validateResponse:{400:f,401:f,403:f,404:f,
-429:f,500:f,503:f}},searchMemoryByPath:{validatePath:hs,validateQuery:null,validateHeaders:U,validateBody:si,validateResponse:{200:ai,400:f,401:f,403:f,404:f,413:f,
-415:f,429:f,500:f,503:f}},searchMemory:{validatePath:hs,validateQuery:null,validateHeaders:U,validateBody:si,validateResponse:{200:ai,400:f,401:f,403:f,404:f,413:f,
-415:f,429:f,500:f,503:f}},getMemoryUsage:{validatePath:null,validateQuery:null,validateHeaders:V,validateBody:null,validateResponse:{200:ln,400:f,401:f,403:f,429:f,
-500:f,503:f}},getPeerCapabilities:{validatePath:null,validateQuery:null,validateHeaders:V,validateBody:null,validateResponse:{200:pn,400:f,401:f,403:f,429:f,500:f,
-503:f}},getPeerInfo:{validatePath:null,validateQuery:null,validateHeaders:V,validateBody:null,validateResponse:{200:un,400:f,401:f,403:f,429:f,500:f,503:f}},listPrincipals:{
-validatePath:null,validateQuery:bt,validateHeaders:V,validateBody:null,validateResponse:{200:Sa,400:f,401:f,403:f,429:f,500:f,503:f}},getPrincipal:{validatePath:_s,
-validateQuery:null,validateHeaders:V,validateBody:null,validateResponse:{200:es,400:f,401:f,403:f,404:f,429:f,500:f,503:f}},putPrincipal:{validatePath:_s,validateQuery:null,
-validateHeaders:U,validateBody:Ca,validateResponse:{200:es,201:es,400:f,401:f,403:f,404:f,413:f,415:f,429:f,500:f,503:f}},deletePrincipal:{validatePath:_s,validateQuery:null,
-validateHeaders:U,validateBody:null,validateResponse:{200:Ga,400:f,401:f,403:f,404:f,429:f,500:f,503:f}},getReadinessVersioned:{validatePath:null,validateQuery:null,
-validateHeaders:Jt,validateBody:null,validateResponse:{200:os,400:f,401:f,403:f,429:f,500:f,503:os}},listRuns:{validatePath:null,validateQuery:Hi,validateHeaders:V,
-validateBody:null,validateResponse:{200:ei,400:f,401:f,403:f,429:f,500:f,503:f}},createRunForAgent:{validatePath:null,validateQuery:null,validateHeaders:U,validateBody:dn,
-validateResponse:{200:tt,201:tt,400:f,401:f,403:f,404:f,409:f,413:f,415:f,429:f,500:f,503:f}},createRunBatchByPath:{validatePath:null,validateQuery:null,validateHeaders:U,
-validateBody:ii,validateResponse:{200:ni,400:f,401:f,403:f,409:f,413:f,415:f,429:f,500:f,503:f}},getRun:{validatePath:Pt,validateQuery:null,validateHeaders:V,validateBody:null,
-validateResponse:{200:tt,400:f,401:f,403:f,404:f,429:f,500:f,503:f}},cancelRunByPath:{validatePath:Pt,validateQuery:null,validateHeaders:U,validateBody:null,validateResponse:{
-200:tt,400:f,401:f,403:f,404:f,409:f,429:f,500:f,503:f}},streamRunEvents:{validatePath:Pt,validateQuery:Ui,validateHeaders:Di,validateBody:null,validateResponse:{
-400:f,401:f,403:f,404:f,429:f,500:f,503:f}},listRunEvents:{validatePath:Pt,validateQuery:Ii,validateHeaders:V,validateBody:null,validateResponse:{200:fn,400:f,401:f,
-403:f,404:f,429:f,500:f,503:f}},replayRunByPath:{validatePath:Pt,validateQuery:null,validateHeaders:U,validateBody:null,validateResponse:{200:oi,400:f,401:f,403:f,
-404:f,429:f,500:f,503:f}},retryRunByPath:{validatePath:Pt,validateQuery:null,validateHeaders:U,validateBody:mi,validateResponse:{200:tt,201:tt,400:f,401:f,403:f,
-404:f,409:f,413:f,415:f,429:f,500:f,503:f}},cancelRun:{validatePath:Pt,validateQuery:null,validateHeaders:U,validateBody:null,validateResponse:{200:tt,400:f,401:f,
-403:f,404:f,409:f,429:f,500:f,503:f}},replayRun:{validatePath:Pt,validateQuery:null,validateHeaders:U,validateBody:null,validateResponse:{200:oi,400:f,401:f,403:f,
-404:f,429:f,500:f,503:f}},retryRun:{validatePath:Pt,validateQuery:null,validateHeaders:U,validateBody:mi,validateResponse:{200:tt,201:tt,400:f,401:f,403:f,404:f,
-409:f,413:f,415:f,429:f,500:f,503:f}},createRunBatch:{validatePath:null,validateQuery:null,validateHeaders:U,validateBody:ii,validateResponse:{200:ni,400:f,401:f,
-403:f,409:f,413:f,415:f,429:f,500:f,503:f}},getOwnTenant:{validatePath:null,validateQuery:null,validateHeaders:V,validateBody:null,validateResponse:{200:rt,400:f,
-401:f,403:f,429:f,500:f,503:f}},listTools:{validatePath:null,validateQuery:bt,validateHeaders:V,validateBody:null,validateResponse:{200:cn,400:f,401:f,403:f,429:f,
-500:f,503:f}},createTool:{validatePath:null,validateQuery:null,validateHeaders:U,validateBody:li,validateResponse:{201:Pa,400:f,401:f,403:f,409:f,413:f,415:f,429:f,
-500:f,503:f}},getTool:{validatePath:vs,validateQuery:null,validateHeaders:V,validateBody:null,validateResponse:{200:Pa,400:f,401:f,403:f,404:f,429:f,500:f,503:f}},
-replaceTool:{validatePath:vs,validateQuery:null,validateHeaders:U,validateBody:li,validateResponse:{200:Pa,400:f,401:f,403:f,404:f,409:f,413:f,415:f,429:f,500:f,
-503:f}},deleteTool:{validatePath:vs,validateQuery:null,validateHeaders:U,validateBody:null,validateResponse:{400:f,401:f,403:f,404:f,409:f,429:f,500:f,503:f}},listWebhooks:{
-validatePath:null,validateQuery:bt,validateHeaders:V,validateBody:null,validateResponse:{200:hn,400:f,401:f,403:f,429:f,500:f,503:f}},createWebhook:{validatePath:null,
-validateQuery:null,validateHeaders:U,validateBody:pi,validateResponse:{200:ps,201:ps,400:f,401:f,403:f,409:f,413:f,415:f,429:f,500:f,503:f}},getWebhook:{validatePath:Xt,
-validateQuery:null,validateHeaders:V,validateBody:null,validateResponse:{200:ps,400:f,401:f,403:f,404:f,429:f,500:f,503:f}},replaceWebhook:{validatePath:Xt,validateQuery:null,
-validateHeaders:U,validateBody:pi,validateResponse:{200:ps,400:f,401:f,403:f,404:f,413:f,415:f,429:f,500:f,503:f}},deleteWebhook:{validatePath:Xt,validateQuery:null,
-validateHeaders:U,validateBody:null,validateResponse:{400:f,401:f,403:f,404:f,429:f,500:f,503:f}},listWebhookDeliveries:{validatePath:Xt,validateQuery:$i,validateHeaders:V,
-validateBody:null,validateResponse:{200:gn,400:f,401:f,403:f,404:f,429:f,500:f,503:f}},testWebhookByPath:{validatePath:Xt,validateQuery:null,validateHeaders:U,validateBody:null,
-validateResponse:{200:ui,400:f,401:f,403:f,404:f,429:f,500:f,503:f}},testWebhook:{validatePath:Xt,validateQuery:null,validateHeaders:U,validateBody:null,validateResponse:{
-200:ui,400:f,401:f,403:f,404:f,429:f,500:f,503:f}}};export{uo as validators};
+validateHeaders:U,validateBody:Va,validateResponse:{200:vr,201:vr,400:f,401:f,403:f,409:f,413:f,415:f,429:f,500:f,503:f}},revokeKey:{validatePath:ys,validateQuery:null,
+validateHeaders:U,validateBody:null,validateResponse:{200:vr,400:f,401:f,403:f,404:f,429:f,500:f,503:f}},rotateKeyByPath:{validatePath:ys,validateQuery:null,validateHeaders:U,
+validateBody:ms,validateResponse:{200:vr,201:vr,400:f,401:f,403:f,404:f,409:f,413:f,415:f,429:f,500:f,503:f}},rotateKey:{validatePath:ys,validateQuery:null,validateHeaders:U,
+validateBody:ms,validateResponse:{200:vr,201:vr,400:f,401:f,403:f,404:f,409:f,413:f,415:f,429:f,500:f,503:f}},listMcpServers:{validatePath:null,validateQuery:bt,
+validateHeaders:V,validateBody:null,validateResponse:{200:an,400:f,401:f,403:f,429:f,500:f,503:f}},createMcpServer:{validatePath:null,validateQuery:null,validateHeaders:U,
+validateBody:ri,validateResponse:{201:va,400:f,401:f,403:f,409:f,413:f,415:f,429:f,500:f,503:f}},getMcpServer:{validatePath:rs,validateQuery:null,validateHeaders:V,
+validateBody:null,validateResponse:{200:va,400:f,401:f,403:f,404:f,429:f,500:f,503:f}},replaceMcpServer:{validatePath:rs,validateQuery:null,validateHeaders:U,validateBody:ri,
+validateResponse:{200:va,400:f,401:f,403:f,404:f,409:f,413:f,415:f,429:f,500:f,503:f}},deleteMcpServer:{validatePath:rs,validateQuery:null,validateHeaders:U,validateBody:null,
+validateResponse:{400:f,401:f,403:f,404:f,429:f,500:f,503:f}},refreshMcpServerByPath:{validatePath:rs,validateQuery:null,validateHeaders:U,validateBody:null,validateResponse:{
+200:ti,400:f,401:f,403:f,404:f,429:f,500:f,503:f}},refreshMcpServer:{validatePath:rs,validateQuery:null,validateHeaders:U,validateBody:null,validateResponse:{200:ti,
+400:f,401:f,403:f,404:f,429:f,500:f,503:f}},listMemoryNamespaces:{validatePath:null,validateQuery:bt,validateHeaders:V,validateBody:null,validateResponse:{200:nn,
+400:f,401:f,403:f,429:f,500:f,503:f}},listMemoryItems:{validatePath:hs,validateQuery:qi,validateHeaders:V,validateBody:null,validateResponse:{200:on,400:f,401:f,
+403:f,404:f,429:f,500:f,503:f}},getMemoryItem:{validatePath:gs,validateQuery:null,validateHeaders:V,validateBody:null,validateResponse:{200:ba,400:f,401:f,403:f,
+404:f,429:f,500:f,503:f}},putMemoryItem:{validatePath:gs,validateQuery:null,validateHeaders:U,validateBody:mn,validateResponse:{200:ba,201:ba,400:f,401:f,403:f,
+404:f,413:f,415:f,429:f,500:f,503:f}},deleteMemoryItem:{validatePath:gs,validateQuery:null,validateHeaders:U,validateBody:null,validateResponse:{400:f,401:f,403:f,
+404:f,429:f,500:f,503:f}},searchMemoryByPath:{validatePath:hs,validateQuery:null,validateHeaders:U,validateBody:si,validateResponse:{200:ai,400:f,401:f,403:f,404:f,
+413:f,415:f,429:f,500:f,503:f}},searchMemory:{validatePath:hs,validateQuery:null,validateHeaders:U,validateBody:si,validateResponse:{200:ai,400:f,401:f,403:f,404:f,
+413:f,415:f,429:f,500:f,503:f}},getMemoryUsage:{validatePath:null,validateQuery:null,validateHeaders:V,validateBody:null,validateResponse:{200:ln,400:f,401:f,403:f,
+429:f,500:f,503:f}},getPeerCapabilities:{validatePath:null,validateQuery:null,validateHeaders:V,validateBody:null,validateResponse:{200:pn,400:f,401:f,403:f,429:f,
+500:f,503:f}},getPeerInfo:{validatePath:null,validateQuery:null,validateHeaders:V,validateBody:null,validateResponse:{200:un,400:f,401:f,403:f,429:f,500:f,503:f}},
+listPrincipals:{validatePath:null,validateQuery:bt,validateHeaders:V,validateBody:null,validateResponse:{200:Sa,400:f,401:f,403:f,429:f,500:f,503:f}},getPrincipal:{
+validatePath:_s,validateQuery:null,validateHeaders:V,validateBody:null,validateResponse:{200:es,400:f,401:f,403:f,404:f,429:f,500:f,503:f}},putPrincipal:{validatePath:_s,
+validateQuery:null,validateHeaders:U,validateBody:Ca,validateResponse:{200:es,201:es,400:f,401:f,403:f,404:f,413:f,415:f,429:f,500:f,503:f}},deletePrincipal:{validatePath:_s,
+validateQuery:null,validateHeaders:U,validateBody:null,validateResponse:{200:Ga,400:f,401:f,403:f,404:f,429:f,500:f,503:f}},getReadinessVersioned:{validatePath:null,
+validateQuery:null,validateHeaders:Jt,validateBody:null,validateResponse:{200:os,400:f,401:f,403:f,429:f,500:f,503:os}},listRuns:{validatePath:null,validateQuery:Hi,
+validateHeaders:V,validateBody:null,validateResponse:{200:ei,400:f,401:f,403:f,429:f,500:f,503:f}},createRunForAgent:{validatePath:null,validateQuery:null,validateHeaders:U,
+validateBody:dn,validateResponse:{200:st,201:st,400:f,401:f,403:f,404:f,409:f,413:f,415:f,429:f,500:f,503:f}},createRunBatchByPath:{validatePath:null,validateQuery:null,
+validateHeaders:U,validateBody:ii,validateResponse:{200:ni,400:f,401:f,403:f,409:f,413:f,415:f,429:f,500:f,503:f}},getRun:{validatePath:Pt,validateQuery:null,validateHeaders:V,
+validateBody:null,validateResponse:{200:st,400:f,401:f,403:f,404:f,429:f,500:f,503:f}},cancelRunByPath:{validatePath:Pt,validateQuery:null,validateHeaders:U,validateBody:null,
+validateResponse:{200:st,400:f,401:f,403:f,404:f,409:f,429:f,500:f,503:f}},streamRunEvents:{validatePath:Pt,validateQuery:Ui,validateHeaders:Di,validateBody:null,
+validateResponse:{400:f,401:f,403:f,404:f,429:f,500:f,503:f}},listRunEvents:{validatePath:Pt,validateQuery:Ii,validateHeaders:V,validateBody:null,validateResponse:{
+200:fn,400:f,401:f,403:f,404:f,429:f,500:f,503:f}},replayRunByPath:{validatePath:Pt,validateQuery:null,validateHeaders:U,validateBody:null,validateResponse:{200:oi,
+400:f,401:f,403:f,404:f,429:f,500:f,503:f}},retryRunByPath:{validatePath:Pt,validateQuery:null,validateHeaders:U,validateBody:mi,validateResponse:{200:st,201:st,
+400:f,401:f,403:f,404:f,409:f,413:f,415:f,429:f,500:f,503:f}},cancelRun:{validatePath:Pt,validateQuery:null,validateHeaders:U,validateBody:null,validateResponse:{
+200:st,400:f,401:f,403:f,404:f,409:f,429:f,500:f,503:f}},replayRun:{validatePath:Pt,validateQuery:null,validateHeaders:U,validateBody:null,validateResponse:{200:oi,
+400:f,401:f,403:f,404:f,429:f,500:f,503:f}},retryRun:{validatePath:Pt,validateQuery:null,validateHeaders:U,validateBody:mi,validateResponse:{200:st,201:st,400:f,
+401:f,403:f,404:f,409:f,413:f,415:f,429:f,500:f,503:f}},createRunBatch:{validatePath:null,validateQuery:null,validateHeaders:U,validateBody:ii,validateResponse:{
+200:ni,400:f,401:f,403:f,409:f,413:f,415:f,429:f,500:f,503:f}},getOwnTenant:{validatePath:null,validateQuery:null,validateHeaders:V,validateBody:null,validateResponse:{
+200:tt,400:f,401:f,403:f,429:f,500:f,503:f}},listTools:{validatePath:null,validateQuery:bt,validateHeaders:V,validateBody:null,validateResponse:{200:cn,400:f,401:f,
+403:f,429:f,500:f,503:f}},createTool:{validatePath:null,validateQuery:null,validateHeaders:U,validateBody:li,validateResponse:{201:Pa,400:f,401:f,403:f,409:f,413:f,
+415:f,429:f,500:f,503:f}},getTool:{validatePath:vs,validateQuery:null,validateHeaders:V,validateBody:null,validateResponse:{200:Pa,400:f,401:f,403:f,404:f,429:f,
+500:f,503:f}},replaceTool:{validatePath:vs,validateQuery:null,validateHeaders:U,validateBody:li,validateResponse:{200:Pa,400:f,401:f,403:f,404:f,409:f,413:f,415:f,
+429:f,500:f,503:f}},deleteTool:{validatePath:vs,validateQuery:null,validateHeaders:U,validateBody:null,validateResponse:{400:f,401:f,403:f,404:f,409:f,429:f,500:f,
+503:f}},listWebhooks:{validatePath:null,validateQuery:bt,validateHeaders:V,validateBody:null,validateResponse:{200:hn,400:f,401:f,403:f,429:f,500:f,503:f}},createWebhook:{
+validatePath:null,validateQuery:null,validateHeaders:U,validateBody:pi,validateResponse:{200:ps,201:ps,400:f,401:f,403:f,409:f,413:f,415:f,429:f,500:f,503:f}},getWebhook:{
+validatePath:Xt,validateQuery:null,validateHeaders:V,validateBody:null,validateResponse:{200:ps,400:f,401:f,403:f,404:f,429:f,500:f,503:f}},replaceWebhook:{validatePath:Xt,
+validateQuery:null,validateHeaders:U,validateBody:pi,validateResponse:{200:ps,400:f,401:f,403:f,404:f,413:f,415:f,429:f,500:f,503:f}},deleteWebhook:{validatePath:Xt,
+validateQuery:null,validateHeaders:U,validateBody:null,validateResponse:{400:f,401:f,403:f,404:f,429:f,500:f,503:f}},listWebhookDeliveries:{validatePath:Xt,validateQuery:$i,
+validateHeaders:V,validateBody:null,validateResponse:{200:gn,400:f,401:f,403:f,404:f,429:f,500:f,503:f}},testWebhookByPath:{validatePath:Xt,validateQuery:null,validateHeaders:U,
+validateBody:null,validateResponse:{200:ui,400:f,401:f,403:f,404:f,429:f,500:f,503:f}},testWebhook:{validatePath:Xt,validateQuery:null,validateHeaders:U,validateBody:null,
+validateResponse:{200:ui,400:f,401:f,403:f,404:f,429:f,500:f,503:f}}};export{uo as validators};

@@ -15,7 +15,10 @@ export declare const validators: {
   readonly getPeerInfo: OperationValidators;
   readonly getPeerCapabilities: OperationValidators;
   readonly listPeers: OperationValidators;
+  readonly getFederatedRun: OperationValidators;
+  readonly cancelFederatedRunByPath: OperationValidators;
   readonly streamFederatedRunEvents: OperationValidators;
+  readonly cancelFederatedRun: OperationValidators;
   readonly forwardRun: OperationValidators;
   readonly getHealthVersioned: OperationValidators;
   readonly getPeerCapabilitiesByPath: OperationValidators;

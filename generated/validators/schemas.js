@@ -632,24 +632,24 @@ Kt.errors),e=s.length),ki.errors=s,e===0}ki.evaluated={props:{type:!0,id:!0},dyn
 string",minLength:1,maxLength:128}},roles:{type:"array",maxItems:64,items:{type:"string",minLength:1,maxLength:128}},acting:{type:"object",properties:{tenant_id:{
 type:"string",minLength:1,maxLength:256},principal_id:{type:"string",minLength:1,maxLength:256},principal_type:{type:"string",enum:["user","service"]}},required:[
 "tenant_id","principal_id","principal_type"]},on_behalf_of:{type:"object",properties:{principal_id:{type:"string",minLength:1,maxLength:256},principal_type:{type:"\
-string",enum:["user","service"]}},required:["principal_id","principal_type"]},session:{$ref:"Session"},policy_context:{$ref:"PolicyContext"}},required:["tenant_\
-id","principal","scopes"]},gy={type:"object",properties:{principal_id:{type:"string",minLength:1,maxLength:256},principal_type:{type:"string",enum:["user","serv\
-ice"]},display_name:{type:"string",maxLength:256}},required:["principal_id","principal_type"]};function nt(r,{instancePath:t="",parentData:k,parentDataProperty:b,
-rootData:h=r,dynamicAnchors:g={}}={}){let s=null,e=0,n=nt.evaluated;if(n.dynamicProps&&(n.props=void 0),n.dynamicItems&&(n.items=void 0),e===0)if(r&&typeof r=="\
-object"&&!Array.isArray(r)){let p;if(r.principal_id===void 0&&(p="principal_id")||r.principal_type===void 0&&(p="principal_type"))return nt.errors=[{instancePath:t,
-schemaPath:"#/required",keyword:"required",params:{missingProperty:p},message:"must have required property '"+p+"'"}],!1;if(r.principal_id!==void 0){let o=r.principal_id,
-i=e;if(e===i)if(typeof o=="string"){if(y(o)>256)return nt.errors=[{instancePath:t+"/principal_id",schemaPath:"#/properties/principal_id/maxLength",keyword:"maxL\
-ength",params:{limit:256},message:"must NOT have more than 256 characters"}],!1;if(y(o)<1)return nt.errors=[{instancePath:t+"/principal_id",schemaPath:"#/proper\
-ties/principal_id/minLength",keyword:"minLength",params:{limit:1},message:"must NOT have fewer than 1 characters"}],!1}else return nt.errors=[{instancePath:t+"/\
-principal_id",schemaPath:"#/properties/principal_id/type",keyword:"type",params:{type:"string"},message:"must be string"}],!1;var a=i===e}else var a=!0;if(a){if(r.
-principal_type!==void 0){let o=r.principal_type,i=e;if(typeof o!="string")return nt.errors=[{instancePath:t+"/principal_type",schemaPath:"#/properties/principal\
-_type/type",keyword:"type",params:{type:"string"},message:"must be string"}],!1;if(!(o==="user"||o==="service"))return nt.errors=[{instancePath:t+"/principal_ty\
-pe",schemaPath:"#/properties/principal_type/enum",keyword:"enum",params:{allowedValues:gy.properties.principal_type.enum},message:"must be equal to one of the a\
-llowed values"}],!1;var a=i===e}else var a=!0;if(a)if(r.display_name!==void 0){let o=r.display_name,i=e;if(e===i)if(typeof o=="string"){if(y(o)>256)return nt.errors=
-[{instancePath:t+"/display_name",schemaPath:"#/properties/display_name/maxLength",keyword:"maxLength",params:{limit:256},message:"must NOT have more than 256 ch\
-aracters"}],!1}else return nt.errors=[{instancePath:t+"/display_name",schemaPath:"#/properties/display_name/type",keyword:"type",params:{type:"string"},message:"\
-must be string"}],!1;var a=i===e}else var a=!0}}else return nt.errors=[{instancePath:t,schemaPath:"#/type",keyword:"type",params:{type:"object"},message:"must b\
-e object"}],!1;return nt.errors=s,e===0}nt.evaluated={props:{principal_id:!0,principal_type:!0,display_name:!0},dynamicProps:!1,dynamicItems:!1};function ct(r,{instancePath:t="",parentData:k,parentDataProperty:b,rootData:h=r,dynamicAnchors:g={}}={}){let s=null,e=0,n=ct.evaluated;if(n.dynamicProps&&(n.props=
+string",enum:["user","service"]}},required:["principal_id","principal_type"]},peer:{type:"string",minLength:1,maxLength:256},session:{$ref:"Session"},policy_context:{
+$ref:"PolicyContext"}},required:["tenant_id","principal","scopes"]},gy={type:"object",properties:{principal_id:{type:"string",minLength:1,maxLength:256},principal_type:{
+type:"string",enum:["user","service"]},display_name:{type:"string",maxLength:256}},required:["principal_id","principal_type"]};function nt(r,{instancePath:t="",
+parentData:k,parentDataProperty:b,rootData:h=r,dynamicAnchors:g={}}={}){let s=null,e=0,n=nt.evaluated;if(n.dynamicProps&&(n.props=void 0),n.dynamicItems&&(n.items=
+void 0),e===0)if(r&&typeof r=="object"&&!Array.isArray(r)){let p;if(r.principal_id===void 0&&(p="principal_id")||r.principal_type===void 0&&(p="principal_type"))
+return nt.errors=[{instancePath:t,schemaPath:"#/required",keyword:"required",params:{missingProperty:p},message:"must have required property '"+p+"'"}],!1;if(r.
+principal_id!==void 0){let o=r.principal_id,i=e;if(e===i)if(typeof o=="string"){if(y(o)>256)return nt.errors=[{instancePath:t+"/principal_id",schemaPath:"#/prop\
+erties/principal_id/maxLength",keyword:"maxLength",params:{limit:256},message:"must NOT have more than 256 characters"}],!1;if(y(o)<1)return nt.errors=[{instancePath:t+
+"/principal_id",schemaPath:"#/properties/principal_id/minLength",keyword:"minLength",params:{limit:1},message:"must NOT have fewer than 1 characters"}],!1}else return nt.
+errors=[{instancePath:t+"/principal_id",schemaPath:"#/properties/principal_id/type",keyword:"type",params:{type:"string"},message:"must be string"}],!1;var a=i===
+e}else var a=!0;if(a){if(r.principal_type!==void 0){let o=r.principal_type,i=e;if(typeof o!="string")return nt.errors=[{instancePath:t+"/principal_type",schemaPath:"\
+#/properties/principal_type/type",keyword:"type",params:{type:"string"},message:"must be string"}],!1;if(!(o==="user"||o==="service"))return nt.errors=[{instancePath:t+
+"/principal_type",schemaPath:"#/properties/principal_type/enum",keyword:"enum",params:{allowedValues:gy.properties.principal_type.enum},message:"must be equal t\
+o one of the allowed values"}],!1;var a=i===e}else var a=!0;if(a)if(r.display_name!==void 0){let o=r.display_name,i=e;if(e===i)if(typeof o=="string"){if(y(o)>256)
+return nt.errors=[{instancePath:t+"/display_name",schemaPath:"#/properties/display_name/maxLength",keyword:"maxLength",params:{limit:256},message:"must NOT have\
+ more than 256 characters"}],!1}else return nt.errors=[{instancePath:t+"/display_name",schemaPath:"#/properties/display_name/type",keyword:"type",params:{type:"\
+string"},message:"must be string"}],!1;var a=i===e}else var a=!0}}else return nt.errors=[{instancePath:t,schemaPath:"#/type",keyword:"type",params:{type:"object"},
+message:"must be object"}],!1;return nt.errors=s,e===0}nt.evaluated={props:{principal_id:!0,principal_type:!0,display_name:!0},dynamicProps:!1,dynamicItems:!1};function ct(r,{instancePath:t="",parentData:k,parentDataProperty:b,rootData:h=r,dynamicAnchors:g={}}={}){let s=null,e=0,n=ct.evaluated;if(n.dynamicProps&&(n.props=
 void 0),n.dynamicItems&&(n.items=void 0),e===0)if(r&&typeof r=="object"&&!Array.isArray(r)){if(r.session_id!==void 0){let p=r.session_id,o=e;if(e===o)if(typeof p==
 "string"){if(y(p)>256)return ct.errors=[{instancePath:t+"/session_id",schemaPath:"#/properties/session_id/maxLength",keyword:"maxLength",params:{limit:256},message:"\
 must NOT have more than 256 characters"}],!1;if(y(p)<1)return ct.errors=[{instancePath:t+"/session_id",schemaPath:"#/properties/session_id/minLength",keyword:"m\
@@ -680,69 +680,74 @@ must NOT have fewer than 1 characters"}],!1}else return Ar.errors=[{instancePath
 type",params:{type:"string"},message:"must be string"}],!1;var p=f===e;if(!p)break}}}else return Ar.errors=[{instancePath:t+"/consent_tags",schemaPath:"#/proper\
 ties/consent_tags/type",keyword:"type",params:{type:"array"},message:"must be array"}],!1;var a=i===e}else var a=!0}}}else return Ar.errors=[{instancePath:t,schemaPath:"\
 #/type",keyword:"type",params:{type:"object"},message:"must be object"}],!1;return Ar.errors=s,e===0}Ar.evaluated={props:{data_classification:!0,region:!0,purpose:!0,
-consent_tags:!0},dynamicProps:!1,dynamicItems:!1};function pe(r,{instancePath:t="",parentData:k,parentDataProperty:b,rootData:h=r,dynamicAnchors:g={}}={}){let s=null,
-e=0,n=pe.evaluated;if(n.dynamicProps&&(n.props=void 0),n.dynamicItems&&(n.items=void 0),e===0)if(r&&typeof r=="object"&&!Array.isArray(r)){let l;if(r.tenant_id===
-void 0&&(l="tenant_id")||r.principal===void 0&&(l="principal")||r.scopes===void 0&&(l="scopes"))return pe.errors=[{instancePath:t,schemaPath:"#/required",keyword:"\
+consent_tags:!0},dynamicProps:!1,dynamicItems:!1};function oe(r,{instancePath:t="",parentData:k,parentDataProperty:b,rootData:h=r,dynamicAnchors:g={}}={}){let s=null,
+e=0,n=oe.evaluated;if(n.dynamicProps&&(n.props=void 0),n.dynamicItems&&(n.items=void 0),e===0)if(r&&typeof r=="object"&&!Array.isArray(r)){let l;if(r.tenant_id===
+void 0&&(l="tenant_id")||r.principal===void 0&&(l="principal")||r.scopes===void 0&&(l="scopes"))return oe.errors=[{instancePath:t,schemaPath:"#/required",keyword:"\
 required",params:{missingProperty:l},message:"must have required property '"+l+"'"}],!1;if(r.tenant_id!==void 0){let c=r.tenant_id,u=e;if(e===u)if(typeof c=="st\
-ring"){if(y(c)>256)return pe.errors=[{instancePath:t+"/tenant_id",schemaPath:"#/properties/tenant_id/maxLength",keyword:"maxLength",params:{limit:256},message:"\
-must NOT have more than 256 characters"}],!1;if(y(c)<1)return pe.errors=[{instancePath:t+"/tenant_id",schemaPath:"#/properties/tenant_id/minLength",keyword:"min\
-Length",params:{limit:1},message:"must NOT have fewer than 1 characters"}],!1}else return pe.errors=[{instancePath:t+"/tenant_id",schemaPath:"#/properties/tenan\
+ring"){if(y(c)>256)return oe.errors=[{instancePath:t+"/tenant_id",schemaPath:"#/properties/tenant_id/maxLength",keyword:"maxLength",params:{limit:256},message:"\
+must NOT have more than 256 characters"}],!1;if(y(c)<1)return oe.errors=[{instancePath:t+"/tenant_id",schemaPath:"#/properties/tenant_id/minLength",keyword:"min\
+Length",params:{limit:1},message:"must NOT have fewer than 1 characters"}],!1}else return oe.errors=[{instancePath:t+"/tenant_id",schemaPath:"#/properties/tenan\
 t_id/type",keyword:"type",params:{type:"string"},message:"must be string"}],!1;var a=u===e}else var a=!0;if(a){if(r.principal!==void 0){let c=e;nt(r.principal,{
 instancePath:t+"/principal",parentData:r,parentDataProperty:"principal",rootData:h,dynamicAnchors:g})||(s=s===null?nt.errors:s.concat(nt.errors),e=s.length);var a=c===
-e}else var a=!0;if(a){if(r.scopes!==void 0){let c=r.scopes,u=e;if(e===u)if(Array.isArray(c)){if(c.length>256)return pe.errors=[{instancePath:t+"/scopes",schemaPath:"\
+e}else var a=!0;if(a){if(r.scopes!==void 0){let c=r.scopes,u=e;if(e===u)if(Array.isArray(c)){if(c.length>256)return oe.errors=[{instancePath:t+"/scopes",schemaPath:"\
 #/properties/scopes/maxItems",keyword:"maxItems",params:{limit:256},message:"must NOT have more than 256 items"}],!1;{var p=!0;let d=c.length;for(let _=0;_<d;_++){
-let v=c[_],x=e;if(e===x)if(typeof v=="string"){if(y(v)>128)return pe.errors=[{instancePath:t+"/scopes/"+_,schemaPath:"#/properties/scopes/items/maxLength",keyword:"\
-maxLength",params:{limit:128},message:"must NOT have more than 128 characters"}],!1;if(y(v)<1)return pe.errors=[{instancePath:t+"/scopes/"+_,schemaPath:"#/prope\
-rties/scopes/items/minLength",keyword:"minLength",params:{limit:1},message:"must NOT have fewer than 1 characters"}],!1}else return pe.errors=[{instancePath:t+"\
-/scopes/"+_,schemaPath:"#/properties/scopes/items/type",keyword:"type",params:{type:"string"},message:"must be string"}],!1;var p=x===e;if(!p)break}}}else return pe.
+let v=c[_],x=e;if(e===x)if(typeof v=="string"){if(y(v)>128)return oe.errors=[{instancePath:t+"/scopes/"+_,schemaPath:"#/properties/scopes/items/maxLength",keyword:"\
+maxLength",params:{limit:128},message:"must NOT have more than 128 characters"}],!1;if(y(v)<1)return oe.errors=[{instancePath:t+"/scopes/"+_,schemaPath:"#/prope\
+rties/scopes/items/minLength",keyword:"minLength",params:{limit:1},message:"must NOT have fewer than 1 characters"}],!1}else return oe.errors=[{instancePath:t+"\
+/scopes/"+_,schemaPath:"#/properties/scopes/items/type",keyword:"type",params:{type:"string"},message:"must be string"}],!1;var p=x===e;if(!p)break}}}else return oe.
 errors=[{instancePath:t+"/scopes",schemaPath:"#/properties/scopes/type",keyword:"type",params:{type:"array"},message:"must be array"}],!1;var a=u===e}else var a=!0;
-if(a){if(r.roles!==void 0){let c=r.roles,u=e;if(e===u)if(Array.isArray(c)){if(c.length>64)return pe.errors=[{instancePath:t+"/roles",schemaPath:"#/properties/ro\
+if(a){if(r.roles!==void 0){let c=r.roles,u=e;if(e===u)if(Array.isArray(c)){if(c.length>64)return oe.errors=[{instancePath:t+"/roles",schemaPath:"#/properties/ro\
 les/maxItems",keyword:"maxItems",params:{limit:64},message:"must NOT have more than 64 items"}],!1;{var o=!0;let d=c.length;for(let _=0;_<d;_++){let v=c[_],x=e;
-if(e===x)if(typeof v=="string"){if(y(v)>128)return pe.errors=[{instancePath:t+"/roles/"+_,schemaPath:"#/properties/roles/items/maxLength",keyword:"maxLength",params:{
-limit:128},message:"must NOT have more than 128 characters"}],!1;if(y(v)<1)return pe.errors=[{instancePath:t+"/roles/"+_,schemaPath:"#/properties/roles/items/mi\
-nLength",keyword:"minLength",params:{limit:1},message:"must NOT have fewer than 1 characters"}],!1}else return pe.errors=[{instancePath:t+"/roles/"+_,schemaPath:"\
-#/properties/roles/items/type",keyword:"type",params:{type:"string"},message:"must be string"}],!1;var o=x===e;if(!o)break}}}else return pe.errors=[{instancePath:t+
+if(e===x)if(typeof v=="string"){if(y(v)>128)return oe.errors=[{instancePath:t+"/roles/"+_,schemaPath:"#/properties/roles/items/maxLength",keyword:"maxLength",params:{
+limit:128},message:"must NOT have more than 128 characters"}],!1;if(y(v)<1)return oe.errors=[{instancePath:t+"/roles/"+_,schemaPath:"#/properties/roles/items/mi\
+nLength",keyword:"minLength",params:{limit:1},message:"must NOT have fewer than 1 characters"}],!1}else return oe.errors=[{instancePath:t+"/roles/"+_,schemaPath:"\
+#/properties/roles/items/type",keyword:"type",params:{type:"string"},message:"must be string"}],!1;var o=x===e;if(!o)break}}}else return oe.errors=[{instancePath:t+
 "/roles",schemaPath:"#/properties/roles/type",keyword:"type",params:{type:"array"},message:"must be array"}],!1;var a=u===e}else var a=!0;if(a){if(r.acting!==void 0){
 let c=r.acting,u=e;if(e===u)if(c&&typeof c=="object"&&!Array.isArray(c)){let d;if(c.tenant_id===void 0&&(d="tenant_id")||c.principal_id===void 0&&(d="principal_\
-id")||c.principal_type===void 0&&(d="principal_type"))return pe.errors=[{instancePath:t+"/acting",schemaPath:"#/properties/acting/required",keyword:"required",params:{
+id")||c.principal_type===void 0&&(d="principal_type"))return oe.errors=[{instancePath:t+"/acting",schemaPath:"#/properties/acting/required",keyword:"required",params:{
 missingProperty:d},message:"must have required property '"+d+"'"}],!1;if(c.tenant_id!==void 0){let _=c.tenant_id,v=e;if(e===v)if(typeof _=="string"){if(y(_)>256)
-return pe.errors=[{instancePath:t+"/acting/tenant_id",schemaPath:"#/properties/acting/properties/tenant_id/maxLength",keyword:"maxLength",params:{limit:256},message:"\
-must NOT have more than 256 characters"}],!1;if(y(_)<1)return pe.errors=[{instancePath:t+"/acting/tenant_id",schemaPath:"#/properties/acting/properties/tenant_i\
-d/minLength",keyword:"minLength",params:{limit:1},message:"must NOT have fewer than 1 characters"}],!1}else return pe.errors=[{instancePath:t+"/acting/tenant_id",
+return oe.errors=[{instancePath:t+"/acting/tenant_id",schemaPath:"#/properties/acting/properties/tenant_id/maxLength",keyword:"maxLength",params:{limit:256},message:"\
+must NOT have more than 256 characters"}],!1;if(y(_)<1)return oe.errors=[{instancePath:t+"/acting/tenant_id",schemaPath:"#/properties/acting/properties/tenant_i\
+d/minLength",keyword:"minLength",params:{limit:1},message:"must NOT have fewer than 1 characters"}],!1}else return oe.errors=[{instancePath:t+"/acting/tenant_id",
 schemaPath:"#/properties/acting/properties/tenant_id/type",keyword:"type",params:{type:"string"},message:"must be string"}],!1;var i=v===e}else var i=!0;if(i){if(c.
-principal_id!==void 0){let _=c.principal_id,v=e;if(e===v)if(typeof _=="string"){if(y(_)>256)return pe.errors=[{instancePath:t+"/acting/principal_id",schemaPath:"\
-#/properties/acting/properties/principal_id/maxLength",keyword:"maxLength",params:{limit:256},message:"must NOT have more than 256 characters"}],!1;if(y(_)<1)return pe.
+principal_id!==void 0){let _=c.principal_id,v=e;if(e===v)if(typeof _=="string"){if(y(_)>256)return oe.errors=[{instancePath:t+"/acting/principal_id",schemaPath:"\
+#/properties/acting/properties/principal_id/maxLength",keyword:"maxLength",params:{limit:256},message:"must NOT have more than 256 characters"}],!1;if(y(_)<1)return oe.
 errors=[{instancePath:t+"/acting/principal_id",schemaPath:"#/properties/acting/properties/principal_id/minLength",keyword:"minLength",params:{limit:1},message:"\
-must NOT have fewer than 1 characters"}],!1}else return pe.errors=[{instancePath:t+"/acting/principal_id",schemaPath:"#/properties/acting/properties/principal_i\
+must NOT have fewer than 1 characters"}],!1}else return oe.errors=[{instancePath:t+"/acting/principal_id",schemaPath:"#/properties/acting/properties/principal_i\
 d/type",keyword:"type",params:{type:"string"},message:"must be string"}],!1;var i=v===e}else var i=!0;if(i)if(c.principal_type!==void 0){let _=c.principal_type,
-v=e;if(typeof _!="string")return pe.errors=[{instancePath:t+"/acting/principal_type",schemaPath:"#/properties/acting/properties/principal_type/type",keyword:"ty\
-pe",params:{type:"string"},message:"must be string"}],!1;if(!(_==="user"||_==="service"))return pe.errors=[{instancePath:t+"/acting/principal_type",schemaPath:"\
+v=e;if(typeof _!="string")return oe.errors=[{instancePath:t+"/acting/principal_type",schemaPath:"#/properties/acting/properties/principal_type/type",keyword:"ty\
+pe",params:{type:"string"},message:"must be string"}],!1;if(!(_==="user"||_==="service"))return oe.errors=[{instancePath:t+"/acting/principal_type",schemaPath:"\
 #/properties/acting/properties/principal_type/enum",keyword:"enum",params:{allowedValues:fl.properties.acting.properties.principal_type.enum},message:"must be e\
-qual to one of the allowed values"}],!1;var i=v===e}else var i=!0}}else return pe.errors=[{instancePath:t+"/acting",schemaPath:"#/properties/acting/type",keyword:"\
+qual to one of the allowed values"}],!1;var i=v===e}else var i=!0}}else return oe.errors=[{instancePath:t+"/acting",schemaPath:"#/properties/acting/type",keyword:"\
 type",params:{type:"object"},message:"must be object"}],!1;var a=u===e}else var a=!0;if(a){if(r.on_behalf_of!==void 0){let c=r.on_behalf_of,u=e;if(e===u)if(c&&typeof c==
-"object"&&!Array.isArray(c)){let d;if(c.principal_id===void 0&&(d="principal_id")||c.principal_type===void 0&&(d="principal_type"))return pe.errors=[{instancePath:t+
+"object"&&!Array.isArray(c)){let d;if(c.principal_id===void 0&&(d="principal_id")||c.principal_type===void 0&&(d="principal_type"))return oe.errors=[{instancePath:t+
 "/on_behalf_of",schemaPath:"#/properties/on_behalf_of/required",keyword:"required",params:{missingProperty:d},message:"must have required property '"+d+"'"}],!1;
-if(c.principal_id!==void 0){let _=c.principal_id,v=e;if(e===v)if(typeof _=="string"){if(y(_)>256)return pe.errors=[{instancePath:t+"/on_behalf_of/principal_id",
+if(c.principal_id!==void 0){let _=c.principal_id,v=e;if(e===v)if(typeof _=="string"){if(y(_)>256)return oe.errors=[{instancePath:t+"/on_behalf_of/principal_id",
 schemaPath:"#/properties/on_behalf_of/properties/principal_id/maxLength",keyword:"maxLength",params:{limit:256},message:"must NOT have more than 256 characters"}],
-!1;if(y(_)<1)return pe.errors=[{instancePath:t+"/on_behalf_of/principal_id",schemaPath:"#/properties/on_behalf_of/properties/principal_id/minLength",keyword:"mi\
-nLength",params:{limit:1},message:"must NOT have fewer than 1 characters"}],!1}else return pe.errors=[{instancePath:t+"/on_behalf_of/principal_id",schemaPath:"#\
+!1;if(y(_)<1)return oe.errors=[{instancePath:t+"/on_behalf_of/principal_id",schemaPath:"#/properties/on_behalf_of/properties/principal_id/minLength",keyword:"mi\
+nLength",params:{limit:1},message:"must NOT have fewer than 1 characters"}],!1}else return oe.errors=[{instancePath:t+"/on_behalf_of/principal_id",schemaPath:"#\
 /properties/on_behalf_of/properties/principal_id/type",keyword:"type",params:{type:"string"},message:"must be string"}],!1;var m=v===e}else var m=!0;if(m)if(c.principal_type!==
-void 0){let _=c.principal_type,v=e;if(typeof _!="string")return pe.errors=[{instancePath:t+"/on_behalf_of/principal_type",schemaPath:"#/properties/on_behalf_of/\
-properties/principal_type/type",keyword:"type",params:{type:"string"},message:"must be string"}],!1;if(!(_==="user"||_==="service"))return pe.errors=[{instancePath:t+
+void 0){let _=c.principal_type,v=e;if(typeof _!="string")return oe.errors=[{instancePath:t+"/on_behalf_of/principal_type",schemaPath:"#/properties/on_behalf_of/\
+properties/principal_type/type",keyword:"type",params:{type:"string"},message:"must be string"}],!1;if(!(_==="user"||_==="service"))return oe.errors=[{instancePath:t+
 "/on_behalf_of/principal_type",schemaPath:"#/properties/on_behalf_of/properties/principal_type/enum",keyword:"enum",params:{allowedValues:fl.properties.on_behalf_of.
-properties.principal_type.enum},message:"must be equal to one of the allowed values"}],!1;var m=v===e}else var m=!0}else return pe.errors=[{instancePath:t+"/on_\
+properties.principal_type.enum},message:"must be equal to one of the allowed values"}],!1;var m=v===e}else var m=!0}else return oe.errors=[{instancePath:t+"/on_\
 behalf_of",schemaPath:"#/properties/on_behalf_of/type",keyword:"type",params:{type:"object"},message:"must be object"}],!1;var a=u===e}else var a=!0;if(a){if(r.
-session!==void 0){let c=e;ct(r.session,{instancePath:t+"/session",parentData:r,parentDataProperty:"session",rootData:h,dynamicAnchors:g})||(s=s===null?ct.errors:
-s.concat(ct.errors),e=s.length);var a=c===e}else var a=!0;if(a)if(r.policy_context!==void 0){let c=e;Ar(r.policy_context,{instancePath:t+"/policy_context",parentData:r,
-parentDataProperty:"policy_context",rootData:h,dynamicAnchors:g})||(s=s===null?Ar.errors:s.concat(Ar.errors),e=s.length);var a=c===e}else var a=!0}}}}}}}else return pe.
-errors=[{instancePath:t,schemaPath:"#/type",keyword:"type",params:{type:"object"},message:"must be object"}],!1;return pe.errors=s,e===0}pe.evaluated={props:{tenant_id:!0,
-principal:!0,scopes:!0,roles:!0,acting:!0,on_behalf_of:!0,session:!0,policy_context:!0},dynamicProps:!1,dynamicItems:!1};function Pi(r,{instancePath:t="",parentData:k,
+peer!==void 0){let c=r.peer,u=e;if(e===u)if(typeof c=="string"){if(y(c)>256)return oe.errors=[{instancePath:t+"/peer",schemaPath:"#/properties/peer/maxLength",keyword:"\
+maxLength",params:{limit:256},message:"must NOT have more than 256 characters"}],!1;if(y(c)<1)return oe.errors=[{instancePath:t+"/peer",schemaPath:"#/properties\
+/peer/minLength",keyword:"minLength",params:{limit:1},message:"must NOT have fewer than 1 characters"}],!1}else return oe.errors=[{instancePath:t+"/peer",schemaPath:"\
+#/properties/peer/type",keyword:"type",params:{type:"string"},message:"must be string"}],!1;var a=u===e}else var a=!0;if(a){if(r.session!==void 0){let c=e;ct(r.
+session,{instancePath:t+"/session",parentData:r,parentDataProperty:"session",rootData:h,dynamicAnchors:g})||(s=s===null?ct.errors:s.concat(ct.errors),e=s.length);
+var a=c===e}else var a=!0;if(a)if(r.policy_context!==void 0){let c=e;Ar(r.policy_context,{instancePath:t+"/policy_context",parentData:r,parentDataProperty:"poli\
+cy_context",rootData:h,dynamicAnchors:g})||(s=s===null?Ar.errors:s.concat(Ar.errors),e=s.length);var a=c===e}else var a=!0}}}}}}}}else return oe.errors=[{instancePath:t,
+schemaPath:"#/type",keyword:"type",params:{type:"object"},message:"must be object"}],!1;return oe.errors=s,e===0}oe.evaluated={props:{tenant_id:!0,principal:!0,
+scopes:!0,roles:!0,acting:!0,on_behalf_of:!0,peer:!0,session:!0,policy_context:!0},dynamicProps:!1,dynamicItems:!1};function Pi(r,{instancePath:t="",parentData:k,
 parentDataProperty:b,rootData:h=r,dynamicAnchors:g={}}={}){let s=null,e=0,n=Pi.evaluated;return n.dynamicProps&&(n.props=void 0),n.dynamicItems&&(n.items=void 0),
-pe(r,{instancePath:t,parentData:k,parentDataProperty:b,rootData:h,dynamicAnchors:g})||(s=s===null?pe.errors:s.concat(pe.errors),e=s.length),Pi.errors=s,e===0}Pi.
-evaluated={props:{tenant_id:!0,principal:!0,scopes:!0,roles:!0,acting:!0,on_behalf_of:!0,session:!0,policy_context:!0},dynamicProps:!1,dynamicItems:!1};var Xl=wi;function Ca(r,{instancePath:t="",parentData:k,parentDataProperty:b,rootData:h=r,dynamicAnchors:g={}}={}){let s=null,e=0,n=Ca.evaluated;if(n.dynamicProps&&(n.props=
+oe(r,{instancePath:t,parentData:k,parentDataProperty:b,rootData:h,dynamicAnchors:g})||(s=s===null?oe.errors:s.concat(oe.errors),e=s.length),Pi.errors=s,e===0}Pi.
+evaluated={props:{tenant_id:!0,principal:!0,scopes:!0,roles:!0,acting:!0,on_behalf_of:!0,peer:!0,session:!0,policy_context:!0},dynamicProps:!1,dynamicItems:!1};
+var Xl=wi;function Ca(r,{instancePath:t="",parentData:k,parentDataProperty:b,rootData:h=r,dynamicAnchors:g={}}={}){let s=null,e=0,n=Ca.evaluated;if(n.dynamicProps&&(n.props=
 void 0),n.dynamicItems&&(n.items=void 0),e===0)if(r&&typeof r=="object"&&!Array.isArray(r)){let a;if(r.auth===void 0&&(a="auth"))return Ca.errors=[{instancePath:t,
-schemaPath:"#/required",keyword:"required",params:{missingProperty:a},message:"must have required property '"+a+"'"}],!1;r.auth!==void 0&&(pe(r.auth,{instancePath:t+
-"/auth",parentData:r,parentDataProperty:"auth",rootData:h,dynamicAnchors:g})||(s=s===null?pe.errors:s.concat(pe.errors),e=s.length))}else return Ca.errors=[{instancePath:t,
+schemaPath:"#/required",keyword:"required",params:{missingProperty:a},message:"must have required property '"+a+"'"}],!1;r.auth!==void 0&&(oe(r.auth,{instancePath:t+
+"/auth",parentData:r,parentDataProperty:"auth",rootData:h,dynamicAnchors:g})||(s=s===null?oe.errors:s.concat(oe.errors),e=s.length))}else return Ca.errors=[{instancePath:t,
 schemaPath:"#/type",keyword:"type",params:{type:"object"},message:"must be object"}],!1;return Ca.errors=s,e===0}Ca.evaluated={props:{auth:!0},dynamicProps:!1,dynamicItems:!1};
 function wi(r,{instancePath:t="",parentData:k,parentDataProperty:b,rootData:h=r,dynamicAnchors:g={}}={}){let s=null,e=0,n=wi.evaluated;return n.dynamicProps&&(n.
 props=void 0),n.dynamicItems&&(n.items=void 0),Ca(r,{instancePath:t,parentData:k,parentDataProperty:b,rootData:h,dynamicAnchors:g})||(s=s===null?Ca.errors:s.concat(
@@ -4548,8 +4553,8 @@ parentData:k,parentDataProperty:b,rootData:h=r,dynamicAnchors:g={}}={}){let s=nu
 items=void 0),nr(r,{instancePath:t,parentData:k,parentDataProperty:b,rootData:h,dynamicAnchors:g})||(s=s===null?nr.errors:s.concat(nr.errors),e=s.length),uo.errors=
 s,e===0}uo.evaluated={props:{models:!0,correlation_id:!0,tenant_id:!0,object:!0,data:!0},dynamicProps:!1,dynamicItems:!1};var zd=fo;function Va(r,{instancePath:t="",parentData:k,parentDataProperty:b,rootData:h=r,dynamicAnchors:g={}}={}){let s=null,e=0,n=Va.evaluated;if(n.dynamicProps&&(n.props=
 void 0),n.dynamicItems&&(n.items=void 0),e===0)if(r&&typeof r=="object"&&!Array.isArray(r)){let a;if(r.auth===void 0&&(a="auth"))return Va.errors=[{instancePath:t,
-schemaPath:"#/required",keyword:"required",params:{missingProperty:a},message:"must have required property '"+a+"'"}],!1;r.auth!==void 0&&(pe(r.auth,{instancePath:t+
-"/auth",parentData:r,parentDataProperty:"auth",rootData:h,dynamicAnchors:g})||(s=s===null?pe.errors:s.concat(pe.errors),e=s.length))}else return Va.errors=[{instancePath:t,
+schemaPath:"#/required",keyword:"required",params:{missingProperty:a},message:"must have required property '"+a+"'"}],!1;r.auth!==void 0&&(oe(r.auth,{instancePath:t+
+"/auth",parentData:r,parentDataProperty:"auth",rootData:h,dynamicAnchors:g})||(s=s===null?oe.errors:s.concat(oe.errors),e=s.length))}else return Va.errors=[{instancePath:t,
 schemaPath:"#/type",keyword:"type",params:{type:"object"},message:"must be object"}],!1;return Va.errors=s,e===0}Va.evaluated={props:{auth:!0},dynamicProps:!1,dynamicItems:!1};
 function fo(r,{instancePath:t="",parentData:k,parentDataProperty:b,rootData:h=r,dynamicAnchors:g={}}={}){let s=null,e=0,n=fo.evaluated;return n.dynamicProps&&(n.
 props=void 0),n.dynamicItems&&(n.items=void 0),Va(r,{instancePath:t,parentData:k,parentDataProperty:b,rootData:h,dynamicAnchors:g})||(s=s===null?Va.errors:s.concat(
@@ -5278,74 +5283,74 @@ object"},message:"must be object"}],!1;return ce.errors=s,e===0}ce.evaluated={pr
 dynamicProps:!1,dynamicItems:!1};function Po(r,{instancePath:t="",parentData:k,parentDataProperty:b,rootData:h=r,dynamicAnchors:g={}}={}){let s=null,e=0,n=Po.evaluated;
 return n.dynamicProps&&(n.props=void 0),n.dynamicItems&&(n.items=void 0),ce(r,{instancePath:t,parentData:k,parentDataProperty:b,rootData:h,dynamicAnchors:g})||(s=
 s===null?ce.errors:s.concat(ce.errors),e=s.length),Po.errors=s,e===0}Po.evaluated={props:{stack_id:!0,environment:!0,region:!0,api_versions:!0,endpoints:!0,build:!0},
-dynamicProps:!1,dynamicItems:!1};var Gd=wo;function oe(r,{instancePath:t="",parentData:k,parentDataProperty:b,rootData:h=r,dynamicAnchors:g={}}={}){let s=null,e=0,n=oe.evaluated;if(n.dynamicProps&&(n.props=
+dynamicProps:!1,dynamicItems:!1};var Gd=wo;function me(r,{instancePath:t="",parentData:k,parentDataProperty:b,rootData:h=r,dynamicAnchors:g={}}={}){let s=null,e=0,n=me.evaluated;if(n.dynamicProps&&(n.props=
 void 0),n.dynamicItems&&(n.items=void 0),e===0)if(r&&typeof r=="object"&&!Array.isArray(r)){let f;if(r.supports===void 0&&(f="supports")||r.limits===void 0&&(f=
-"limits")||r.models===void 0&&(f="models"))return oe.errors=[{instancePath:t,schemaPath:"#/required",keyword:"required",params:{missingProperty:f},message:"must\
+"limits")||r.models===void 0&&(f="models"))return me.errors=[{instancePath:t,schemaPath:"#/required",keyword:"required",params:{missingProperty:f},message:"must\
  have required property '"+f+"'"}],!1;if(r.supports!==void 0){let d=r.supports,_=e;if(e===_)if(d&&typeof d=="object"&&!Array.isArray(d)){let v;if(d.runs_forward===
 void 0&&(v="runs_forward")||d.events_stream===void 0&&(v="events_stream")||d.tenant_isolation===void 0&&(v="tenant_isolation")||d.tool_hosting===void 0&&(v="too\
-l_hosting"))return oe.errors=[{instancePath:t+"/supports",schemaPath:"#/properties/supports/required",keyword:"required",params:{missingProperty:v},message:"mus\
+l_hosting"))return me.errors=[{instancePath:t+"/supports",schemaPath:"#/properties/supports/required",keyword:"required",params:{missingProperty:v},message:"mus\
 t have required property '"+v+"'"}],!1;{let x=e;for(let P in d)if(!(P==="runs_forward"||P==="events_stream"||P==="tenant_isolation"||P==="tool_hosting")){let w=e;
-if(typeof d[P]!="boolean")return oe.errors=[{instancePath:t+"/supports/"+P.replace(/~/g,"~0").replace(/\//g,"~1"),schemaPath:"#/properties/supports/additionalPr\
+if(typeof d[P]!="boolean")return me.errors=[{instancePath:t+"/supports/"+P.replace(/~/g,"~0").replace(/\//g,"~1"),schemaPath:"#/properties/supports/additionalPr\
 operties/type",keyword:"type",params:{type:"boolean"},message:"must be boolean"}],!1;var a=w===e;if(!a)break}if(x===e){if(d.runs_forward!==void 0){let P=e;if(typeof d.
-runs_forward!="boolean")return oe.errors=[{instancePath:t+"/supports/runs_forward",schemaPath:"#/properties/supports/properties/runs_forward/type",keyword:"type",
+runs_forward!="boolean")return me.errors=[{instancePath:t+"/supports/runs_forward",schemaPath:"#/properties/supports/properties/runs_forward/type",keyword:"type",
 params:{type:"boolean"},message:"must be boolean"}],!1;var p=P===e}else var p=!0;if(p){if(d.events_stream!==void 0){let P=e;if(typeof d.events_stream!="boolean")
-return oe.errors=[{instancePath:t+"/supports/events_stream",schemaPath:"#/properties/supports/properties/events_stream/type",keyword:"type",params:{type:"boolea\
-n"},message:"must be boolean"}],!1;var p=P===e}else var p=!0;if(p){if(d.tenant_isolation!==void 0){let P=e;if(typeof d.tenant_isolation!="boolean")return oe.errors=
+return me.errors=[{instancePath:t+"/supports/events_stream",schemaPath:"#/properties/supports/properties/events_stream/type",keyword:"type",params:{type:"boolea\
+n"},message:"must be boolean"}],!1;var p=P===e}else var p=!0;if(p){if(d.tenant_isolation!==void 0){let P=e;if(typeof d.tenant_isolation!="boolean")return me.errors=
 [{instancePath:t+"/supports/tenant_isolation",schemaPath:"#/properties/supports/properties/tenant_isolation/type",keyword:"type",params:{type:"boolean"},message:"\
-must be boolean"}],!1;var p=P===e}else var p=!0;if(p)if(d.tool_hosting!==void 0){let P=e;if(typeof d.tool_hosting!="boolean")return oe.errors=[{instancePath:t+"\
+must be boolean"}],!1;var p=P===e}else var p=!0;if(p)if(d.tool_hosting!==void 0){let P=e;if(typeof d.tool_hosting!="boolean")return me.errors=[{instancePath:t+"\
 /supports/tool_hosting",schemaPath:"#/properties/supports/properties/tool_hosting/type",keyword:"type",params:{type:"boolean"},message:"must be boolean"}],!1;var p=P===
-e}else var p=!0}}}}}else return oe.errors=[{instancePath:t+"/supports",schemaPath:"#/properties/supports/type",keyword:"type",params:{type:"object"},message:"mu\
+e}else var p=!0}}}}}else return me.errors=[{instancePath:t+"/supports",schemaPath:"#/properties/supports/type",keyword:"type",params:{type:"object"},message:"mu\
 st be object"}],!1;var o=_===e}else var o=!0;if(o){if(r.limits!==void 0){let d=r.limits,_=e;if(e===_)if(d&&typeof d=="object"&&!Array.isArray(d)){let x;if(d.max_concurrent_runs===
-void 0&&(x="max_concurrent_runs")||d.max_event_streams===void 0&&(x="max_event_streams"))return oe.errors=[{instancePath:t+"/limits",schemaPath:"#/properties/li\
+void 0&&(x="max_concurrent_runs")||d.max_event_streams===void 0&&(x="max_event_streams"))return me.errors=[{instancePath:t+"/limits",schemaPath:"#/properties/li\
 mits/required",keyword:"required",params:{missingProperty:x},message:"must have required property '"+x+"'"}],!1;if(d.max_concurrent_runs!==void 0){let P=d.max_concurrent_runs,
-w=e;if(!(typeof P=="number"&&!(P%1)&&!isNaN(P)&&isFinite(P)))return oe.errors=[{instancePath:t+"/limits/max_concurrent_runs",schemaPath:"#/properties/limits/pro\
+w=e;if(!(typeof P=="number"&&!(P%1)&&!isNaN(P)&&isFinite(P)))return me.errors=[{instancePath:t+"/limits/max_concurrent_runs",schemaPath:"#/properties/limits/pro\
 perties/max_concurrent_runs/type",keyword:"type",params:{type:"integer"},message:"must be integer"}],!1;if(e===w&&typeof P=="number"&&isFinite(P)&&(P<0||isNaN(P)))
-return oe.errors=[{instancePath:t+"/limits/max_concurrent_runs",schemaPath:"#/properties/limits/properties/max_concurrent_runs/minimum",keyword:"minimum",params:{
+return me.errors=[{instancePath:t+"/limits/max_concurrent_runs",schemaPath:"#/properties/limits/properties/max_concurrent_runs/minimum",keyword:"minimum",params:{
 comparison:">=",limit:0},message:"must be >= 0"}],!1;var i=w===e}else var i=!0;if(i)if(d.max_event_streams!==void 0){let P=d.max_event_streams,w=e;if(!(typeof P==
-"number"&&!(P%1)&&!isNaN(P)&&isFinite(P)))return oe.errors=[{instancePath:t+"/limits/max_event_streams",schemaPath:"#/properties/limits/properties/max_event_str\
-eams/type",keyword:"type",params:{type:"integer"},message:"must be integer"}],!1;if(e===w&&typeof P=="number"&&isFinite(P)&&(P<0||isNaN(P)))return oe.errors=[{instancePath:t+
+"number"&&!(P%1)&&!isNaN(P)&&isFinite(P)))return me.errors=[{instancePath:t+"/limits/max_event_streams",schemaPath:"#/properties/limits/properties/max_event_str\
+eams/type",keyword:"type",params:{type:"integer"},message:"must be integer"}],!1;if(e===w&&typeof P=="number"&&isFinite(P)&&(P<0||isNaN(P)))return me.errors=[{instancePath:t+
 "/limits/max_event_streams",schemaPath:"#/properties/limits/properties/max_event_streams/minimum",keyword:"minimum",params:{comparison:">=",limit:0},message:"mu\
-st be >= 0"}],!1;var i=w===e}else var i=!0}else return oe.errors=[{instancePath:t+"/limits",schemaPath:"#/properties/limits/type",keyword:"type",params:{type:"o\
+st be >= 0"}],!1;var i=w===e}else var i=!0}else return me.errors=[{instancePath:t+"/limits",schemaPath:"#/properties/limits/type",keyword:"type",params:{type:"o\
 bject"},message:"must be object"}],!1;var o=_===e}else var o=!0;if(o){if(r.models!==void 0){let d=r.models,_=e;if(e===_)if(d&&typeof d=="object"&&!Array.isArray(
-d)){let x;if(d.tiers===void 0&&(x="tiers")||d.backends===void 0&&(x="backends")||d.max_context_tokens===void 0&&(x="max_context_tokens"))return oe.errors=[{instancePath:t+
+d)){let x;if(d.tiers===void 0&&(x="tiers")||d.backends===void 0&&(x="backends")||d.max_context_tokens===void 0&&(x="max_context_tokens"))return me.errors=[{instancePath:t+
 "/models",schemaPath:"#/properties/models/required",keyword:"required",params:{missingProperty:x},message:"must have required property '"+x+"'"}],!1;if(d.tiers!==
-void 0){let P=d.tiers,w=e;if(e===w)if(Array.isArray(P)){if(P.length>64)return oe.errors=[{instancePath:t+"/models/tiers",schemaPath:"#/properties/models/propert\
+void 0){let P=d.tiers,w=e;if(e===w)if(Array.isArray(P)){if(P.length>64)return me.errors=[{instancePath:t+"/models/tiers",schemaPath:"#/properties/models/propert\
 ies/tiers/maxItems",keyword:"maxItems",params:{limit:64},message:"must NOT have more than 64 items"}],!1;{var m=!0;let q=P.length;for(let N=0;N<q;N++){let j=P[N],
-L=e;if(e===L)if(typeof j=="string"){if(y(j)>128)return oe.errors=[{instancePath:t+"/models/tiers/"+N,schemaPath:"#/properties/models/properties/tiers/items/maxL\
-ength",keyword:"maxLength",params:{limit:128},message:"must NOT have more than 128 characters"}],!1;if(y(j)<1)return oe.errors=[{instancePath:t+"/models/tiers/"+
+L=e;if(e===L)if(typeof j=="string"){if(y(j)>128)return me.errors=[{instancePath:t+"/models/tiers/"+N,schemaPath:"#/properties/models/properties/tiers/items/maxL\
+ength",keyword:"maxLength",params:{limit:128},message:"must NOT have more than 128 characters"}],!1;if(y(j)<1)return me.errors=[{instancePath:t+"/models/tiers/"+
 N,schemaPath:"#/properties/models/properties/tiers/items/minLength",keyword:"minLength",params:{limit:1},message:"must NOT have fewer than 1 characters"}],!1}else
-return oe.errors=[{instancePath:t+"/models/tiers/"+N,schemaPath:"#/properties/models/properties/tiers/items/type",keyword:"type",params:{type:"string"},message:"\
-must be string"}],!1;var m=L===e;if(!m)break}}}else return oe.errors=[{instancePath:t+"/models/tiers",schemaPath:"#/properties/models/properties/tiers/type",keyword:"\
+return me.errors=[{instancePath:t+"/models/tiers/"+N,schemaPath:"#/properties/models/properties/tiers/items/type",keyword:"type",params:{type:"string"},message:"\
+must be string"}],!1;var m=L===e;if(!m)break}}}else return me.errors=[{instancePath:t+"/models/tiers",schemaPath:"#/properties/models/properties/tiers/type",keyword:"\
 type",params:{type:"array"},message:"must be array"}],!1;var l=w===e}else var l=!0;if(l){if(d.backends!==void 0){let P=d.backends,w=e;if(e===w)if(Array.isArray(
-P)){if(P.length>64)return oe.errors=[{instancePath:t+"/models/backends",schemaPath:"#/properties/models/properties/backends/maxItems",keyword:"maxItems",params:{
+P)){if(P.length>64)return me.errors=[{instancePath:t+"/models/backends",schemaPath:"#/properties/models/properties/backends/maxItems",keyword:"maxItems",params:{
 limit:64},message:"must NOT have more than 64 items"}],!1;{var c=!0;let N=P.length;for(let j=0;j<N;j++){let L=P[j],T=e;if(e===T)if(typeof L=="string"){if(y(L)>128)
-return oe.errors=[{instancePath:t+"/models/backends/"+j,schemaPath:"#/properties/models/properties/backends/items/maxLength",keyword:"maxLength",params:{limit:128},
-message:"must NOT have more than 128 characters"}],!1;if(y(L)<1)return oe.errors=[{instancePath:t+"/models/backends/"+j,schemaPath:"#/properties/models/properti\
-es/backends/items/minLength",keyword:"minLength",params:{limit:1},message:"must NOT have fewer than 1 characters"}],!1}else return oe.errors=[{instancePath:t+"/\
+return me.errors=[{instancePath:t+"/models/backends/"+j,schemaPath:"#/properties/models/properties/backends/items/maxLength",keyword:"maxLength",params:{limit:128},
+message:"must NOT have more than 128 characters"}],!1;if(y(L)<1)return me.errors=[{instancePath:t+"/models/backends/"+j,schemaPath:"#/properties/models/properti\
+es/backends/items/minLength",keyword:"minLength",params:{limit:1},message:"must NOT have fewer than 1 characters"}],!1}else return me.errors=[{instancePath:t+"/\
 models/backends/"+j,schemaPath:"#/properties/models/properties/backends/items/type",keyword:"type",params:{type:"string"},message:"must be string"}],!1;var c=T===
-e;if(!c)break}}}else return oe.errors=[{instancePath:t+"/models/backends",schemaPath:"#/properties/models/properties/backends/type",keyword:"type",params:{type:"\
+e;if(!c)break}}}else return me.errors=[{instancePath:t+"/models/backends",schemaPath:"#/properties/models/properties/backends/type",keyword:"type",params:{type:"\
 array"},message:"must be array"}],!1;var l=w===e}else var l=!0;if(l)if(d.max_context_tokens!==void 0){let P=d.max_context_tokens,w=e;if(!(typeof P=="number"&&!(P%
-1)&&!isNaN(P)&&isFinite(P)))return oe.errors=[{instancePath:t+"/models/max_context_tokens",schemaPath:"#/properties/models/properties/max_context_tokens/type",keyword:"\
-type",params:{type:"integer"},message:"must be integer"}],!1;if(e===w&&typeof P=="number"&&isFinite(P)&&(P<0||isNaN(P)))return oe.errors=[{instancePath:t+"/mode\
+1)&&!isNaN(P)&&isFinite(P)))return me.errors=[{instancePath:t+"/models/max_context_tokens",schemaPath:"#/properties/models/properties/max_context_tokens/type",keyword:"\
+type",params:{type:"integer"},message:"must be integer"}],!1;if(e===w&&typeof P=="number"&&isFinite(P)&&(P<0||isNaN(P)))return me.errors=[{instancePath:t+"/mode\
 ls/max_context_tokens",schemaPath:"#/properties/models/properties/max_context_tokens/minimum",keyword:"minimum",params:{comparison:">=",limit:0},message:"must b\
-e >= 0"}],!1;var l=w===e}else var l=!0}}else return oe.errors=[{instancePath:t+"/models",schemaPath:"#/properties/models/type",keyword:"type",params:{type:"obje\
-ct"},message:"must be object"}],!1;var o=_===e}else var o=!0;if(o)if(r.features!==void 0){let d=r.features,_=e;if(e===_)if(Array.isArray(d)){if(d.length>64)return oe.
+e >= 0"}],!1;var l=w===e}else var l=!0}}else return me.errors=[{instancePath:t+"/models",schemaPath:"#/properties/models/type",keyword:"type",params:{type:"obje\
+ct"},message:"must be object"}],!1;var o=_===e}else var o=!0;if(o)if(r.features!==void 0){let d=r.features,_=e;if(e===_)if(Array.isArray(d)){if(d.length>64)return me.
 errors=[{instancePath:t+"/features",schemaPath:"#/properties/features/maxItems",keyword:"maxItems",params:{limit:64},message:"must NOT have more than 64 items"}],
-!1;{var u=!0;let x=d.length;for(let P=0;P<x;P++){let w=d[P],q=e;if(e===q)if(typeof w=="string"){if(y(w)>128)return oe.errors=[{instancePath:t+"/features/"+P,schemaPath:"\
-#/properties/features/items/maxLength",keyword:"maxLength",params:{limit:128},message:"must NOT have more than 128 characters"}],!1;if(y(w)<1)return oe.errors=[
+!1;{var u=!0;let x=d.length;for(let P=0;P<x;P++){let w=d[P],q=e;if(e===q)if(typeof w=="string"){if(y(w)>128)return me.errors=[{instancePath:t+"/features/"+P,schemaPath:"\
+#/properties/features/items/maxLength",keyword:"maxLength",params:{limit:128},message:"must NOT have more than 128 characters"}],!1;if(y(w)<1)return me.errors=[
 {instancePath:t+"/features/"+P,schemaPath:"#/properties/features/items/minLength",keyword:"minLength",params:{limit:1},message:"must NOT have fewer than 1 chara\
-cters"}],!1}else return oe.errors=[{instancePath:t+"/features/"+P,schemaPath:"#/properties/features/items/type",keyword:"type",params:{type:"string"},message:"m\
-ust be string"}],!1;var u=q===e;if(!u)break}}}else return oe.errors=[{instancePath:t+"/features",schemaPath:"#/properties/features/type",keyword:"type",params:{
-type:"array"},message:"must be array"}],!1;var o=_===e}else var o=!0}}}else return oe.errors=[{instancePath:t,schemaPath:"#/type",keyword:"type",params:{type:"o\
-bject"},message:"must be object"}],!1;return oe.errors=s,e===0}oe.evaluated={props:{supports:!0,limits:!0,models:!0,features:!0},dynamicProps:!1,dynamicItems:!1};
+cters"}],!1}else return me.errors=[{instancePath:t+"/features/"+P,schemaPath:"#/properties/features/items/type",keyword:"type",params:{type:"string"},message:"m\
+ust be string"}],!1;var u=q===e;if(!u)break}}}else return me.errors=[{instancePath:t+"/features",schemaPath:"#/properties/features/type",keyword:"type",params:{
+type:"array"},message:"must be array"}],!1;var o=_===e}else var o=!0}}}else return me.errors=[{instancePath:t,schemaPath:"#/type",keyword:"type",params:{type:"o\
+bject"},message:"must be object"}],!1;return me.errors=s,e===0}me.evaluated={props:{supports:!0,limits:!0,models:!0,features:!0},dynamicProps:!1,dynamicItems:!1};
 function wo(r,{instancePath:t="",parentData:k,parentDataProperty:b,rootData:h=r,dynamicAnchors:g={}}={}){let s=null,e=0,n=wo.evaluated;return n.dynamicProps&&(n.
-props=void 0),n.dynamicItems&&(n.items=void 0),oe(r,{instancePath:t,parentData:k,parentDataProperty:b,rootData:h,dynamicAnchors:g})||(s=s===null?oe.errors:s.concat(
-oe.errors),e=s.length),wo.errors=s,e===0}wo.evaluated={props:{supports:!0,limits:!0,models:!0,features:!0},dynamicProps:!1,dynamicItems:!1};var Jd=xo;function bt(r,{instancePath:t="",parentData:k,parentDataProperty:b,rootData:h=r,dynamicAnchors:g={}}={}){let s=null,e=0,n=bt.evaluated;if(n.dynamicProps&&(n.props=
+props=void 0),n.dynamicItems&&(n.items=void 0),me(r,{instancePath:t,parentData:k,parentDataProperty:b,rootData:h,dynamicAnchors:g})||(s=s===null?me.errors:s.concat(
+me.errors),e=s.length),wo.errors=s,e===0}wo.evaluated={props:{supports:!0,limits:!0,models:!0,features:!0},dynamicProps:!1,dynamicItems:!1};var Jd=xo;function bt(r,{instancePath:t="",parentData:k,parentDataProperty:b,rootData:h=r,dynamicAnchors:g={}}={}){let s=null,e=0,n=bt.evaluated;if(n.dynamicProps&&(n.props=
 void 0),n.dynamicItems&&(n.items=void 0),e===0)if(r&&typeof r=="object"&&!Array.isArray(r)){let p;if(r.capabilities===void 0&&(p="capabilities")||r.peer_id===void 0&&
 (p="peer_id")||r.protocol===void 0&&(p="protocol")||r.event_backhaul===void 0&&(p="event_backhaul")||r.correlation_id===void 0&&(p="correlation_id"))return bt.errors=
 [{instancePath:t,schemaPath:"#/required",keyword:"required",params:{missingProperty:p},message:"must have required property '"+p+"'"}],!1;if(r.capabilities!==void 0){
-let o=e;oe(r.capabilities,{instancePath:t+"/capabilities",parentData:r,parentDataProperty:"capabilities",rootData:h,dynamicAnchors:g})||(s=s===null?oe.errors:s.
-concat(oe.errors),e=s.length);var a=o===e}else var a=!0;if(a){if(r.peer_id!==void 0){let o=r.peer_id,i=e;if(e===i)if(typeof o=="string"){if(y(o)>256)return bt.errors=
+let o=e;me(r.capabilities,{instancePath:t+"/capabilities",parentData:r,parentDataProperty:"capabilities",rootData:h,dynamicAnchors:g})||(s=s===null?me.errors:s.
+concat(me.errors),e=s.length);var a=o===e}else var a=!0;if(a){if(r.peer_id!==void 0){let o=r.peer_id,i=e;if(e===i)if(typeof o=="string"){if(y(o)>256)return bt.errors=
 [{instancePath:t+"/peer_id",schemaPath:"#/properties/peer_id/maxLength",keyword:"maxLength",params:{limit:256},message:"must NOT have more than 256 characters"}],
 !1;if(y(o)<1)return bt.errors=[{instancePath:t+"/peer_id",schemaPath:"#/properties/peer_id/minLength",keyword:"minLength",params:{limit:1},message:"must NOT hav\
 e fewer than 1 characters"}],!1}else return bt.errors=[{instancePath:t+"/peer_id",schemaPath:"#/properties/peer_id/type",keyword:"type",params:{type:"string"},message:"\
@@ -5369,8 +5374,8 @@ bt.errors:s.concat(bt.errors),e=s.length),xo.errors=s,e===0}xo.evaluated={props:
 dynamicItems:!1};var Xd=Lo;function kt(r,{instancePath:t="",parentData:k,parentDataProperty:b,rootData:h=r,dynamicAnchors:g={}}={}){let s=null,e=0,n=kt.evaluated;if(n.dynamicProps&&(n.props=
 void 0),n.dynamicItems&&(n.items=void 0),e===0)if(r&&typeof r=="object"&&!Array.isArray(r)){let p;if(r.capabilities===void 0&&(p="capabilities"))return kt.errors=
 [{instancePath:t,schemaPath:"#/required",keyword:"required",params:{missingProperty:p},message:"must have required property '"+p+"'"}],!1;if(r.capabilities!==void 0){
-let o=e;oe(r.capabilities,{instancePath:t+"/capabilities",parentData:r,parentDataProperty:"capabilities",rootData:h,dynamicAnchors:g})||(s=s===null?oe.errors:s.
-concat(oe.errors),e=s.length);var a=o===e}else var a=!0;if(a){if(r.peer_id!==void 0){let o=r.peer_id,i=e;if(e===i)if(typeof o=="string"){if(y(o)>256)return kt.errors=
+let o=e;me(r.capabilities,{instancePath:t+"/capabilities",parentData:r,parentDataProperty:"capabilities",rootData:h,dynamicAnchors:g})||(s=s===null?me.errors:s.
+concat(me.errors),e=s.length);var a=o===e}else var a=!0;if(a){if(r.peer_id!==void 0){let o=r.peer_id,i=e;if(e===i)if(typeof o=="string"){if(y(o)>256)return kt.errors=
 [{instancePath:t+"/peer_id",schemaPath:"#/properties/peer_id/maxLength",keyword:"maxLength",params:{limit:256},message:"must NOT have more than 256 characters"}],
 !1;if(y(o)<1)return kt.errors=[{instancePath:t+"/peer_id",schemaPath:"#/properties/peer_id/minLength",keyword:"minLength",params:{limit:1},message:"must NOT hav\
 e fewer than 1 characters"}],!1}else return kt.errors=[{instancePath:t+"/peer_id",schemaPath:"#/properties/peer_id/type",keyword:"type",params:{type:"string"},message:"\
@@ -6764,21 +6769,21 @@ errors=[{instancePath:t+"/model_calls_total",schemaPath:"#/properties/model_call
 !1;if(e===i&&typeof o=="number"&&isFinite(o)&&(o<0||isNaN(o)))return yt.errors=[{instancePath:t+"/model_calls_total",schemaPath:"#/properties/model_calls_total/\
 minimum",keyword:"minimum",params:{comparison:">=",limit:0},message:"must be >= 0"}],!1;var a=i===e}else var a=!0}}else return yt.errors=[{instancePath:t,schemaPath:"\
 #/type",keyword:"type",params:{type:"object"},message:"must be object"}],!1;return yt.errors=s,e===0}yt.evaluated={props:{steps_total:!0,tool_calls_total:!0,model_calls_total:!0},
-dynamicProps:!1,dynamicItems:!1};function me(r,{instancePath:t="",parentData:k,parentDataProperty:b,rootData:h=r,dynamicAnchors:g={}}={}){let s=null,e=0,n=me.evaluated;
+dynamicProps:!1,dynamicItems:!1};function pe(r,{instancePath:t="",parentData:k,parentDataProperty:b,rootData:h=r,dynamicAnchors:g={}}={}){let s=null,e=0,n=pe.evaluated;
 if(n.dynamicProps&&(n.props=void 0),n.dynamicItems&&(n.items=void 0),e===0)if(r&&typeof r=="object"&&!Array.isArray(r)){let f;if(r.tenant_id===void 0&&(f="tenan\
-t_id")||r.agent_id===void 0&&(f="agent_id")||r.run_id===void 0&&(f="run_id")||r.status===void 0&&(f="status")||r.created_at===void 0&&(f="created_at"))return me.
+t_id")||r.agent_id===void 0&&(f="agent_id")||r.run_id===void 0&&(f="run_id")||r.status===void 0&&(f="status")||r.created_at===void 0&&(f="created_at"))return pe.
 errors=[{instancePath:t,schemaPath:"#/required",keyword:"required",params:{missingProperty:f},message:"must have required property '"+f+"'"}],!1;if(r.tenant_id!==
-void 0){let d=r.tenant_id,_=e;if(e===_)if(typeof d=="string"){if(y(d)>256)return me.errors=[{instancePath:t+"/tenant_id",schemaPath:"#/properties/tenant_id/maxL\
-ength",keyword:"maxLength",params:{limit:256},message:"must NOT have more than 256 characters"}],!1;if(y(d)<1)return me.errors=[{instancePath:t+"/tenant_id",schemaPath:"\
-#/properties/tenant_id/minLength",keyword:"minLength",params:{limit:1},message:"must NOT have fewer than 1 characters"}],!1}else return me.errors=[{instancePath:t+
+void 0){let d=r.tenant_id,_=e;if(e===_)if(typeof d=="string"){if(y(d)>256)return pe.errors=[{instancePath:t+"/tenant_id",schemaPath:"#/properties/tenant_id/maxL\
+ength",keyword:"maxLength",params:{limit:256},message:"must NOT have more than 256 characters"}],!1;if(y(d)<1)return pe.errors=[{instancePath:t+"/tenant_id",schemaPath:"\
+#/properties/tenant_id/minLength",keyword:"minLength",params:{limit:1},message:"must NOT have fewer than 1 characters"}],!1}else return pe.errors=[{instancePath:t+
 "/tenant_id",schemaPath:"#/properties/tenant_id/type",keyword:"type",params:{type:"string"},message:"must be string"}],!1;var a=_===e}else var a=!0;if(a){if(r.agent_id!==
-void 0){let d=r.agent_id,_=e;if(e===_)if(typeof d=="string"){if(y(d)>256)return me.errors=[{instancePath:t+"/agent_id",schemaPath:"#/properties/agent_id/maxLeng\
-th",keyword:"maxLength",params:{limit:256},message:"must NOT have more than 256 characters"}],!1;if(y(d)<1)return me.errors=[{instancePath:t+"/agent_id",schemaPath:"\
-#/properties/agent_id/minLength",keyword:"minLength",params:{limit:1},message:"must NOT have fewer than 1 characters"}],!1}else return me.errors=[{instancePath:t+
+void 0){let d=r.agent_id,_=e;if(e===_)if(typeof d=="string"){if(y(d)>256)return pe.errors=[{instancePath:t+"/agent_id",schemaPath:"#/properties/agent_id/maxLeng\
+th",keyword:"maxLength",params:{limit:256},message:"must NOT have more than 256 characters"}],!1;if(y(d)<1)return pe.errors=[{instancePath:t+"/agent_id",schemaPath:"\
+#/properties/agent_id/minLength",keyword:"minLength",params:{limit:1},message:"must NOT have fewer than 1 characters"}],!1}else return pe.errors=[{instancePath:t+
 "/agent_id",schemaPath:"#/properties/agent_id/type",keyword:"type",params:{type:"string"},message:"must be string"}],!1;var a=_===e}else var a=!0;if(a){if(r.run_id!==
-void 0){let d=r.run_id,_=e;if(e===_)if(typeof d=="string"){if(y(d)>256)return me.errors=[{instancePath:t+"/run_id",schemaPath:"#/properties/run_id/maxLength",keyword:"\
-maxLength",params:{limit:256},message:"must NOT have more than 256 characters"}],!1;if(y(d)<1)return me.errors=[{instancePath:t+"/run_id",schemaPath:"#/properti\
-es/run_id/minLength",keyword:"minLength",params:{limit:1},message:"must NOT have fewer than 1 characters"}],!1}else return me.errors=[{instancePath:t+"/run_id",
+void 0){let d=r.run_id,_=e;if(e===_)if(typeof d=="string"){if(y(d)>256)return pe.errors=[{instancePath:t+"/run_id",schemaPath:"#/properties/run_id/maxLength",keyword:"\
+maxLength",params:{limit:256},message:"must NOT have more than 256 characters"}],!1;if(y(d)<1)return pe.errors=[{instancePath:t+"/run_id",schemaPath:"#/properti\
+es/run_id/minLength",keyword:"minLength",params:{limit:1},message:"must NOT have fewer than 1 characters"}],!1}else return pe.errors=[{instancePath:t+"/run_id",
 schemaPath:"#/properties/run_id/type",keyword:"type",params:{type:"string"},message:"must be string"}],!1;var a=_===e}else var a=!0;if(a){if(r.status!==void 0){
 let d=e;Kr(r.status,{instancePath:t+"/status",parentData:r,parentDataProperty:"status",rootData:h,dynamicAnchors:g})||(s=s===null?Kr.errors:s.concat(Kr.errors),
 e=s.length);var a=d===e}else var a=!0;if(a){if(r.created_at!==void 0){let d=e;F(r.created_at,{instancePath:t+"/created_at",parentData:r,parentDataProperty:"crea\
@@ -6786,14 +6791,14 @@ ted_at",rootData:h,dynamicAnchors:g})||(s=s===null?F.errors:s.concat(F.errors),e
 _=e,v=e,x=!1,P=e;F(d,{instancePath:t+"/started_at",parentData:r,parentDataProperty:"started_at",rootData:h,dynamicAnchors:g})||(s=s===null?F.errors:s.concat(F.errors),
 e=s.length);var p=P===e;x=x||p;let w=e;if(d!==null){let N={instancePath:t+"/started_at",schemaPath:"#/properties/started_at/anyOf/1/type",keyword:"type",params:{
 type:"null"},message:"must be null"};s===null?s=[N]:s.push(N),e++}var p=w===e;if(x=x||p,x)e=v,s!==null&&(v?s.length=v:s=null);else{let N={instancePath:t+"/start\
-ed_at",schemaPath:"#/properties/started_at/anyOf",keyword:"anyOf",params:{},message:"must match a schema in anyOf"};return s===null?s=[N]:s.push(N),e++,me.errors=
+ed_at",schemaPath:"#/properties/started_at/anyOf",keyword:"anyOf",params:{},message:"must match a schema in anyOf"};return s===null?s=[N]:s.push(N),e++,pe.errors=
 s,!1}var a=_===e}else var a=!0;if(a){if(r.completed_at!==void 0){let d=r.completed_at,_=e,v=e,x=!1,P=e;F(d,{instancePath:t+"/completed_at",parentData:r,parentDataProperty:"\
 completed_at",rootData:h,dynamicAnchors:g})||(s=s===null?F.errors:s.concat(F.errors),e=s.length);var o=P===e;x=x||o;let w=e;if(d!==null){let N={instancePath:t+"\
 /completed_at",schemaPath:"#/properties/completed_at/anyOf/1/type",keyword:"type",params:{type:"null"},message:"must be null"};s===null?s=[N]:s.push(N),e++}var o=w===
 e;if(x=x||o,x)e=v,s!==null&&(v?s.length=v:s=null);else{let N={instancePath:t+"/completed_at",schemaPath:"#/properties/completed_at/anyOf",keyword:"anyOf",params:{},
-message:"must match a schema in anyOf"};return s===null?s=[N]:s.push(N),e++,me.errors=s,!1}var a=_===e}else var a=!0;if(a){if(r.events_url!==void 0){let d=r.events_url,
-_=e;if(e===_)if(typeof d=="string"){if(y(d)>2048)return me.errors=[{instancePath:t+"/events_url",schemaPath:"#/properties/events_url/maxLength",keyword:"maxLeng\
-th",params:{limit:2048},message:"must NOT have more than 2048 characters"}],!1}else return me.errors=[{instancePath:t+"/events_url",schemaPath:"#/properties/eve\
+message:"must match a schema in anyOf"};return s===null?s=[N]:s.push(N),e++,pe.errors=s,!1}var a=_===e}else var a=!0;if(a){if(r.events_url!==void 0){let d=r.events_url,
+_=e;if(e===_)if(typeof d=="string"){if(y(d)>2048)return pe.errors=[{instancePath:t+"/events_url",schemaPath:"#/properties/events_url/maxLength",keyword:"maxLeng\
+th",params:{limit:2048},message:"must NOT have more than 2048 characters"}],!1}else return pe.errors=[{instancePath:t+"/events_url",schemaPath:"#/properties/eve\
 nts_url/type",keyword:"type",params:{type:"string"},message:"must be string"}],!1;var a=_===e}else var a=!0;if(a){if(r.run_options!==void 0){let d=e;Oe(r.run_options,
 {instancePath:t+"/run_options",parentData:r,parentDataProperty:"run_options",rootData:h,dynamicAnchors:g})||(s=s===null?Oe.errors:s.concat(Oe.errors),e=s.length);
 var a=d===e}else var a=!0;if(a){if(r.summary!==void 0){let d=e;yt(r.summary,{instancePath:t+"/summary",parentData:r,parentDataProperty:"summary",rootData:h,dynamicAnchors:g})||
@@ -6801,44 +6806,44 @@ var a=d===e}else var a=!0;if(a){if(r.summary!==void 0){let d=e;yt(r.summary,{ins
 "/output",parentData:r,parentDataProperty:"output",rootData:h,dynamicAnchors:g})||(s=s===null?Br.errors:s.concat(Br.errors),e=s.length);var m=P===e;if(x=x||m,m){
 var i={};i.type=!0,i.text=!0,i.plan=!0}let w=e;if(d!==null){let N={instancePath:t+"/output",schemaPath:"#/properties/output/anyOf/1/type",keyword:"type",params:{
 type:"null"},message:"must be null"};s===null?s=[N]:s.push(N),e++}var m=w===e;if(x=x||m,x)e=v,s!==null&&(v?s.length=v:s=null);else{let N={instancePath:t+"/outpu\
-t",schemaPath:"#/properties/output/anyOf",keyword:"anyOf",params:{},message:"must match a schema in anyOf"};return s===null?s=[N]:s.push(N),e++,me.errors=s,!1}var a=_===
+t",schemaPath:"#/properties/output/anyOf",keyword:"anyOf",params:{},message:"must match a schema in anyOf"};return s===null?s=[N]:s.push(N),e++,pe.errors=s,!1}var a=_===
 e}else var a=!0;if(a){if(r.error!==void 0){let d=r.error,_=e,v=e,x=!1,P=e;Be(d,{instancePath:t+"/error",parentData:r,parentDataProperty:"error",rootData:h,dynamicAnchors:g})||
 (s=s===null?Be.errors:s.concat(Be.errors),e=s.length);var c=P===e;if(x=x||c,c){var l={};l.code=!0,l.message=!0,l.retryable=!0,l.details=!0}let w=e;if(d!==null){
 let N={instancePath:t+"/error",schemaPath:"#/properties/error/anyOf/1/type",keyword:"type",params:{type:"null"},message:"must be null"};s===null?s=[N]:s.push(N),
 e++}var c=w===e;if(x=x||c,x)e=v,s!==null&&(v?s.length=v:s=null);else{let N={instancePath:t+"/error",schemaPath:"#/properties/error/anyOf",keyword:"anyOf",params:{},
-message:"must match a schema in anyOf"};return s===null?s=[N]:s.push(N),e++,me.errors=s,!1}var a=_===e}else var a=!0;if(a){if(r.correlation_id!==void 0){let d=r.
-correlation_id,_=e;if(e===_)if(typeof d=="string"){if(y(d)>256)return me.errors=[{instancePath:t+"/correlation_id",schemaPath:"#/properties/correlation_id/maxLe\
-ngth",keyword:"maxLength",params:{limit:256},message:"must NOT have more than 256 characters"}],!1;if(y(d)<1)return me.errors=[{instancePath:t+"/correlation_id",
-schemaPath:"#/properties/correlation_id/minLength",keyword:"minLength",params:{limit:1},message:"must NOT have fewer than 1 characters"}],!1}else return me.errors=
+message:"must match a schema in anyOf"};return s===null?s=[N]:s.push(N),e++,pe.errors=s,!1}var a=_===e}else var a=!0;if(a){if(r.correlation_id!==void 0){let d=r.
+correlation_id,_=e;if(e===_)if(typeof d=="string"){if(y(d)>256)return pe.errors=[{instancePath:t+"/correlation_id",schemaPath:"#/properties/correlation_id/maxLe\
+ngth",keyword:"maxLength",params:{limit:256},message:"must NOT have more than 256 characters"}],!1;if(y(d)<1)return pe.errors=[{instancePath:t+"/correlation_id",
+schemaPath:"#/properties/correlation_id/minLength",keyword:"minLength",params:{limit:1},message:"must NOT have fewer than 1 characters"}],!1}else return pe.errors=
 [{instancePath:t+"/correlation_id",schemaPath:"#/properties/correlation_id/type",keyword:"type",params:{type:"string"},message:"must be string"}],!1;var a=_===e}else
-var a=!0;if(a){if(r.idempotency_key!==void 0){let d=r.idempotency_key,_=e;if(typeof d!="string"&&d!==null)return me.errors=[{instancePath:t+"/idempotency_key",schemaPath:"\
+var a=!0;if(a){if(r.idempotency_key!==void 0){let d=r.idempotency_key,_=e;if(typeof d!="string"&&d!==null)return pe.errors=[{instancePath:t+"/idempotency_key",schemaPath:"\
 #/properties/idempotency_key/type",keyword:"type",params:{type:ni.properties.idempotency_key.type},message:"must be string,null"}],!1;if(e===_&&typeof d=="strin\
-g"&&y(d)>256)return me.errors=[{instancePath:t+"/idempotency_key",schemaPath:"#/properties/idempotency_key/maxLength",keyword:"maxLength",params:{limit:256},message:"\
+g"&&y(d)>256)return pe.errors=[{instancePath:t+"/idempotency_key",schemaPath:"#/properties/idempotency_key/maxLength",keyword:"maxLength",params:{limit:256},message:"\
 must NOT have more than 256 characters"}],!1;var a=_===e}else var a=!0;if(a){if(r.agent_version!==void 0){let d=r.agent_version,_=e;if(e===_)if(typeof d=="strin\
-g"){if(y(d)>128)return me.errors=[{instancePath:t+"/agent_version",schemaPath:"#/properties/agent_version/maxLength",keyword:"maxLength",params:{limit:128},message:"\
-must NOT have more than 128 characters"}],!1}else return me.errors=[{instancePath:t+"/agent_version",schemaPath:"#/properties/agent_version/type",keyword:"type",
+g"){if(y(d)>128)return pe.errors=[{instancePath:t+"/agent_version",schemaPath:"#/properties/agent_version/maxLength",keyword:"maxLength",params:{limit:128},message:"\
+must NOT have more than 128 characters"}],!1}else return pe.errors=[{instancePath:t+"/agent_version",schemaPath:"#/properties/agent_version/type",keyword:"type",
 params:{type:"string"},message:"must be string"}],!1;var a=_===e}else var a=!0;if(a){if(r.labels!==void 0){let d=r.labels,_=e;if(e===_)if(d&&typeof d=="object"&&
-!Array.isArray(d))for(let x in d){let P=e;if(typeof d[x]!="string")return me.errors=[{instancePath:t+"/labels/"+x.replace(/~/g,"~0").replace(/\//g,"~1"),schemaPath:"\
-#/properties/labels/additionalProperties/type",keyword:"type",params:{type:"string"},message:"must be string"}],!1;var u=P===e;if(!u)break}else return me.errors=
+!Array.isArray(d))for(let x in d){let P=e;if(typeof d[x]!="string")return pe.errors=[{instancePath:t+"/labels/"+x.replace(/~/g,"~0").replace(/\//g,"~1"),schemaPath:"\
+#/properties/labels/additionalProperties/type",keyword:"type",params:{type:"string"},message:"must be string"}],!1;var u=P===e;if(!u)break}else return pe.errors=
 [{instancePath:t+"/labels",schemaPath:"#/properties/labels/type",keyword:"type",params:{type:"object"},message:"must be object"}],!1;var a=_===e}else var a=!0;if(a){
-if(r.parent_run_id!==void 0){let d=r.parent_run_id,_=e;if(typeof d!="string"&&d!==null)return me.errors=[{instancePath:t+"/parent_run_id",schemaPath:"#/properti\
-es/parent_run_id/type",keyword:"type",params:{type:ni.properties.parent_run_id.type},message:"must be string,null"}],!1;if(e===_&&typeof d=="string"&&y(d)>256)return me.
+if(r.parent_run_id!==void 0){let d=r.parent_run_id,_=e;if(typeof d!="string"&&d!==null)return pe.errors=[{instancePath:t+"/parent_run_id",schemaPath:"#/properti\
+es/parent_run_id/type",keyword:"type",params:{type:ni.properties.parent_run_id.type},message:"must be string,null"}],!1;if(e===_&&typeof d=="string"&&y(d)>256)return pe.
 errors=[{instancePath:t+"/parent_run_id",schemaPath:"#/properties/parent_run_id/maxLength",keyword:"maxLength",params:{limit:256},message:"must NOT have more th\
-an 256 characters"}],!1;var a=_===e}else var a=!0;if(a){if(r.root_run_id!==void 0){let d=r.root_run_id,_=e;if(typeof d!="string"&&d!==null)return me.errors=[{instancePath:t+
+an 256 characters"}],!1;var a=_===e}else var a=!0;if(a){if(r.root_run_id!==void 0){let d=r.root_run_id,_=e;if(typeof d!="string"&&d!==null)return pe.errors=[{instancePath:t+
 "/root_run_id",schemaPath:"#/properties/root_run_id/type",keyword:"type",params:{type:ni.properties.root_run_id.type},message:"must be string,null"}],!1;if(e===
-_&&typeof d=="string"&&y(d)>256)return me.errors=[{instancePath:t+"/root_run_id",schemaPath:"#/properties/root_run_id/maxLength",keyword:"maxLength",params:{limit:256},
+_&&typeof d=="string"&&y(d)>256)return pe.errors=[{instancePath:t+"/root_run_id",schemaPath:"#/properties/root_run_id/maxLength",keyword:"maxLength",params:{limit:256},
 message:"must NOT have more than 256 characters"}],!1;var a=_===e}else var a=!0;if(a){if(r.depth!==void 0){let d=r.depth,_=e;if(!(typeof d=="number"&&!(d%1)&&!isNaN(
-d)&&isFinite(d)))return me.errors=[{instancePath:t+"/depth",schemaPath:"#/properties/depth/type",keyword:"type",params:{type:"integer"},message:"must be integer"}],
-!1;if(e===_&&typeof d=="number"&&isFinite(d)&&(d<0||isNaN(d)))return me.errors=[{instancePath:t+"/depth",schemaPath:"#/properties/depth/minimum",keyword:"minimu\
+d)&&isFinite(d)))return pe.errors=[{instancePath:t+"/depth",schemaPath:"#/properties/depth/type",keyword:"type",params:{type:"integer"},message:"must be integer"}],
+!1;if(e===_&&typeof d=="number"&&isFinite(d)&&(d<0||isNaN(d)))return pe.errors=[{instancePath:t+"/depth",schemaPath:"#/properties/depth/minimum",keyword:"minimu\
 m",params:{comparison:">=",limit:0},message:"must be >= 0"}],!1;var a=_===e}else var a=!0;if(a)if(r.retry_of!==void 0){let d=r.retry_of,_=e;if(typeof d!="string"&&
-d!==null)return me.errors=[{instancePath:t+"/retry_of",schemaPath:"#/properties/retry_of/type",keyword:"type",params:{type:ni.properties.retry_of.type},message:"\
-must be string,null"}],!1;if(e===_&&typeof d=="string"&&y(d)>256)return me.errors=[{instancePath:t+"/retry_of",schemaPath:"#/properties/retry_of/maxLength",keyword:"\
-maxLength",params:{limit:256},message:"must NOT have more than 256 characters"}],!1;var a=_===e}else var a=!0}}}}}}}}}}}}}}}}}}}else return me.errors=[{instancePath:t,
-schemaPath:"#/type",keyword:"type",params:{type:"object"},message:"must be object"}],!1;return me.errors=s,e===0}me.evaluated={props:{tenant_id:!0,agent_id:!0,run_id:!0,
+d!==null)return pe.errors=[{instancePath:t+"/retry_of",schemaPath:"#/properties/retry_of/type",keyword:"type",params:{type:ni.properties.retry_of.type},message:"\
+must be string,null"}],!1;if(e===_&&typeof d=="string"&&y(d)>256)return pe.errors=[{instancePath:t+"/retry_of",schemaPath:"#/properties/retry_of/maxLength",keyword:"\
+maxLength",params:{limit:256},message:"must NOT have more than 256 characters"}],!1;var a=_===e}else var a=!0}}}}}}}}}}}}}}}}}}}else return pe.errors=[{instancePath:t,
+schemaPath:"#/type",keyword:"type",params:{type:"object"},message:"must be object"}],!1;return pe.errors=s,e===0}pe.evaluated={props:{tenant_id:!0,agent_id:!0,run_id:!0,
 status:!0,created_at:!0,started_at:!0,completed_at:!0,events_url:!0,run_options:!0,summary:!0,output:!0,error:!0,correlation_id:!0,idempotency_key:!0,agent_version:!0,
 labels:!0,parent_run_id:!0,root_run_id:!0,depth:!0,retry_of:!0},dynamicProps:!1,dynamicItems:!1};function bm(r,{instancePath:t="",parentData:k,parentDataProperty:b,
-rootData:h=r,dynamicAnchors:g={}}={}){let s=null,e=0,n=bm.evaluated;return n.dynamicProps&&(n.props=void 0),n.dynamicItems&&(n.items=void 0),me(r,{instancePath:t,
-parentData:k,parentDataProperty:b,rootData:h,dynamicAnchors:g})||(s=s===null?me.errors:s.concat(me.errors),e=s.length),bm.errors=s,e===0}bm.evaluated={props:{tenant_id:!0,
+rootData:h=r,dynamicAnchors:g={}}={}){let s=null,e=0,n=bm.evaluated;return n.dynamicProps&&(n.props=void 0),n.dynamicItems&&(n.items=void 0),pe(r,{instancePath:t,
+parentData:k,parentDataProperty:b,rootData:h,dynamicAnchors:g})||(s=s===null?pe.errors:s.concat(pe.errors),e=s.length),bm.errors=s,e===0}bm.evaluated={props:{tenant_id:!0,
 agent_id:!0,run_id:!0,status:!0,created_at:!0,started_at:!0,completed_at:!0,events_url:!0,run_options:!0,summary:!0,output:!0,error:!0,correlation_id:!0,idempotency_key:!0,
 agent_version:!0,labels:!0,parent_run_id:!0,root_run_id:!0,depth:!0,retry_of:!0},dynamicProps:!1,dynamicItems:!1};var Hf=km;var oi={type:"object",properties:{tenant_id:{type:"string",minLength:1,maxLength:256},agent_id:{type:"string",minLength:1,maxLength:256},run_id:{type:"string",minLength:1,
 maxLength:256},status:{$ref:"RunStatus"},created_at:{$ref:"Timestamp"},started_at:{anyOf:[{$ref:"Timestamp"},{type:"null"}]},completed_at:{anyOf:[{$ref:"Timesta\
@@ -7037,8 +7042,8 @@ dynamicAnchors:g})||(s=s===null?ba.errors:s.concat(ba.errors),e=s.length),Om.err
 dynamicProps:!1,dynamicItems:!1};var ac=Am;function gs(r,{instancePath:t="",parentData:k,parentDataProperty:b,rootData:h=r,dynamicAnchors:g={}}={}){let s=null,e=0,n=gs.evaluated;if(n.dynamicProps&&(n.props=
 void 0),n.dynamicItems&&(n.items=void 0),e===0)if(r&&typeof r=="object"&&!Array.isArray(r)){let u;if(r.run===void 0&&(u="run")||r.correlation_id===void 0&&(u="c\
 orrelation_id"))return gs.errors=[{instancePath:t,schemaPath:"#/required",keyword:"required",params:{missingProperty:u},message:"must have required property '"+
-u+"'"}],!1;if(r.run!==void 0){let f=r.run,d=e,_=e;me(f,{instancePath:t+"/run",parentData:r,parentDataProperty:"run",rootData:h,dynamicAnchors:g})||(s=s===null?me.
-errors:s.concat(me.errors),e=s.length);var a=_===e;if(a){let v=e;if(e===v)if(f&&typeof f=="object"&&!Array.isArray(f)){let P;if(f.events_url===void 0&&(P="event\
+u+"'"}],!1;if(r.run!==void 0){let f=r.run,d=e,_=e;pe(f,{instancePath:t+"/run",parentData:r,parentDataProperty:"run",rootData:h,dynamicAnchors:g})||(s=s===null?pe.
+errors:s.concat(pe.errors),e=s.length);var a=_===e;if(a){let v=e;if(e===v)if(f&&typeof f=="object"&&!Array.isArray(f)){let P;if(f.events_url===void 0&&(P="event\
 s_url")||f.output===void 0&&(P="output")||f.error===void 0&&(P="error"))return gs.errors=[{instancePath:t+"/run",schemaPath:"#/properties/run/allOf/1/required",
 keyword:"required",params:{missingProperty:P},message:"must have required property '"+P+"'"}],!1;if(f.events_url!==void 0){let w=e;if(typeof f.events_url!="stri\
 ng")return gs.errors=[{instancePath:t+"/run/events_url",schemaPath:"#/properties/run/allOf/1/properties/events_url/type",keyword:"type",params:{type:"string"},message:"\
@@ -7069,8 +7074,8 @@ ie.errors),e=s.length),Im.errors=s,e===0}Im.evaluated={props:{tenant_id:!0,agent
 run_options:!0,summary:!0,output:!0,error:!0,correlation_id:!0,idempotency_key:!0,agent_version:!0,labels:!0,parent_run_id:!0,root_run_id:!0,depth:!0,retry_of:!0},
 dynamicProps:!1,dynamicItems:!1};var oc=Dm;function ka(r,{instancePath:t="",parentData:k,parentDataProperty:b,rootData:h=r,dynamicAnchors:g={}}={}){let s=null,e=0,n=ka.evaluated;if(n.dynamicProps&&(n.props=
 void 0),n.dynamicItems&&(n.items=void 0),e===0)if(r&&typeof r=="object"&&!Array.isArray(r)){let p;if(r.run===void 0&&(p="run"))return ka.errors=[{instancePath:t,
-schemaPath:"#/required",keyword:"required",params:{missingProperty:p},message:"must have required property '"+p+"'"}],!1;if(r.run!==void 0){let o=e;me(r.run,{instancePath:t+
-"/run",parentData:r,parentDataProperty:"run",rootData:h,dynamicAnchors:g})||(s=s===null?me.errors:s.concat(me.errors),e=s.length);var a=o===e}else var a=!0;if(a)
+schemaPath:"#/required",keyword:"required",params:{missingProperty:p},message:"must have required property '"+p+"'"}],!1;if(r.run!==void 0){let o=e;pe(r.run,{instancePath:t+
+"/run",parentData:r,parentDataProperty:"run",rootData:h,dynamicAnchors:g})||(s=s===null?pe.errors:s.concat(pe.errors),e=s.length);var a=o===e}else var a=!0;if(a)
 if(r.correlation_id!==void 0){let o=r.correlation_id,i=e;if(e===i)if(typeof o=="string"){if(y(o)>256)return ka.errors=[{instancePath:t+"/correlation_id",schemaPath:"\
 #/properties/correlation_id/maxLength",keyword:"maxLength",params:{limit:256},message:"must NOT have more than 256 characters"}],!1;if(y(o)<1)return ka.errors=[
 {instancePath:t+"/correlation_id",schemaPath:"#/properties/correlation_id/minLength",keyword:"minLength",params:{limit:1},message:"must NOT have fewer than 1 ch\

@@ -14,6 +14,7 @@ import type { RunningService } from '../platform/http/lifecycle.ts';
 import { createSecretBox } from '../platform/secrets/secret-box.ts';
 import { rotatingKeys, sealingKeys, type RotatingKeys } from '../platform/secrets/signing-keys.ts';
 import { openTls } from '../platform/secrets/tls-files.ts';
+import { tenantSeriesOf } from '../platform/telemetry/configured-tenants.ts';
 import { createMetrics } from '../platform/telemetry/metrics.ts';
 import type { AuthContext } from '../platform/tenancy/auth-context.ts';
 import { HttpModel } from './adapters/model-http.ts';
@@ -34,7 +35,7 @@ import { DEFAULT_SCHEDULE } from './webhooks/judgement.ts';
 export async function compose(config: Config, log: Logger): Promise<RunningService & { readonly url: string; readonly adminUrl: string }> {
   const { values } = config;
   const mode = resolveModeRules(config);
-  const metrics = createMetrics({ service: 'agent-orchestrator' });
+  const metrics = createMetrics({ service: 'agent-orchestrator', tenants: tenantSeriesOf(values) });
   const inMemory = values.AGENTOS_STORE === 'memory';
   // Read before anything is opened: settings that cannot be used must not cost a connection.
   const signingKeys = rotatingKeys(config, serviceTokenKey);
@@ -67,6 +68,7 @@ export async function compose(config: Config, log: Logger): Promise<RunningServi
   });
   const orchestrator = createOrchestrator({
     ...settingsOf(values, mode),
+    sealing: sealingKeys(config),
     stores,
     model,
     tools: nodeTools.tools,

@@ -10,11 +10,12 @@ import { createHealth, type ReadinessCheck } from '../platform/http/health.ts';
 import { EgressClient } from '../platform/egress/egress-client.ts';
 import { EgressPolicy } from '../platform/egress/egress-policy.ts';
 import type { RateLimiter } from '../platform/http/rate-limiter.ts';
-import { createSecretBox } from '../platform/secrets/secret-box.ts';
+import { createSecretBox, type KeyMaterial } from '../platform/secrets/secret-box.ts';
 import { createServer, type HttpParts, type ServerLimits, type ServiceServer } from '../platform/http/server.ts';
 import { requireContract } from '../platform/port.ts';
 import type { Metrics } from '../platform/telemetry/metrics.ts';
 import { createKeys } from '../platform/tenancy/keys.ts';
+import { createRepeatableSecrets } from '../platform/tenancy/repeatable-secrets.ts';
 import { createPrincipals } from '../platform/tenancy/principals.ts';
 import type { QuotaDefaults } from '../platform/tenancy/quotas.ts';
 import { TenantPurger } from '../platform/tenancy/tenant-purge.ts';
@@ -29,12 +30,13 @@ import type { ToolPort } from './ports/tool.ts';
 import type { RunWork } from './ports/run-state.ts';
 import { cancelChildren } from './runtime/cancel-runs.ts';
 import { Retention, type RetentionOptions } from './runtime/retention.ts';
+import type { EndedRunObserver } from './runtime/executor.ts';
 import { systemClock } from './runtime/retry.ts';
 import { createAgents } from './runtime/agents.ts';
 import { createRuns } from './runtime/runs.ts';
 import { Worker, type WorkerOptions } from './runtime/worker.ts';
 import type { Stores } from './stores.ts';
-import { logEndedRuns, observeQueue, retentionMetrics, stepMetrics, webhookMetrics, workerMetrics } from './telemetry.ts';
+import { endedRuns, observeQueue, retentionMetrics, stepMetrics, webhookMetrics, workerMetrics } from './telemetry.ts';
 import { toolEntitlement } from './tenancy/quotas.ts';
 import { deliverThrough } from './webhooks/attempt.ts';
 import { DEFAULT_DISPATCHER_OPTIONS, WebhookDispatcher, type DispatcherOptions } from './webhooks/dispatcher.ts';
@@ -66,6 +68,8 @@ export interface OrchestratorParts {
   readonly retention?: Partial<RetentionOptions>;
   /** Hours in which a deleted tenant can be restored; 168 when absent. */
   readonly tenantDeletionGraceHours?: number;
+  /** What secrets of keys derive from, so that each replica answers a repeat alike. Left out: each for itself. */
+  readonly sealing?: KeyMaterial;
   /** The way out for webhooks; absent: to public addresses alone. */
   readonly egress?: EgressClient;
   readonly webhookDelivery?: Partial<DispatcherOptions>;
@@ -87,13 +91,15 @@ const DRAIN_MS = 3_000;
 export function createOrchestrator(parts: OrchestratorParts): Orchestrator {
   const { role, stores, metrics, log } = parts;
   requireContracts(parts);
-  const worker = role === 'api' ? null : createWorker(parts);
+  const onEnded = endedRuns(metrics, log);
+  const worker = role === 'api' ? null : createWorker(parts, onEnded);
   const health = createHealth({
     service: 'agent-orchestrator',
     version: SERVICE_VERSION,
     metrics,
     log,
     metricsIdentity: parts.metricsIdentity ?? null,
+    identity: parts.identity,
     checks: parts.checks,
   });
   const runs = createRuns({
@@ -104,7 +110,7 @@ export function createOrchestrator(parts: OrchestratorParts): Orchestrator {
     idempotencyTtlHours: parts.idempotencyTtlHours,
     ...(worker === null ? {} : { seats: worker }),
     abandon: (tenantId, runId) => worker?.abandon(tenantId, runId),
-    onEnded: logEndedRuns(log),
+    onEnded,
   });
   observeQueue(metrics, stores.queue);
   const egress = parts.egress ?? new EgressClient({ policy: new EgressPolicy() });
@@ -148,8 +154,8 @@ export function createOrchestrator(parts: OrchestratorParts): Orchestrator {
 /** The week in which a deletion can be thought over. */
 const DELETION_GRACE_HOURS = 168;
 
-function administration({ stores: { directory }, quotaDefaults, tenantDeletionGraceHours: graceHours = DELETION_GRACE_HOURS }: OrchestratorParts) {
-  return { tenants: createTenants(directory, { graceHours, quotaDefaults }), principals: createPrincipals(directory), keys: createKeys(directory) };
+function administration({ stores: { directory }, quotaDefaults, sealing, tenantDeletionGraceHours: graceHours = DELETION_GRACE_HOURS }: OrchestratorParts) {
+  return { tenants: createTenants(directory, { graceHours, quotaDefaults }), principals: createPrincipals(directory), keys: createKeys(directory, createRepeatableSecrets(sealing)) };
 }
 
 /** Before anything starts: a port that speaks another version fails here and not in somebody's run. */
@@ -159,18 +165,18 @@ function requireContracts({ stores, model, tools }: OrchestratorParts): void {
   for (const [port, adapter] of Object.entries(ports)) requireContract(port, adapter.capabilities());
 }
 
-function createWorker({ stores, model, tools, log, metrics, worker }: OrchestratorParts): Worker {
+function createWorker({ stores, model, tools, log, metrics, worker }: OrchestratorParts, onEnded: EndedRunObserver): Worker {
   const { runState, events, directory, queue } = stores;
   const executor = {
     runState,
     events,
     model,
     tools,
-    cancelChildren: (work: RunWork) => cancelChildren({ ...stores, onEnded: logEndedRuns(log), abandon: (tenantId, runId) => created.abandon(tenantId, runId) }, work.auth, work.runId),
+    cancelChildren: (work: RunWork) => cancelChildren({ ...stores, onEnded, abandon: (tenantId, runId) => created.abandon(tenantId, runId) }, work.auth, work.runId),
     entitlement: async (work: { readonly auth: Parameters<typeof directory.getTenant>[0]; readonly tenantId: string }) => toolEntitlement(await directory.getTenant(work.auth, work.tenantId)),
     clock: systemClock,
     log,
-    onEnded: logEndedRuns(log),
+    onEnded,
     onStep: stepMetrics(metrics),
   };
   const created = new Worker(queue, executor, worker, workerMetrics(metrics));

@@ -3,7 +3,7 @@ import type { Logger } from 'pino';
 import { Counter, Gauge, Histogram } from 'prom-client';
 import type { Metrics } from '../platform/telemetry/metrics.ts';
 import type { CircuitState } from './adapters/circuit-breaker.ts';
-import type { QueueDepth, QueuePort, WorkerIdentity } from './ports/queue.ts';
+import type { QueueDepth, QueuePort, TenantLoad, WorkerIdentity } from './ports/queue.ts';
 import type { EndedRunObserver, EndedStepObserver } from './runtime/executor.ts';
 import type { DeliveryOutcome } from './ports/webhooks.ts';
 import type { WorkerMetrics } from './runtime/worker.ts';
@@ -11,7 +11,7 @@ import type { WorkerMetrics } from './runtime/worker.ts';
 const OBSERVER: WorkerIdentity = { workerId: 'wrk_metrics' };
 
 /** Gauges of the queue, read when they are scraped: one look serves all three. */
-export function observeQueue({ registry }: Metrics, queue: QueuePort): void {
+export function observeQueue({ registry, tenants }: Metrics, queue: QueuePort): void {
   let look: Promise<QueueDepth | null> | null = null;
   const depth = (): Promise<QueueDepth | null> => {
     look ??= queue.depth(OBSERVER).catch(() => null);
@@ -32,6 +32,15 @@ export function observeQueue({ registry }: Metrics, queue: QueuePort): void {
   gauge('agentos_queue_depth', 'Runs that wait.', 'queued');
   gauge('agentos_active_runs', 'Runs that a worker holds.', 'running');
   gauge('agentos_run_counter_drift', 'Difference between the tenants’ run counters and their runs; must read 0.', 'drift');
+  const noLoads: ReadonlyMap<string, TenantLoad> = new Map();
+  tenants.gauge(
+    { name: 'agentos_tenant_runs', help: 'Runs of a tenant that have not ended: queued, running.' },
+    'state',
+    async (holders) => {
+      const loads = await queue.loads(OBSERVER, holders).catch(() => noLoads);
+      return new Map([...loads].map(([tenantId, { queued, running }]) => [tenantId, { queued, running }]));
+    },
+  );
 }
 
 /** Counts attempts by what became of the delivery. */
@@ -65,21 +74,34 @@ export function workerMetrics({ registry }: Metrics): WorkerMetrics {
 const STEP_BUCKETS_MS = [1, 5, 10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 30_000, 60_000];
 
 /** Steps by kind and how they ended. A tool's name is no label: tenants make tools, and so would make time series. */
-export function stepMetrics({ registry }: Metrics): EndedStepObserver {
+export function stepMetrics({ registry, tenants }: Metrics): EndedStepObserver {
   const steps = new Histogram({ name: 'agentos_step_latency_ms', help: 'Milliseconds of a step.', labelNames: ['step_kind'] as const, buckets: STEP_BUCKETS_MS, registers: [registry] });
   const tools = new Histogram({ name: 'agentos_tool_latency_ms', help: 'Milliseconds of a tool call, its retries included.', buckets: STEP_BUCKETS_MS, registers: [registry] });
   const failures = new Counter({ name: 'agentos_tool_errors_total', help: 'Tool calls that ended in an error; by agentos_tool_latency_ms_count it is the error rate.', registers: [registry] });
-  return ({ step_kind: kind, status, duration_ms: durationMs }) => {
+  const calls = tenants.counter({ name: 'agentos_tenant_tool_calls_total', help: 'Tool calls of a tenant: ok, error.' }, 'result', ['ok', 'error']);
+  return ({ step_kind: kind, status, duration_ms: durationMs }, tenantId) => {
     steps.observe({ step_kind: kind }, durationMs);
     if (kind !== 'tool') return;
     tools.observe(durationMs);
+    calls.add(tenants.of(tenantId), status === 'error' ? 'error' : 'ok');
     if (status === 'error') failures.inc();
   };
 }
 
-/** One line for each run that has ended (PRS 9.1); `duration_ms` counts from its creation, as its caller waited. */
-export function logEndedRuns(log: Logger): EndedRunObserver {
+const TENANT_RUN_BUCKETS_MS = [100, 1_000, 5_000, 30_000, 300_000];
+
+/**
+ * One line for each run that has ended (PRS 9.1), and its tenant's counters; both count the time from its creation, as its
+ * caller waited. Once for a service: every place where runs end tells the same observer.
+ */
+export function endedRuns({ tenants }: Metrics, log: Logger): EndedRunObserver {
+  const ended = tenants.counter({ name: 'agentos_tenant_runs_ended_total', help: 'Runs of a tenant that ended, by how.' }, 'status', ['completed', 'failed', 'canceled']);
+  const duration = tenants.histogram({ name: 'agentos_tenant_run_duration_ms', help: 'Milliseconds from the creation of a run to its end.' }, TENANT_RUN_BUCKETS_MS);
   return (run, status, steps) => {
+    const durationMs = Math.max(0, Date.now() - Date.parse(run.createdAt));
+    const account = tenants.of(run.tenantId);
+    ended.add(account, status);
+    duration.observe(account, durationMs);
     log.info(
       {
         run_id: run.runId,
@@ -88,7 +110,7 @@ export function logEndedRuns(log: Logger): EndedRunObserver {
         status,
         trace_id: run.traceparent.slice(3, 35),
         correlation_id: run.correlationId,
-        duration_ms: Math.max(0, Date.now() - Date.parse(run.createdAt)),
+        duration_ms: durationMs,
         steps,
       },
       'Run ended.',

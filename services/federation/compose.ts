@@ -17,6 +17,7 @@ import type { RunningService } from '../platform/http/lifecycle.ts';
 import { DEFAULT_LIMITS } from '../platform/http/server.ts';
 import { rotatingKeys } from '../platform/secrets/signing-keys.ts';
 import { openTls } from '../platform/secrets/tls-files.ts';
+import { tenantSeriesOf } from '../platform/telemetry/configured-tenants.ts';
 import { createMetrics } from '../platform/telemetry/metrics.ts';
 import { directoryMigrations } from '../platform/tenancy/directory-migrations.ts';
 import { PostgresDirectory } from '../platform/tenancy/directory-postgres.ts';
@@ -35,7 +36,7 @@ export async function compose(config: Config, log: Logger): Promise<RunningServi
     throw new ConfigError('AGENTOS_FED_REQUIRE_MTLS', 'AGENTOS_FED_REQUIRE_MTLS is on, and this release does not serve mutual TLS yet: it would listen unprotected, so it does not start. Turn it off and keep Federation on a private network.');
   }
   // Read before anything is opened: settings that cannot be used must not cost a connection.
-  const metrics = createMetrics({ service: 'federation' });
+  const metrics = createMetrics({ service: 'federation', tenants: tenantSeriesOf(values) });
   const signingKeys = rotatingKeys(config, serviceTokenKey);
   const verifiers = configuredVerifiers(values, 'federation', { mode: mode.mode, log, metrics, ...(signingKeys === null ? {} : { signingKeys }) });
   const tls = openTls(config, log);

@@ -31,7 +31,7 @@ export interface FederationParts {
 export function createFederation(parts: FederationParts): ServiceServer {
   const { node, models, directory, identity, metrics, log } = parts;
   const health = createHealth({
-    service: 'federation', version: SERVICE_VERSION, metrics, log, metricsIdentity: parts.metricsIdentity ?? null,
+    service: 'federation', version: SERVICE_VERSION, metrics, log, metricsIdentity: parts.metricsIdentity ?? null, identity,
     checks: { ...parts.checks, 'model-policy': (signal) => models.ping(signal) },
   });
   return createServer({

@@ -17,6 +17,7 @@ import { configuredEdge } from '../platform/http/edge/configured-edge.ts';
 import type { RunningService } from '../platform/http/lifecycle.ts';
 import { rotatingKeys } from '../platform/secrets/signing-keys.ts';
 import { openTls } from '../platform/secrets/tls-files.ts';
+import { tenantSeriesOf } from '../platform/telemetry/configured-tenants.ts';
 import { createMetrics, type Metrics } from '../platform/telemetry/metrics.ts';
 import { directoryMigrations } from '../platform/tenancy/directory-migrations.ts';
 import { PostgresDirectory } from '../platform/tenancy/directory-postgres.ts';
@@ -38,7 +39,7 @@ export async function compose(config: Config, log: Logger): Promise<RunningServi
   const { values } = config;
   const mode = resolveModeRules(config);
   // Read before anything is opened: settings that cannot be used must not cost a connection.
-  const metrics = createMetrics({ service: 'model-policy' });
+  const metrics = createMetrics({ service: 'model-policy', tenants: tenantSeriesOf(values) });
   const signingKeys = rotatingKeys(config, serviceTokenKey);
   const verifiers = configuredVerifiers(values, 'model-policy', { mode: mode.mode, log, metrics, ...(signingKeys === null ? {} : { signingKeys }) });
   const tls = openTls(config, log);

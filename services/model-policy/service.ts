@@ -15,6 +15,7 @@ import { BackendHealth } from './engine/backend-health.ts';
 import { Accounts } from './engine/accounts.ts';
 import { DecisionTraces } from './engine/decision-trace.ts';
 import { createEngine } from './engine/engine.ts';
+import { watchBudgets } from './engine/budget-metrics.ts';
 import { watchRouting } from './engine/routing-metrics.ts';
 import { createMetricsObserver } from './engine/metrics-observer.ts';
 import { Repeats } from './engine/repeats.ts';
@@ -46,13 +47,14 @@ export interface ModelPolicyParts {
 
 export function createModelPolicy(parts: ModelPolicyParts): ServiceServer {
   const { backends, directory, rules, usage, decisions, canaries, identity, metrics, log } = parts;
-  const observer = createMetricsObserver(metrics.registry, log);
+  const observer = createMetricsObserver(metrics, log);
   const router = createRouter({ backends, canaries });
+  watchBudgets(metrics, { usage, directory });
   watchRouting(metrics.registry, { backends, canaries, latency: router.latency });
   const engine = createEngine({ backends, directory, rules, router, traces: new DecisionTraces(decisions, log), observer, accounts: new Accounts(usage), repeats: new Repeats(usage) });
   const backendHealth = new BackendHealth(backends, metrics.registry, log);
   const health = createHealth({
-    service: 'model-policy', version: SERVICE_VERSION, metrics, log, metricsIdentity: parts.metricsIdentity ?? null,
+    service: 'model-policy', version: SERVICE_VERSION, metrics, log, metricsIdentity: parts.metricsIdentity ?? null, identity,
     checks: { ...parts.checks, models: () => backendHealth.requireOne() },
   });
   return createServer({

@@ -8,7 +8,7 @@ import { createHash, randomFillSync } from 'node:crypto';
 import { monotonicFactory } from 'ulid';
 
 export type IdPrefix =
-  | 'run' | 'stp' | 'evt' | 'tcall' | 'req' | 'corr' | 'key' | 'agt' | 'tnt' | 'idem' | 'ses' | 'lse' | 'wrk' | 'whk' | 'use' | 'dec' | 'rpl' | 'aud' | 'jti' | 'jnl';
+  | 'run' | 'stp' | 'evt' | 'tcall' | 'req' | 'corr' | 'key' | 'agt' | 'tnt' | 'idem' | 'ses' | 'lse' | 'wrk' | 'whk' | 'use' | 'dec' | 'rpl' | 'aud' | 'jti' | 'jnl' | 'fwd';
 
 // The library asks for sixteen random numbers in every new millisecond and makes a system call for each; these come
 // from a buffer that one call fills.

@@ -243,6 +243,19 @@ function issuedKeys(under: Under): void {
     expect((await directory.issueApiKey(somebodyElse, tenantId, 'svc_1', () => make({ createdBy: 'usr_other' }), idempotency)).replayed).toBe(false);
   });
 
+  it('are replaced once for one request, however often it comes', async () => {
+    const { directory } = under();
+    const { tenantId, make } = await principal(under);
+    const [{ key }, { key: another }] = [await directory.issueApiKey(ADMIN, tenantId, 'svc_1', () => make()), await directory.issueApiKey(ADMIN, tenantId, 'svc_1', () => make())];
+    const rotate = (keyId = key.keyId, requestHash = 'a') => directory.rotateApiKey(ADMIN, tenantId, keyId, () => ({ replacement: make(), oldExpiresAt: new Date(Date.now() + 60_000).toISOString() }), { key: 'turn', requestHash });
+    const outcomes = await Promise.all(Array.from({ length: 8 }, () => rotate()));
+    expect(outcomes.filter(({ replayed }) => !replayed)).toHaveLength(1);
+    expect(new Set(outcomes.map((outcome) => outcome.key.keyId)).size).toBe(1);
+    expect(new Set(outcomes.map((outcome) => outcome.replaced.replacedBy))).toEqual(new Set([outcomes[0]!.key.keyId]));
+    for (const refused of [() => rotate(key.keyId, 'b'), () => rotate(another.keyId, 'b')]) expect((await rejection(refused())).code).toBe('conflict');
+    expect((await directory.listApiKeys(ADMIN, tenantId, { limit: 10 })).keys).toHaveLength(3);
+  });
+
   it('are rotated and revoked, in their own tenant alone', verifies(['PRS-15.4-03'], async () => {
     const { directory } = under();
     const { tenantId, make } = await principal(under);

@@ -40,6 +40,16 @@ function claims(under: Under): void {
     expect(await under().queue.depth(WORKER)).toEqual({ queued: 0, running: 1, drift: 0 });
   }));
 
+  it('says of single tenants what waits and what is worked on', async () => {
+    const [busy, idle, unasked] = [await under().newTenant(), await under().newTenant(), await under().newTenant()];
+    expect(await under().queue.loads(WORKER, [])).toEqual(new Map());
+    await createMany(under(), busy, 3);
+    await createAndClaim(under(), unasked);
+    const [claimed] = await under().queue.claim(WORKER, claimOptions({ limit: 1 }));
+    expect(claimed?.lease.tenantId).toBe(busy.tenant_id);
+    expect(await under().queue.loads(WORKER, [busy.tenant_id, idle.tenant_id])).toEqual(new Map([[busy.tenant_id, { queued: 2, running: 1 }], [idle.tenant_id, { queued: 0, running: 0 }]]));
+  });
+
   it('gives at most as many as were asked for', async () => {
     const tenant = await under().newTenant();
     await createMany(under(), tenant, 5);

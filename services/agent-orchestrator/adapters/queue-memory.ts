@@ -1,7 +1,7 @@
 /** The queue in memory. */
 import type { AuthContext } from '../../platform/tenancy/auth-context.ts';
 import type { PortCapabilities } from '../../platform/port.ts';
-import type { ClaimOptions, ClaimedRun, QueueDepth, QueuePort, WorkerIdentity } from '../ports/queue.ts';
+import type { ClaimOptions, ClaimedRun, QueueDepth, QueuePort, TenantLoad, WorkerIdentity } from '../ports/queue.ts';
 import type { RunLease } from '../ports/run-state.ts';
 import type { MemoryRunStore } from './run-store-memory.ts';
 
@@ -13,7 +13,7 @@ export class MemoryQueue implements QueuePort {
   }
 
   capabilities(): PortCapabilities {
-    return { adapter: 'memory', contractVersion: '1.1', durable: false, features: ['fair', 'parking'] };
+    return { adapter: 'memory', contractVersion: '1.2', durable: false, features: ['fair', 'parking'] };
   }
 
   enqueue(_auth: AuthContext, _runId: string): void {
@@ -48,5 +48,9 @@ export class MemoryQueue implements QueuePort {
 
   async depth(_worker: WorkerIdentity): Promise<QueueDepth> {
     return this.#store.depth();
+  }
+
+  async loads(_worker: WorkerIdentity, tenantIds: readonly string[]): Promise<ReadonlyMap<string, TenantLoad>> {
+    return new Map(tenantIds.map((tenantId) => [tenantId, this.#store.loadOf(tenantId)]));
   }
 }

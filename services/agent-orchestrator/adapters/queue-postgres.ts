@@ -9,7 +9,7 @@ import type pg from 'pg';
 import type { AuthContext } from '../../platform/tenancy/auth-context.ts';
 import type { PortCapabilities } from '../../platform/port.ts';
 import { withScheduler, withTenant } from '../../platform/db/transaction.ts';
-import type { ClaimOptions, ClaimedRun, QueueDepth, QueuePort, WorkerIdentity } from '../ports/queue.ts';
+import type { ClaimOptions, ClaimedRun, QueueDepth, QueuePort, TenantLoad, WorkerIdentity } from '../ports/queue.ts';
 import type { EventDraft, RunLease } from '../ports/run-state.ts';
 import type { RunWake } from './run-wake.ts';
 import { parkRun, unparkRun } from './run-parking-postgres.ts';
@@ -90,6 +90,11 @@ const DEPTH = {
     FULL JOIN orchestrator.tenant_runs t ON t.tenant_id = r.tenant_id`,
 };
 
+const LOADS = {
+  name: 'ao_loads',
+  text: `SELECT tenant_id, sum(queued)::float8 AS queued, sum(running)::float8 AS running FROM (${ACTIVE_RUNS}) a WHERE tenant_id = ANY($1::text[]) GROUP BY tenant_id`,
+};
+
 const LOCK_COUNTERS = { name: 'ao_lock_counters', text: 'SELECT t.tenant_id FROM orchestrator.tenant_runs t ORDER BY t.tenant_id FOR UPDATE' };
 
 // A full join is never made by looking through one side for each row of the other, which many tenants would feel; OFFSET 0
@@ -130,7 +135,7 @@ export class PostgresQueue implements QueuePort {
   }
 
   capabilities(): PortCapabilities {
-    return { adapter: 'postgres', contractVersion: '1.1', durable: true, features: ['fair', 'cross_process_wake', 'parking'] };
+    return { adapter: 'postgres', contractVersion: '1.2', durable: true, features: ['fair', 'cross_process_wake', 'parking'] };
   }
 
   enqueue(_auth: AuthContext, _runId: string): void {
@@ -192,6 +197,13 @@ export class PostgresQueue implements QueuePort {
   async depth(_worker: WorkerIdentity): Promise<QueueDepth> {
     const [row] = await withScheduler(this.#pool, async (client) => (await client.query<{ queued: number; running: number; drift: number }>(DEPTH)).rows);
     return row!;
+  }
+
+  async loads(_worker: WorkerIdentity, tenantIds: readonly string[]): Promise<ReadonlyMap<string, TenantLoad>> {
+    if (tenantIds.length === 0) return new Map();
+    const rows = await withScheduler(this.#pool, async (client) => (await client.query<TenantLoad & { tenant_id: string }>(LOADS, [tenantIds])).rows);
+    const found = new Map(rows.map(({ tenant_id: tenantId, queued, running }) => [tenantId, { queued, running }]));
+    return new Map(tenantIds.map((tenantId) => [tenantId, found.get(tenantId) ?? { queued: 0, running: 0 }]));
   }
 }
 

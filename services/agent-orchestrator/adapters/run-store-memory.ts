@@ -257,14 +257,18 @@ export class MemoryRunStore {
     let running = 0;
     let drift = 0;
     for (const tenantId of new Set([...this.#runs.keys(), ...this.#tenants.keys()])) {
-      const runs = [...(this.#runs.get(tenantId)?.values() ?? [])];
-      const waiting = runs.filter((stored) => stored.work.status === 'queued').length;
-      const busy = runs.filter((stored) => stored.work.status === 'running').length;
-      queued += waiting;
-      running += busy;
-      drift += Math.abs((this.#tenants.get(tenantId)?.active ?? 0) - waiting - busy);
+      const load = this.loadOf(tenantId);
+      queued += load.queued;
+      running += load.running;
+      drift += Math.abs((this.#tenants.get(tenantId)?.active ?? 0) - load.queued - load.running);
     }
     return { queued, running, drift };
+  }
+
+  loadOf(tenantId: string): { queued: number; running: number } {
+    const runs = [...(this.#runs.get(tenantId)?.values() ?? [])];
+    const counted = (status: string): number => runs.filter((stored) => stored.work.status === status).length;
+    return { queued: counted('queued'), running: counted('running') };
   }
 
   #find(tenantId: string, runId: string): StoredRun {

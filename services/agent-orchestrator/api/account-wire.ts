@@ -1,5 +1,5 @@
 /** Principals and keys of the directory → objects of the contract. */
-import type { ApiKey, PrincipalRecord } from '../../../generated/types/index.ts';
+import type { ApiKey, ApiKeyAnswer, PrincipalRecord } from '../../../generated/types/index.ts';
 import { keyPrefix } from '../../platform/auth/api-key.ts';
 import type { ApiKeyRecord, StoredPrincipal } from '../../platform/tenancy/directory.ts';
 import { keyStatus, type IssuedKey } from '../../platform/tenancy/keys.ts';
@@ -37,6 +37,10 @@ export function keyToWire(key: ApiKeyRecord): ApiKey {
   };
 }
 
-export function issuedKeyToWire({ key, secret }: IssuedKey): { key: ApiKey; secret?: string } {
-  return { key: keyToWire(key), ...(secret === null ? {} : { secret }) };
+type AnswerIds = Pick<ApiKeyAnswer, 'tenant_id' | 'correlation_id'>;
+
+/** Of everything that makes a key: 201, or 200 when an earlier request made it. */
+export function issuedKeyAnswer({ key, secret, replayed }: IssuedKey, ids: AnswerIds): { status: 201; body: ApiKeyAnswer } | { status: 200; body: ApiKeyAnswer; headers: { 'Idempotency-Replayed': 'true' } } {
+  const body = { key: keyToWire(key), ...(secret === null ? {} : { secret }), ...ids };
+  return replayed ? { status: 200, body, headers: { 'Idempotency-Replayed': 'true' } } : { status: 201, body };
 }

@@ -42,6 +42,12 @@ export interface QueueDepth {
   readonly drift: number;
 }
 
+/** Runs of one tenant that have not ended. */
+export interface TenantLoad {
+  readonly queued: number;
+  readonly running: number;
+}
+
 export interface QueuePort {
   capabilities(): PortCapabilities;
   /** Tells waiting workers, here and in other processes, that a stored run can be claimed. Losing it delays by a poll at most. */
@@ -72,4 +78,6 @@ export interface QueuePort {
    */
   onWrittenElsewhere?(listener: (tenantId: string, runId: string, lastSequence: number) => void): () => void;
   depth(worker: WorkerIdentity): Promise<QueueDepth>;
+  /** For each of these tenants, zeros included; for the metrics of operators. */
+  loads(worker: WorkerIdentity, tenantIds: readonly string[]): Promise<ReadonlyMap<string, TenantLoad>>;
 }

@@ -1,15 +1,2 @@
-/** Canonical JSON (members in code-unit order, no spaces: RFC 8785 for what JSON.parse can produce) and its SHA-256. */
-import { createHash } from 'node:crypto';
-
-export function canonicalJson(value: unknown): string {
-  if (Array.isArray(value)) return `[${value.map((item) => canonicalJson(item ?? null)).join(',')}]`;
-  if (typeof value !== 'object' || value === null) return JSON.stringify(value ?? null);
-  const members = Object.entries(value)
-    .filter(([, member]) => member !== undefined)
-    .sort(([a], [b]) => (a < b ? -1 : 1))
-    .map(([name, member]) => `${JSON.stringify(name)}:${canonicalJson(member)}`);
-  return `{${members.join(',')}}`;
-}
-
-/** Hexadecimal. */
-export const canonicalHash = (value: unknown): string => createHash('sha256').update(canonicalJson(value)).digest('hex');
+/** What makes two requests the same request. */
+export { canonicalHash, canonicalJson } from '../../platform/canonical.ts';

@@ -69,7 +69,7 @@ export interface ExecutorDependencies {
   readonly onStep?: EndedStepObserver;
 }
 
-export type EndedStepObserver = (step: { readonly step_kind: string; readonly status: string; readonly duration_ms: number }) => void;
+export type EndedStepObserver = (step: { readonly step_kind: string; readonly status: string; readonly duration_ms: number }, tenantId: string) => void;
 
 /** `run` is as it was when this execution began, but for a canceled run; `steps` counts model calls and tool calls. */
 export type EndedRunObserver = (run: RunRecord, status: 'completed' | 'failed' | 'canceled', steps: number) => void;
@@ -280,7 +280,7 @@ class Execution {
     this.#lastSequence = result.lastSequence;
     this.#dependencies.events.announce(this.#work.auth, this.#work.runId, this.#lastSequence);
     const { onStep } = this.#dependencies;
-    if (onStep !== undefined) for (const event of events) if (event.type === 'agentos.run.step.completed') onStep(event.payload as Parameters<EndedStepObserver>[0]);
+    if (onStep !== undefined) for (const event of events) if (event.type === 'agentos.run.step.completed') onStep(event.payload as Parameters<EndedStepObserver>[0], this.#work.tenantId);
     if (end !== null) this.#ended(end.status);
   }
 

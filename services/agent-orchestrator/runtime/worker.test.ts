@@ -156,6 +156,7 @@ describe('a worker', () => {
       park: (auth, lease, maxWaitMs) => harness.queue.park(auth, lease, maxWaitMs),
       wake: (auth, runId) => harness.queue.wake(auth, runId),
       depth: (worker) => harness.queue.depth(worker),
+      loads: (worker, tenantIds) => harness.queue.loads(worker, tenantIds),
     };
     const runId = await harness.create();
     const worker = workerOf(harness, {}, flaky);

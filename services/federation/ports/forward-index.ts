@@ -3,9 +3,15 @@
  * other node hears of it, so that a process that dies in between, or an answer that is lost, leads to the same remote
  * run when it is asked for again. Every key begins with the tenant.
  */
-import type { FederationForwardRequest } from '../../../generated/types/index.ts';
+import type { FederationForwardRequest, Run } from '../../../generated/types/index.ts';
 import type { PortCapabilities } from '../../platform/port.ts';
 import type { AuthContext } from '../../platform/tenancy/auth-context.ts';
+
+/** The caller's key and SHA-256 of the canonical request. Its scope is tenant, principal, agent. */
+export interface ForwardKey {
+  readonly key: string;
+  readonly requestHash: string;
+}
 
 export interface NewForward {
   /** `fwd_…`, made here. */
@@ -13,17 +19,29 @@ export interface NewForward {
   readonly targetStackId: string;
   readonly run: FederationForwardRequest['forward']['run_request'];
   readonly correlationId: string;
-  /** The caller's key and SHA-256 of the canonical request; null: the caller gave none. Its scope is tenant, principal, agent. */
-  readonly idempotency: { readonly key: string; readonly requestHash: string } | null;
+  /** null: the caller gave none. Once its time is over it is as free as one that was never used. */
+  readonly idempotency: (ForwardKey & { readonly ttlHours: number }) | null;
 }
 
-export interface ForwardRecord extends NewForward {
+/** Where a forward went, as the node answered the first time. */
+export interface ForwardedTo {
+  readonly runId: string;
+  readonly eventsUrl: string;
+  readonly status: Run['status'];
+}
+
+export interface ForwardRecord {
+  readonly forwardId: string;
   readonly tenantId: string;
   readonly principalId: string;
+  readonly agentId: string;
+  readonly targetStackId: string;
+  /** Of the request that began it. */
+  readonly correlationId: string;
   /** RFC 3339. */
   readonly createdAt: string;
-  /** Where it went; null until a node has answered. */
-  readonly remote: { readonly runId: string; readonly eventsUrl: string } | null;
+  /** null until a node has answered. */
+  readonly remote: ForwardedTo | null;
 }
 
 export type BeginForward =
@@ -35,12 +53,22 @@ export type BeginForward =
 
 export interface ForwardIndexPort {
   capabilities(): PortCapabilities;
+  /** What stands under a key, without beginning anything: a repeated forward goes where the first one went. null: the key is free. */
+  find(auth: AuthContext, agentId: string, idempotency: ForwardKey): Promise<Exclude<BeginForward, { readonly outcome: 'new' }> | null>;
   /** Durable when it resolves. Of any number of simultaneous calls with one key exactly one answers `new`. @throws AgentOsError dependency_unavailable. */
   begin(auth: AuthContext, forward: NewForward): Promise<BeginForward>;
-  /** Records where the forward went, once; a second call with the same remote changes nothing. @throws AgentOsError not_found, conflict, dependency_unavailable. */
-  complete(auth: AuthContext, forwardId: string, remote: { readonly runId: string; readonly eventsUrl: string }): Promise<ForwardRecord>;
-  /** Gives up a forward that the other node refused: the key is free again. Idempotent. */
+  /**
+   * Records where the forward went, once: a second call with the same run changes nothing and answers what the first one
+   * recorded. A run belongs to one forward. @throws AgentOsError not_found, conflict, dependency_unavailable.
+   */
+  complete(auth: AuthContext, forwardId: string, remote: ForwardedTo): Promise<ForwardRecord>;
+  /**
+   * Gives up a forward that the other node refused: its key is free again. One that is complete stays as it is, and one
+   * that was given up may still be completed: another request under the same key was answered differently. Idempotent.
+   */
   abandon(auth: AuthContext, forwardId: string): Promise<void>;
   /** null: no such run was forwarded for this tenant. */
   findByRun(auth: AuthContext, remoteRunId: string): Promise<ForwardRecord | null>;
+  /** Forgets, over all tenants, at most `limit` forwards that began before. RFC 3339. Answers how many went. */
+  deleteExpired(before: string, limit: number): Promise<number>;
 }

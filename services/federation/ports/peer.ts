@@ -23,16 +23,17 @@ export interface PeerDescription {
   readonly capabilities: PeerCapabilities;
 }
 
-/** A run to be made there. `forwardId` names it over all nodes, together with the stack that sends it: repeated, it is the same run. */
+/** A run to be made there. */
 export interface ForwardedRunRequest {
-  readonly forwardId: string;
+  /** Names the run over all nodes, `fed:<stack that sends it>:<forward>`: repeated, it is the same run. A key in `run` is not the node's to see. */
+  readonly idempotencyKey: string;
   readonly run: FederationForwardRequest['forward']['run_request'];
 }
 
 export interface ForwardedRun {
   readonly runId: string;
   readonly status: Run['status'];
-  /** Absolute; on a host that the peer is registered with. */
+  /** Absolute, as the node tells it; whoever asks judges it. */
   readonly eventsUrl: string;
 }
 

@@ -1,8 +1,10 @@
-/** Counters and the log line of PRS 9.2, Stack B, for each model call. Labels never hold a tenant, and neither of them content. */
-import { Counter, type Registry } from 'prom-client';
+/** Counters and the log line of PRS 9.2, Stack B, for each model call. Neither of them holds content; tenants stand in series of their own, which few may see. */
+import { Counter } from 'prom-client';
 import type { Logger } from 'pino';
 import { quoted, writePlainLine } from '../../platform/telemetry/logger.ts';
+import type { Metrics } from '../../platform/telemetry/metrics.ts';
 import { TallyCounter, TallyHistogram } from '../../platform/telemetry/tallies.ts';
+import type { TenantSeries } from '../../platform/telemetry/tenant-series.ts';
 import { accountablePrincipal } from '../../platform/tenancy/auth-context.ts';
 import { RULE_REASON } from '../policy/evaluate.ts';
 import type { CallRecord } from './call-record.ts';
@@ -10,7 +12,7 @@ import type { EngineObserver } from './observer.ts';
 
 const LATENCY_BUCKETS_MS = [1, 2.5, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10_000, 30_000, 60_000];
 
-export function createMetricsObserver(registry: Registry, log: Logger): EngineObserver {
+export function createMetricsObserver({ registry, tenants }: Pick<Metrics, 'registry' | 'tenants'>, log: Logger): EngineObserver {
   const registers = [registry];
   const requests = new TallyCounter<'operation' | 'backend' | 'model' | 'outcome'>({ name: 'agentos_model_request_count', help: 'Model calls, by what became of them.', registers });
   const latency = new TallyHistogram<'operation' | 'backend'>({ name: 'agentos_model_request_latency_ms', help: 'Milliseconds from accepting a model call to its answer.', buckets: LATENCY_BUCKETS_MS, registers });
@@ -20,6 +22,7 @@ export function createMetricsObserver(registry: Registry, log: Logger): EngineOb
   const attempts = new TallyCounter<'backend' | 'model' | 'outcome'>({ name: 'agentos_route_distribution', help: 'Attempts at backends; outcome is ok or the error code.', registers });
   const blocks = new Counter({ name: 'agentos_policy_block_count', help: 'Calls and checks that policy refused, by reason.', labelNames: ['reason'] as const, registers });
   const redactions = new Counter({ name: 'agentos_redaction_count', help: 'Pieces of text that policy took out, by kind.', labelNames: ['kind'] as const, registers });
+  const toTenant = tenantCalls(tenants);
   const attemptOf = remembered((backend, model, outcome) => attempts.of({ backend, model, outcome }));
   const callOf = remembered((operation, backend, model, outcome) => ({
     count: requests.of({ operation, backend, model, outcome }), latency: latency.of({ operation, backend }),
@@ -39,6 +42,7 @@ export function createMetricsObserver(registry: Registry, log: Logger): EngineOb
       if (inputTokens > 0) counters.input.add(inputTokens);
       if (outputTokens > 0) counters.output.add(outputTokens);
       if (call.costUsd !== null && call.costUsd > 0) counters.cost.add(call.costUsd);
+      toTenant(call, inputTokens, outputTokens);
       writeLine(log, call);
     },
     judged(verdict) {
@@ -48,6 +52,26 @@ export function createMetricsObserver(registry: Registry, log: Logger): EngineOb
       for (const { type, count } of verdict.redactions) redactions.inc({ kind: type }, count);
     },
     guardFailed: (error) => log.error({ err: error }, 'The content guard failed; the call is blocked.'),
+  };
+}
+
+const TENANT_BUCKETS_MS = [50, 250, 1_000, 5_000, 30_000];
+const TENANT_OUTCOMES = ['ok', 'blocked', 'limited', 'client_closed', 'failed'] as const;
+/** Codes that are no failure of ours or of a backend. */
+const OUTCOME_OF: Readonly<Record<string, (typeof TENANT_OUTCOMES)[number]>> = { ok: 'ok', repeated: 'ok', policy_blocked: 'blocked', quota_exceeded: 'limited', rate_limited: 'limited', client_closed: 'client_closed' };
+
+function tenantCalls(tenants: TenantSeries): (call: CallRecord, inputTokens: number, outputTokens: number) => void {
+  const calls = tenants.counter({ name: 'agentos_tenant_model_calls_total', help: 'Model calls of a tenant: ok, blocked (policy), limited (budget or rate), client_closed, failed.' }, 'outcome', TENANT_OUTCOMES);
+  const latency = tenants.histogram({ name: 'agentos_tenant_model_latency_ms', help: 'Milliseconds of a tenant’s model calls.' }, TENANT_BUCKETS_MS);
+  const tokens = tenants.counter({ name: 'agentos_tenant_tokens_total', help: 'Tokens of a tenant’s model calls.' }, 'direction', ['input', 'output']);
+  const cost = tenants.total({ name: 'agentos_tenant_cost_usd_total', help: 'US dollars of a tenant’s model calls with a known price.' });
+  return (call, inputTokens, outputTokens) => {
+    const account = tenants.of(call.facts.auth.tenant_id);
+    calls.add(account, OUTCOME_OF[call.outcome] ?? 'failed');
+    latency.observe(account, call.totalMs);
+    tokens.add(account, 'input', inputTokens);
+    tokens.add(account, 'output', outputTokens);
+    if (call.costUsd !== null) cost.add(account, call.costUsd);
   };
 }
 

@@ -32,7 +32,7 @@ export interface AuditFacts {
   readonly decision?: AuditDetails;
   /** Of routing: model, backend, attempts. */
   readonly route?: AuditDetails;
-  /** The other node, by its stack id. */
+  /** The other node, by its stack id; the one that the call came from where absent. */
   readonly peer?: string;
   /** Names, counts and versions; never content. */
   readonly details?: AuditDetails;
@@ -84,7 +84,7 @@ export function auditRow(service: string, auth: AuthContext | null, facts: Audit
       source: source ?? undefined,
       decision: written(facts.decision),
       route: written(facts.route),
-      peer: facts.peer,
+      peer: facts.peer ?? auth?.peer,
       details: written(auth === null ? facts.details : withCaller(auth, tenantId, facts.details)),
     } as AuditEntry,
   };

@@ -25,12 +25,20 @@ export function keyPrefix(keyId: string): string {
 
 const PRESENTED = /^aos_live_([0-9A-HJKMNP-TV-Z]{26})_([A-Za-z0-9_-]{32})$/;
 
-/** Makes a key; store `record` with DirectoryPort.issueApiKey or putApiKey. */
-export function createApiKey(grant: ApiKeyGrant): NewApiKey {
+/** What a key's holder presents. */
+export function presentedForm(keyId: string, secretPart: string): string {
+  return `aos_live_${keyId.slice('key_'.length)}_${secretPart}`;
+}
+
+/**
+ * Makes a key; store `record` with DirectoryPort.issueApiKey or putApiKey.
+ * @param secretOf the secret half, 32 characters of base64url, for a key that must be able to be made again; by chance where it is left out.
+ */
+export function createApiKey(grant: ApiKeyGrant, secretOf: (keyId: string) => string = () => randomBytes(24).toString('base64url')): NewApiKey {
   const keyId = newId('key');
-  const secretPart = randomBytes(24).toString('base64url');
+  const secretPart = secretOf(keyId);
   return {
-    secret: `aos_live_${keyId.slice('key_'.length)}_${secretPart}`,
+    secret: presentedForm(keyId, secretPart),
     record: {
       keyId,
       tenantId: grant.tenantId,
@@ -74,7 +82,8 @@ export function isValidApiKey(record: ApiKeyRecord, secret: string, nowMs: numbe
  */
 const proven = new WeakMap<ApiKeyRecord, Buffer>();
 
-function isOwnSecret(record: ApiKeyRecord, secret: string): boolean {
+/** True when this is the secret half of the key, whatever the key's state. */
+export function isOwnSecret(record: ApiKeyRecord, secret: string): boolean {
   const presented = Buffer.from(secret);
   const known = proven.get(record);
   if (known !== undefined && known.length === presented.length && timingSafeEqual(known, presented)) return true;

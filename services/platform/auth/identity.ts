@@ -7,10 +7,12 @@
  * scope, which lets it name the tenant it acts for; who it is stands in `acting` from then on. A credential that claims
  * to be one of ours and is not valid is refused in every mode.
  */
-import type { IncomingHttpHeaders } from 'node:http';
+import type { IncomingHttpHeaders, IncomingMessage } from 'node:http';
+import type { Logger } from 'pino';
 import { AgentOsError } from '../errors.ts';
 import type { AuthContext } from '../tenancy/auth-context.ts';
 import type { ApiKeyRecord, DirectoryPort } from '../tenancy/directory.ts';
+import type { BodyCheck } from '../http/body.ts';
 import type { OperationRow } from '../http/operation-types.ts';
 import { DELEGATION_SCOPE, TENANT_SCOPES, expandScopes, parseScopes } from '../tenancy/scopes.ts';
 import { requireActiveTenant } from '../tenancy/tenant-gate.ts';
@@ -19,6 +21,7 @@ import { isValidApiKey, looksLikeApiKey, parseApiKey } from './api-key.ts';
 import { isPrincipalId, isTenantId } from './claims.ts';
 import { effectiveScopes } from './effective-scopes.ts';
 import type { JwtVerifier } from './jwt-verifier.ts';
+import { isPeerAssertion } from './peer-assertion.ts';
 import type { ServiceTokenVerifier } from './service-token.ts';
 
 export interface IdentityOptions {
@@ -35,9 +38,25 @@ export interface IdentityOptions {
 export interface Identity {
   /**
    * The caller's context, its tenant decided. Synchronous where nothing has to be looked up.
+   * @param presented for credentials that belong to one connection and one request; what serves a listener passes it
    * @throws AgentOsError unauthorized, tenant_mismatch, invalid_request.
    */
-  authenticate(headers: IncomingHttpHeaders, row: Pick<OperationRow, 'tenancy'>): AuthContext | Promise<AuthContext>;
+  authenticate(headers: IncomingHttpHeaders, row: Pick<OperationRow, 'tenancy'>, presented?: PresentedRequest): AuthContext | Promise<AuthContext>;
+  /**
+   * Whether the caller of an open stream would still be let in; where it is absent, `authenticate` is asked anew. For
+   * credentials that are good for one request. @throws as `authenticate`.
+   */
+  recheck?(presented: PresentedRequest): AuthContext | Promise<AuthContext>;
+}
+
+/** What a credential can be bound to beside the headers. */
+export interface PresentedRequest {
+  readonly request: IncomingMessage;
+  /** Path and query as they came. */
+  readonly target: string;
+  readonly log: Logger;
+  /** Set by an identity that vouches for the body: called with its bytes, as sent, before anything is made of them. */
+  bodyCheck: BodyCheck | null;
 }
 
 /** The context of operations that are open to anyone. It holds no scope and names no tenant. */
@@ -83,6 +102,8 @@ export function createIdentity(options: IdentityOptions): Identity {
     const { service, jwt } = options.verifiers ?? {};
     const known = jwt?.recall(token) ?? service?.recall(token) ?? null;
     if (known !== null) return known;
+    // Also where a bearer that says nothing to us is ignored: a peer that has come to the wrong door must not become a caller by its headers.
+    if (isPeerAssertion(token)) throw unauthorized('Nodes are served by the listener for peers alone (AGENTOS_FED_PEER_PORT). Here, send an API key or a token.', 'wrong_listener');
     if (service?.claims(token)) return service.verify(token);
     if (headerIdentity && jwt?.claims(token) !== true) return null;
     if (jwt === undefined) throw unauthorized('No token issuer is configured here: send an API key.', 'invalid_token');
@@ -99,7 +120,7 @@ export function createIdentity(options: IdentityOptions): Identity {
     return bearer === null ? null : fromBearer(bearer);
   };
 
-  const isOurs = (bearer: string): boolean => looksLikeApiKey(bearer) || options.verifiers?.service?.claims(bearer) === true || options.verifiers?.jwt?.claims(bearer) === true;
+  const isOurs = (bearer: string): boolean => looksLikeApiKey(bearer) || options.verifiers?.service?.claims(bearer) === true || options.verifiers?.jwt?.claims(bearer) === true || isPeerAssertion(bearer);
 
   return {
     authenticate(headers) {

@@ -19,11 +19,13 @@ export interface BodyRules {
   readonly contentTypes: readonly string[];
 }
 
+/** Told the bytes of a body as they were sent, before they are inflated or read as anything. @throws AgentOsError to refuse them. */
+export type BodyCheck = (raw: Uint8Array) => void;
+
 /** The object sent, or undefined for no body where none is required. @throws AgentOsError invalid_request, invalid_json. */
-export async function readJsonBody(request: IncomingMessage, rules: BodyRules, maxBytes: number = MAX_BODY_BYTES): Promise<Record<string, unknown> | undefined> {
+export async function readJsonBody(request: IncomingMessage, rules: BodyRules, maxBytes: number = MAX_BODY_BYTES, check: BodyCheck | null = null): Promise<Record<string, unknown> | undefined> {
   const declaredLength = request.headers['content-length'];
-  const mayHaveBody = request.headers['transfer-encoding'] !== undefined || (declaredLength !== undefined && declaredLength !== '0');
-  if (!mayHaveBody) {
+  if (!declaresBody(request)) {
     if (rules.required) throw invalid('The request needs a body: a JSON object.', [{ path: '', message: 'must be an object' }]);
     return undefined;
   }
@@ -32,12 +34,18 @@ export async function readJsonBody(request: IncomingMessage, rules: BodyRules, m
   if (declaredLength !== undefined && Number(declaredLength) > maxBytes) throw tooLarge(maxBytes);
   const reading = readBytes(request, maxBytes);
   const raw = reading instanceof Promise ? await reading : reading;
+  check?.(raw);
   const bytes = gzip ? await inflate(raw, maxBytes) : raw;
   if (bytes.length === 0) {
     if (rules.required) throw invalid('The request needs a body: a JSON object.', [{ path: '', message: 'must be an object' }]);
     return undefined;
   }
   return parseJsonObject(bytes);
+}
+
+export function declaresBody({ headers }: IncomingMessage): boolean {
+  const length = headers['content-length'];
+  return headers['transfer-encoding'] !== undefined || (length !== undefined && length !== '0');
 }
 
 /** Collects the body; stops listening, and so lets the connection be closed, as soon as the limit is passed. */

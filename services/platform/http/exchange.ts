@@ -8,6 +8,7 @@ import { Departure, type DepartureSignal } from '../departure.ts';
 import { newId } from '../ids.ts';
 import { continueTrace, formatTraceparent, type TraceContext } from '../telemetry/trace-context.ts';
 import type { AuthContext } from '../tenancy/auth-context.ts';
+import type { BodyCheck } from './body.ts';
 import type { EdgeCaller } from './edge/limits.ts';
 import type { ErrorShape, RequestContext } from './operation-types.ts';
 
@@ -22,6 +23,8 @@ export class Exchange implements RequestContext {
   readonly traceparent: string;
   readonly request: IncomingMessage;
   readonly response: ServerResponse;
+  /** Path and query as they came; routing writes them anew. */
+  readonly target: string;
   readonly startedAt = performance.now();
   /** Set once the tenant is known to be registered. */
   tenantId: string | null = null;
@@ -39,6 +42,8 @@ export class Exchange implements RequestContext {
   caller: EdgeCaller | null = null;
   /** Set once a credential was found to hold, whether or not it suffices. */
   auth: AuthContext | null = null;
+  /** Set where the credential vouches for the body. */
+  bodyCheck: BodyCheck | null = null;
   /** Set when the answer is a stream. */
   streamed = false;
   /** Set when that stream ends by itself, soon, so that a stopping server lets it. */
@@ -53,6 +58,7 @@ export class Exchange implements RequestContext {
   constructor(request: IncomingMessage, response: ServerResponse, log: Logger, onSignal: (exchange: Exchange) => (() => void) | null = () => null) {
     this.request = request;
     this.response = response;
+    this.target = request.url ?? '/';
     this.#serviceLog = log;
     this.#onSignal = onSignal;
     const requestId = echoable(request.headers['x-request-id']);

@@ -1,7 +1,9 @@
 /** Health (the process answers), readiness (what it stands on answers too), and metrics (PRS 4.2, 9.1; C-04, C-33). */
 import type { Logger } from 'pino';
+import { Gauge } from 'prom-client';
 import type { Identity } from '../auth/identity.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
+import { createMetricsReader } from './metrics-reader.ts';
 import type { Handler, HandlerRequest, JsonResult, TextResult } from './operation-types.ts';
 import { NotReadyError, readinessReason, ReadyWithNote, type ReadinessReason } from './readiness-reason.ts';
 
@@ -26,6 +28,8 @@ export interface HealthOptions<Service extends string> {
   readonly log: Logger;
   /** When given, /metrics asks for a credential. */
   readonly metricsIdentity?: Identity | null;
+  /** Who a reader of open metrics is, should it say so. */
+  readonly identity?: Identity;
   /** Time for each check; 1,000 when absent. */
   readonly timeoutMs?: number;
 }
@@ -67,6 +71,10 @@ export function createHealth<Service extends string>(options: HealthOptions<Serv
     return cached.checks;
   };
 
+  const known = options.metricsIdentity ?? options.identity;
+  const readerOf = known === undefined ? null : createMetricsReader({ identity: known, required: options.metricsIdentity != null });
+  showDependencies(options.metrics, version, probe);
+
   return {
     beginStopping() {
       stopping = true;
@@ -80,10 +88,24 @@ export function createHealth<Service extends string>(options: HealthOptions<Serv
       return { status: 503, body: { status: 'unavailable', service, version, checks }, headers: { 'Retry-After': '1' } };
     },
     async metrics(request) {
-      if (options.metricsIdentity) await options.metricsIdentity.authenticate(request.context.headers as never, { tenancy: 'platform' });
-      return { status: 200, text: await options.metrics.render(), contentType: options.metrics.contentType };
+      const withTenants = (await readerOf?.(request.context.headers)) ?? false;
+      return { status: 200, text: await options.metrics.render(withTenants), contentType: options.metrics.contentType };
     },
   };
+}
+
+/** What the service stands on, looked at when metrics are read: nobody need ask for readiness besides. */
+function showDependencies({ registry }: Metrics, version: string, probe: () => Promise<CheckResult[]>): void {
+  new Gauge({ name: 'agentos_build_info', help: 'Always 1; the version of the service is its label.', labelNames: ['version'] as const, registers: [registry] }).set({ version }, 1);
+  new Gauge({
+    name: 'agentos_dependency_up',
+    help: '1 when a dependency of the service answers its readiness check, else 0.',
+    labelNames: ['dependency'] as const,
+    registers: [registry],
+    async collect() {
+      for (const { name, status } of await probe()) this.set({ dependency: name }, status === 'ok' ? 1 : 0);
+    },
+  });
 }
 
 /** Tells the log why a dependency is not there, and when it is again: once a change, not once a probe. */

@@ -94,7 +94,7 @@ async function answer(options: PipelineOptions, match: RouteMatch, exchange: Exc
 
 async function authenticate(options: PipelineOptions, row: OperationRow, exchange: Exchange): Promise<AuthContext> {
   if (row.tenancy === 'none') return ANONYMOUS;
-  const identified = options.identity.authenticate(exchange.headers, row);
+  const identified = options.identity.authenticate(exchange.headers, row, exchange);
   const auth = identified instanceof Promise ? await identified : identified;
   exchange.auth = auth;
   // Administration may name a tenant that does not exist yet (C-56).
@@ -128,7 +128,7 @@ async function limitRate(options: PipelineOptions, row: OperationRow, auth: Auth
 async function validate(options: PipelineOptions, match: RouteMatch, exchange: Exchange, referee: ExchangeReferee | null): Promise<ValidatedRequest> {
   const { row } = match;
   const query = parseQuery(match.search);
-  const body = row.body === null ? undefined : await readJsonBody(exchange.request, row.body, options.maxBodyBytes);
+  const body = row.body === null ? undefined : await readJsonBody(exchange.request, row.body, options.maxBodyBytes, exchange.bodyCheck);
   const request = { path: match.path, query, headers: exchange.headers, body };
   if (referee === null) return validateRequest(row, request);
   return referee.compareRequest(body, () => validateRequest(row, request));
@@ -209,7 +209,7 @@ function enterStream(options: PipelineOptions, exchange: Exchange, auth: AuthCon
 function watchRights(options: PipelineOptions, row: OperationRow, exchange: Exchange): NodeJS.Timeout {
   const check = async (): Promise<void> => {
     try {
-      const auth = await options.identity.authenticate(exchange.headers, row);
+      const auth = await (options.identity.recheck?.(exchange) ?? options.identity.authenticate(exchange.headers, row, exchange));
       if (row.tenancy === 'tenant') await requireActiveTenant(options.directory, auth);
       requireScopes(row, auth);
     } catch (error) {
@@ -225,6 +225,7 @@ const isRefusal = ({ status, body }: HttpError): boolean => status === 401 || st
 /** Answers an error; an error that the contract does not declare for this operation is our fault in its turn. */
 function refuse(options: PipelineOptions, row: OperationRow, exchange: Exchange, referee: ExchangeReferee | null, thrown: unknown, headers: Headers): number {
   const error = toHttpError(thrown, exchange.correlationId, exchange.tenantId, row.errorShape);
+  options.metrics.observeRefusal({ code: error.body.error.code, reason: error.body.error.details['reason'], tenantId: row.tenancy === 'tenant' ? exchange.tenantId : null });
   if (options.onRefused !== undefined && isRefusal(error)) options.onRefused({ status: error.status, error: error.body.error, row, auth: exchange.auth, exchange });
   if (options.checkAnswers && error.status !== 500 && !exchange.response.headersSent) {
     const fault = findAnswerFault(row, error.status, error.body);
@@ -247,6 +248,6 @@ function refuse(options: PipelineOptions, row: OperationRow, exchange: Exchange,
 
 function finish(options: PipelineOptions, row: OperationRow, exchange: Exchange, status: number): void {
   const durationMs = performance.now() - exchange.startedAt;
-  options.metrics.observeHttp({ operation: row.operationId, method: row.method, status, durationSeconds: exchange.streamed ? null : durationMs / 1000 });
+  options.metrics.observeHttp({ operation: row.operationId, method: row.method, status, durationSeconds: exchange.streamed ? null : durationMs / 1000, tenantId: row.tenancy === 'tenant' ? exchange.tenantId : null });
   if (row.tenancy !== 'none' && options.log.isLevelEnabled('debug')) exchange.log.debug({ status, duration_ms: Math.round(durationMs * 100) / 100 }, 'Request served.');
 }

@@ -31,7 +31,7 @@ const answers = (port: number, ca: string): Promise<boolean> => new Promise((res
 
 describe('TLS files', () => {
   it('serve with the certificate that stands there, and with the next one without a restart', async () => {
-    const [first, second] = [makeCertificate(), makeCertificate()];
+    const [first, second] = [await makeCertificate(), await makeCertificate()];
     write(first);
     const source = open()!;
     const server = createServer(source.current(), (_request, response) => response.end('ok'));
@@ -39,22 +39,23 @@ describe('TLS files', () => {
     server.listen(0, '127.0.0.1');
     await once(server, 'listening');
     const { port } = server.address() as AddressInfo;
-    expect([await answers(port, first.cert), await answers(port, second.cert)]).toEqual([true, false]);
+    expect([await answers(port, first.authority), await answers(port, second.authority)]).toEqual([true, false]);
     // Whoever renews writes one file before the other: until both fit, the old pair serves.
     writeFileSync(certFile, second.cert);
     await expect.poll(() => lines.join('')).toMatch(/does not belong to the key/);
-    expect(await answers(port, first.cert)).toBe(true);
+    expect(await answers(port, first.authority)).toBe(true);
     writeFileSync(keyFile, second.key);
-    await expect.poll(() => answers(port, second.cert)).toBe(true);
-    expect(await answers(port, first.cert)).toBe(false);
+    await expect.poll(() => answers(port, second.authority)).toBe(true);
+    expect(await answers(port, first.authority)).toBe(false);
     expect(lines.join('')).not.toContain('PRIVATE KEY');
     server.close();
   });
 
-  it('are refused at the start when they do not fit, are not there, or are only half', () => {
-    write({ cert: makeCertificate().cert, key: makeCertificate().key });
+  it('are refused at the start when they do not fit, are not there, or are only half', async () => {
+    const [one, other] = [await makeCertificate(), await makeCertificate()];
+    write({ ...one, key: other.key });
     expect(() => open()).toThrow(/tls\.crt does not belong to the key .+tls\.key/);
-    write({ cert: 'no certificate', key: makeCertificate().key });
+    write({ ...other, cert: 'no certificate' });
     expect(() => open()).toThrow(/cannot be used as certificate and key \(PEM\)/);
     expect(() => open({ AGENTOS_TLS_CERT_FILE: '/nowhere', AGENTOS_TLS_KEY_FILE: keyFile })).toThrow(/AGENTOS_TLS_CERT_FILE names \/nowhere, which cannot be read/);
     expect(() => open({ AGENTOS_TLS_KEY_FILE: keyFile })).toThrow(ConfigError);

@@ -1,6 +1,7 @@
 /** Prometheus metrics of one service: a registry of its own, the process's vital signs, and HTTP traffic. */
 import { Gauge, Histogram, Registry, collectDefaultMetrics } from 'prom-client';
 import { TallyCounter, TallyHistogram, type Tally } from './tallies.ts';
+import { DEFAULT_TENANT_SERIES, TenantSeries, type TenantCounter } from './tenant-series.ts';
 
 export interface HttpObservation {
   readonly operation: string;
@@ -8,18 +9,35 @@ export interface HttpObservation {
   readonly status: number;
   /** null for streams, which are counted and not timed. */
   readonly durationSeconds: number | null;
+  /** Whose request it was; null where it was nobody's, or nobody's yet. */
+  readonly tenantId?: string | null;
+}
+
+/** What stood in the way of a tenant's request. */
+export type TenantLimit = (typeof TENANT_LIMITS)[number];
+const TENANT_LIMITS = ['rate', 'concurrency', 'budget', 'policy', 'memory', 'other'] as const;
+
+/** An error as it was answered. */
+export interface RefusedRequest {
+  readonly code: string;
+  readonly reason: unknown;
+  readonly tenantId: string | null;
 }
 
 export interface Metrics {
   readonly registry: Registry;
+  /** Series of single tenants, which only those may see who may see every tenant. */
+  readonly tenants: TenantSeries;
   observeHttp(observation: HttpObservation): void;
+  /** Beside `observeHttp`: why a request was refused, where the reason is who asked or what its tenant may do. */
+  observeRefusal(refused: RefusedRequest): void;
   /** Streams that are open now. */
   readonly openStreams: Gauge;
   /** Writes in one flush of a group commit, by `writer`. */
   readonly groupCommitSize: Histogram<'writer'>;
   readonly groupCommitDuration: Histogram<'writer'>;
-  /** Text exposition format. */
-  render(): Promise<string>;
+  /** Text exposition format; `withTenants` for readers who may see every tenant. */
+  render(withTenants?: boolean): Promise<string>;
   readonly contentType: string;
 }
 
@@ -29,6 +47,8 @@ export interface MetricsOptions {
   readonly service: string;
   /** Default process metrics (CPU, memory, event loop); true when absent. Tests that make many servers switch them off. */
   readonly process?: boolean;
+  /** Who has series of its own; the fifty busiest when absent. */
+  readonly tenants?: { readonly limit: number; readonly always?: readonly string[] };
 }
 
 export function createMetrics(options: MetricsOptions): Metrics {
@@ -69,17 +89,57 @@ export function createMetrics(options: MetricsOptions): Metrics {
     }
     return child;
   };
+  const perTenant = new Registry();
+  perTenant.setDefaultLabels({ service: options.service });
+  const tenants = new TenantSeries({ registry: perTenant, ...(options.tenants ?? { limit: DEFAULT_TENANT_SERIES }) });
+  const ofTenants = tenantRequests(tenants);
+  const authFailures = new TallyCounter<'reason'>({ name: 'agentos_auth_failures_total', help: 'Requests refused for who made them, by the code of the error.', registers: [registry] });
+  const failureOf = new Map(AUTH_FAILURES.map((reason) => [reason, authFailures.of({ reason })]));
   return {
     registry,
+    tenants,
     openStreams,
     groupCommitSize,
     groupCommitDuration,
     contentType: registry.contentType,
-    render: () => registry.metrics(),
-    observeHttp({ operation, method, status, durationSeconds }) {
+    async render(withTenants = false) {
+      if (!withTenants) return registry.metrics();
+      const [all, each] = await Promise.all([registry.metrics(), perTenant.metrics()]);
+      return all + each;
+    },
+    observeRefusal({ code, reason, tenantId }) {
+      failureOf.get(code)?.add(1);
+      if (tenantId !== null) ofTenants.refused(tenantId, code, reason);
+    },
+    observeHttp({ operation, method, status, durationSeconds, tenantId }) {
       const child = childOf(method, operation, String(status));
       child.count.add(1);
       if (durationSeconds !== null) child.seconds.add(durationSeconds);
+      if (typeof tenantId === 'string') ofTenants.answered(tenantId, status);
     },
   };
+}
+
+/** Codes of requests that are refused for who made them. */
+const AUTH_FAILURES = ['unauthorized', 'forbidden', 'tenant_unknown', 'tenant_mismatch'];
+
+function tenantRequests(tenants: TenantSeries) {
+  const requests = tenants.counter({ name: 'agentos_tenant_requests_total', help: 'Requests of a tenant: ok, refused (4xx), failed (5xx).' }, 'result', ['ok', 'refused', 'failed']);
+  const refusals: TenantCounter<TenantLimit> = tenants.counter({ name: 'agentos_tenant_refusals_total', help: 'Requests of a tenant that one of its limits refused.' }, 'limit', TENANT_LIMITS);
+  return {
+    answered: (tenantId: string, status: number): void => requests.add(tenants.of(tenantId), status < 400 ? 'ok' : status < 500 ? 'refused' : 'failed'),
+    refused(tenantId: string, code: string, reason: unknown): void {
+      const limit = limitOf(code, typeof reason === 'string' ? reason : '');
+      if (limit !== null) refusals.add(tenants.of(tenantId), limit);
+    },
+  };
+}
+
+/** Reasons are an open set, and a label may be none. */
+function limitOf(code: string, reason: string): TenantLimit | null {
+  if (code === 'rate_limited') return 'rate';
+  if (code === 'policy_blocked') return 'policy';
+  if (reason.endsWith('budget_exceeded')) return 'budget';
+  if (code !== 'quota_exceeded') return null;
+  return reason === 'memory_bytes_exceeded' ? 'memory' : reason === 'concurrent_runs' ? 'concurrency' : 'other';
 }

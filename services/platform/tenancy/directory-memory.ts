@@ -5,7 +5,7 @@ import type { PortCapabilities } from '../port.ts';
 import type { Tenant, TenantCreate } from '../../../generated/types/index.ts';
 import type { AuthContext } from './auth-context.ts';
 import { MemoryAccounts } from './directory-memory-accounts.ts';
-import type { ApiKeyRecord, DirectoryPort, KeyBounds, KeyIdempotency, Page, PrincipalRecord, StoredPrincipal, TenantPatch } from './directory.ts';
+import type { ApiKeyRecord, DirectoryPort, KeyBounds, KeyIdempotency, KeyReplacement, Page, PrincipalRecord, RotatedKey, StoredPrincipal, TenantPatch } from './directory.ts';
 import { idWasUsed, nothingToRestore, tenantAwaitsDeletion, tenantExists, tenantNotFound, tooLateToRestore } from './tenant-errors.ts';
 import { changedMembers, draftTenant, patchTenant } from './tenant-record.ts';
 
@@ -167,15 +167,19 @@ export class MemoryDirectory implements DirectoryPort {
   }
 
   async rotateApiKey(
-    auth: AuthContext, tenantId: string, keyId: string, decide: (current: ApiKeyRecord) => { readonly replacement: ApiKeyRecord; readonly oldExpiresAt: string },
-  ): Promise<{ readonly key: ApiKeyRecord; readonly replaced: ApiKeyRecord }> {
+    auth: AuthContext, tenantId: string, keyId: string, decide: (current: ApiKeyRecord) => KeyReplacement, idempotency: KeyIdempotency | null = null,
+  ): Promise<RotatedKey> {
     this.#stored(tenantId);
     const current = this.#accounts.requireKey(tenantId, keyId);
+    const issuer = auth.principal.principal_id;
+    const before = idempotency === null ? null : this.#accounts.findIssued(tenantId, issuer, idempotency);
+    if (before !== null) return { key: before, replaced: current, replayed: true };
     const { replacement, oldExpiresAt } = decide(current);
     const replaced = this.#accounts.putKey({ ...current, expiresAt: oldExpiresAt, replacedBy: replacement.keyId });
     const key = this.#accounts.putKey(replacement);
+    if (idempotency !== null) this.#accounts.noteIssued(key, issuer, idempotency);
     this.#note(auth, 'key.rotate', tenantId, { replaced_by: replacement.keyId }, keyId);
-    return { key, replaced };
+    return { key, replaced, replayed: false };
   }
 
   async revokeApiKey(auth: AuthContext, tenantId: string, keyId: string, decide: (current: ApiKeyRecord) => void): Promise<ApiKeyRecord> {

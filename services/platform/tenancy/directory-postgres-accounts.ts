@@ -1,7 +1,8 @@
 /** Principals and keys in schema `directory`: part of `directory-postgres.ts`. Each function is the body of one transaction. */
+import { createHash } from 'node:crypto';
 import type pg from 'pg';
 import type { AuditDetails } from '../audit/audit-row.ts';
-import type { ApiKeyRecord, KeyBounds, KeyIdempotency, Page, PrincipalRecord, StoredPrincipal } from './directory.ts';
+import type { ApiKeyRecord, KeyBounds, KeyIdempotency, KeyReplacement, Page, PrincipalRecord, RotatedKey, StoredPrincipal } from './directory.ts';
 import { KEY_COLUMNS, keyValues, toApiKey, toPrincipal, type KeyRow, type PrincipalRow } from './directory-postgres-rows.ts';
 import { holdTenant, requireTenant } from './directory-postgres-tenants.ts';
 import { idempotencyKeyUsed, keyNotFound, principalNotFound } from './tenant-errors.ts';
@@ -122,34 +123,28 @@ export async function issueKey(
   client: pg.PoolClient, tenantId: string, principalId: string, issuer: string, decide: (principal: StoredPrincipal) => ApiKeyRecord, idempotency: KeyIdempotency | null,
 ): Promise<AccountChanged<Issued>> {
   await holdTenant(client, tenantId);
-  if (idempotency !== null) {
-    const { rows } = await client.query<KeyRow & { request_hash: string }>('SELECT * FROM directory.api_keys WHERE tenant_id = $1 AND created_by = $2 AND idempotency_key = $3', [tenantId, issuer, idempotency.key]);
-    if (rows[0] !== undefined) {
-      if (rows[0].request_hash !== idempotency.requestHash) throw idempotencyKeyUsed(idempotency.key);
-      return { result: { key: toApiKey(rows[0]), replayed: true }, details: null, keyIds: [] };
-    }
-  }
+  const before = await findMade(client, tenantId, issuer, idempotency);
+  if (before !== null) return { result: { key: before, replayed: true }, details: null, keyIds: [] };
   const principal = await findPrincipal(client, tenantId, principalId, 'FOR SHARE');
   if (principal === null) throw principalNotFound(principalId);
   const key = decide(principal);
-  await client.query(
-    `INSERT INTO directory.api_keys (${KEY_COLUMNS}, idempotency_key, request_hash) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)`,
-    [...keyValues(key), idempotency?.key ?? null, idempotency?.requestHash ?? null],
-  );
+  await insertKey(client, key, idempotency);
   return { result: { key, replayed: false }, details: grantOf(key), keyIds: [key.keyId] };
 }
 
 export async function rotateKey(
-  client: pg.PoolClient, tenantId: string, keyId: string, decide: (current: ApiKeyRecord) => { readonly replacement: ApiKeyRecord; readonly oldExpiresAt: string },
-): Promise<AccountChanged<{ readonly key: ApiKeyRecord; readonly replaced: ApiKeyRecord }>> {
+  client: pg.PoolClient, tenantId: string, keyId: string, issuer: string, decide: (current: ApiKeyRecord) => KeyReplacement, idempotency: KeyIdempotency | null,
+): Promise<AccountChanged<RotatedKey>> {
   const current = await lockKey(client, tenantId, keyId);
+  const before = await findMade(client, tenantId, issuer, idempotency);
+  if (before !== null) return { result: { key: before, replaced: current, replayed: true }, details: null, keyIds: [] };
   const { replacement, oldExpiresAt } = decide(current);
   const [{ rows }] = await Promise.all([
     client.query<KeyRow>('UPDATE directory.api_keys SET expires_at = $3, replaced_by = $4 WHERE tenant_id = $1 AND key_id = $2 RETURNING *', [tenantId, keyId, oldExpiresAt, replacement.keyId]),
-    putKey(client, replacement),
+    insertKey(client, replacement, idempotency),
   ]);
   return {
-    result: { key: replacement, replaced: toApiKey(rows[0]!) },
+    result: { key: replacement, replaced: toApiKey(rows[0]!), replayed: false },
     details: { ...grantOf(replacement), replaced_by: replacement.keyId, old_expires_at: oldExpiresAt },
     keyIds: [keyId, replacement.keyId],
   };
@@ -161,6 +156,27 @@ export async function revokeKey(client: pg.PoolClient, tenantId: string, keyId: 
   if (current.revokedAt !== null) return { result: current, details: null, keyIds: [] };
   const { rows } = await client.query<KeyRow>('UPDATE directory.api_keys SET revoked_at = clock_timestamp() WHERE tenant_id = $1 AND key_id = $2 RETURNING *', [tenantId, keyId]);
   return { result: toApiKey(rows[0]!), details: { principal_id: current.principalId }, keyIds: [keyId] };
+}
+
+/** The key that an earlier request of this issuer made under the same idempotency key. @throws AgentOsError conflict when that one asked for something else. */
+async function findMade(client: pg.PoolClient, tenantId: string, issuer: string, idempotency: KeyIdempotency | null): Promise<ApiKeyRecord | null> {
+  if (idempotency === null) return null;
+  const { rows } = await client.query<KeyRow & { request_hash: string }>('SELECT * FROM directory.api_keys WHERE tenant_id = $1 AND created_by = $2 AND idempotency_key = $3', [tenantId, issuer, digestOf(idempotency.key)]);
+  if (rows[0] === undefined) return null;
+  if (rows[0].request_hash !== idempotency.requestHash) throw idempotencyKeyUsed(idempotency.key);
+  return toApiKey(rows[0]);
+}
+
+async function insertKey(client: pg.PoolClient, key: ApiKeyRecord, idempotency: KeyIdempotency | null): Promise<void> {
+  await client.query(
+    `INSERT INTO directory.api_keys (${KEY_COLUMNS}, idempotency_key, request_hash) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)`,
+    [...keyValues(key), idempotency === null ? null : digestOf(idempotency.key), idempotency?.requestHash ?? null],
+  );
+}
+
+/** Secrets derive from the idempotency key, so the database does not have it. */
+function digestOf(idempotencyKey: string): string {
+  return createHash('sha256').update(idempotencyKey).digest('hex');
 }
 
 /** The tenant first, as everywhere: whoever takes two locks takes them in the same order. */

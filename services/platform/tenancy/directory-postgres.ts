@@ -13,7 +13,7 @@ import { AuditTrail, withAudit } from '../audit/audit-trail.ts';
 import type { PortCapabilities } from '../port.ts';
 import type { Tenant, TenantCreate } from '../../../generated/types/index.ts';
 import type { AuthContext } from './auth-context.ts';
-import type { ApiKeyRecord, DirectoryPort, KeyBounds, KeyIdempotency, Page, PrincipalRecord, StoredPrincipal, TenantPatch } from './directory.ts';
+import type { ApiKeyRecord, DirectoryPort, KeyBounds, KeyIdempotency, KeyReplacement, Page, PrincipalRecord, RotatedKey, StoredPrincipal, TenantPatch } from './directory.ts';
 import {
   changePrincipal, deletePrincipal, findPrincipal, issueKey, listKeys, listPrincipals, putKey, putPrincipal, revokeKey, rotateKey, type AccountChanged, type Issued,
 } from './directory-postgres-accounts.ts';
@@ -160,24 +160,18 @@ export class PostgresDirectory implements DirectoryPort {
     return this.#keys.get(keyId);
   }
 
-  async issueApiKey(
+  issueApiKey(
     auth: AuthContext, tenantId: string, principalId: string, decide: (principal: StoredPrincipal) => ApiKeyRecord, idempotency: KeyIdempotency | null = null,
   ): Promise<Issued> {
-    const issue = (): Promise<Issued> => this.#changeAccount(auth, tenantId, ({ key }) => ({ action: 'key.create', resource: { type: 'key', id: key.keyId } }),
-      (client) => issueKey(client, tenantId, principalId, auth.principal.principal_id, decide, idempotency));
-    try {
-      return await issue();
-    } catch (error) {
-      // The same request came twice at once, and the other one was first: its key is there to be found now.
-      if (idempotency !== null && sqlState((error as Error).cause) === '23505') return issue();
-      throw error;
-    }
+    return onceOf(idempotency, () => this.#changeAccount(auth, tenantId, ({ key }) => ({ action: 'key.create', resource: { type: 'key', id: key.keyId } }),
+      (client) => issueKey(client, tenantId, principalId, auth.principal.principal_id, decide, idempotency)));
   }
 
   rotateApiKey(
-    auth: AuthContext, tenantId: string, keyId: string, decide: (current: ApiKeyRecord) => { readonly replacement: ApiKeyRecord; readonly oldExpiresAt: string },
-  ): Promise<{ readonly key: ApiKeyRecord; readonly replaced: ApiKeyRecord }> {
-    return this.#changeAccount(auth, tenantId, () => ({ action: 'key.rotate', resource: { type: 'key', id: keyId } }), (client) => rotateKey(client, tenantId, keyId, decide));
+    auth: AuthContext, tenantId: string, keyId: string, decide: (current: ApiKeyRecord) => KeyReplacement, idempotency: KeyIdempotency | null = null,
+  ): Promise<RotatedKey> {
+    return onceOf(idempotency, () => this.#changeAccount(auth, tenantId, () => ({ action: 'key.rotate', resource: { type: 'key', id: keyId } }),
+      (client) => rotateKey(client, tenantId, keyId, auth.principal.principal_id, decide, idempotency)));
   }
 
   revokeApiKey(auth: AuthContext, tenantId: string, keyId: string, decide: (current: ApiKeyRecord) => void): Promise<ApiKeyRecord> {
@@ -253,5 +247,15 @@ export class PostgresDirectory implements DirectoryPort {
        WHERE k.tenant_id = u.tenant_id AND k.key_id = u.key_id AND (k.last_used_at IS NULL OR k.last_used_at < u.at)`,
       [uses.map((use) => use.tenantId), uses.map((use) => use.keyId), uses.map((use) => new Date(use.minuteMs).toISOString())],
     ), { asynchronous: true });
+  }
+}
+
+/** When the same request came twice at once and the other one was first, its key is there to be found now. */
+async function onceOf<Result>(idempotency: KeyIdempotency | null, make: () => Promise<Result>): Promise<Result> {
+  try {
+    return await make();
+  } catch (error) {
+    if (idempotency !== null && sqlState((error as Error).cause) === '23505') return make();
+    throw error;
   }
 }

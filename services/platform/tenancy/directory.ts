@@ -57,11 +57,22 @@ export interface KeyBounds {
   readonly roles: readonly string[];
 }
 
-/** That two requests to issue a key are one. */
+/** That two requests for a new key are one. */
 export interface KeyIdempotency {
   readonly key: string;
   /** Of everything that was asked for. */
   readonly requestHash: string;
+}
+
+export interface KeyReplacement {
+  readonly replacement: ApiKeyRecord;
+  readonly oldExpiresAt: string;
+}
+
+export interface RotatedKey {
+  readonly key: ApiKeyRecord;
+  readonly replaced: ApiKeyRecord;
+  readonly replayed: boolean;
 }
 
 export interface Page {
@@ -115,10 +126,13 @@ export interface DirectoryPort {
   issueApiKey(
     auth: AuthContext, tenantId: string, principalId: string, decide: (principal: StoredPrincipal) => ApiKeyRecord, idempotency?: KeyIdempotency | null,
   ): Promise<{ readonly key: ApiKeyRecord; readonly replayed: boolean }>;
-  /** Stores the replacement, and the old key's new end. @throws AgentOsError not_found; what `decide` throws. */
+  /**
+   * Stores the replacement, and the old key's new end. A repeat is answered as in `issueApiKey`, and its idempotency keys are the same ones.
+   * @throws AgentOsError not_found; conflict for another request under the same idempotency key; what `decide` throws.
+   */
   rotateApiKey(
-    auth: AuthContext, tenantId: string, keyId: string, decide: (current: ApiKeyRecord) => { readonly replacement: ApiKeyRecord; readonly oldExpiresAt: string },
-  ): Promise<{ readonly key: ApiKeyRecord; readonly replaced: ApiKeyRecord }>;
+    auth: AuthContext, tenantId: string, keyId: string, decide: (current: ApiKeyRecord) => KeyReplacement, idempotency?: KeyIdempotency | null,
+  ): Promise<RotatedKey>;
   /** Revoking again changes nothing. @throws AgentOsError not_found; what `decide` throws. */
   revokeApiKey(auth: AuthContext, tenantId: string, keyId: string, decide: (current: ApiKeyRecord) => void): Promise<ApiKeyRecord>;
   /** Says that a key was just used. Returns at once and never throws; what is noted is written behind, at most once a minute a key. */

@@ -6,6 +6,7 @@ import type { ApiKeyWrite } from '../../../generated/types/index.ts';
 import type { AuthContext } from './auth-context.ts';
 import type { ApiKeyRecord, DirectoryPort, Page } from './directory.ts';
 import { invalidMember, judgeHanding, judgeKeyGrant, judgeRevoking } from './grants.ts';
+import { createRepeatableSecrets, type RepeatableSecrets } from './repeatable-secrets.ts';
 
 const SECOND_MS = 1_000;
 const DAY_MS = 86_400_000;
@@ -13,36 +14,56 @@ const DEFAULT_OVERLAP_SECONDS = 3_600;
 
 export interface IssuedKey {
   readonly key: ApiKeyRecord;
-  /** What its holder sends. Here once and nowhere else; null in the answer to a repeated request. */
+  /** What its holder sends. Stored nowhere; null in the answer to a repeated request when it was used since, or made too long ago. */
   readonly secret: string | null;
+  /** That an earlier request under the same idempotency key made it. */
+  readonly replayed: boolean;
 }
 
 export interface Keys {
   list(auth: AuthContext, tenantId: string, page: Page & { readonly principalId?: string | undefined }): Promise<{ readonly keys: readonly ApiKeyRecord[]; readonly hasMore: boolean }>;
   /** @throws AgentOsError invalid_request, forbidden; conflict for another request under the same idempotency key. */
   issue(auth: AuthContext, tenantId: string, write: ApiKeyWrite, idempotencyKey: string | null): Promise<IssuedKey>;
-  /** A new key in place of one that stays good for a while. @throws AgentOsError not_found, forbidden; invalid_state_transition for a key that is no longer good, or was replaced already. */
-  rotate(auth: AuthContext, tenantId: string, keyId: string, overlapSeconds?: number): Promise<IssuedKey>;
+  /**
+   * A new key in place of one that stays good for a while.
+   * @throws AgentOsError not_found, forbidden; invalid_state_transition for a key that is no longer good, or was replaced already; conflict as above.
+   */
+  rotate(auth: AuthContext, tenantId: string, keyId: string, overlapSeconds: number | undefined, idempotencyKey: string | null): Promise<IssuedKey>;
   /** @throws AgentOsError not_found, forbidden. */
   revoke(auth: AuthContext, tenantId: string, keyId: string): Promise<ApiKeyRecord>;
 }
 
-export function createKeys(directory: DirectoryPort, now: () => number = Date.now): Keys {
+/** @param secrets what repeats of a request are answered from; every replica has the same. */
+export function createKeys(directory: DirectoryPort, secrets: RepeatableSecrets = createRepeatableSecrets(undefined), now: () => number = Date.now): Keys {
+  const making = (auth: AuthContext, tenantId: string, idempotencyKey: string | null): Making => {
+    if (idempotencyKey === null) return { secretOf: undefined, recall: () => null };
+    const request = { tenantId, issuer: auth.principal.principal_id, idempotencyKey };
+    return {
+      secretOf: (keyId) => secrets.derive(request, keyId),
+      recall(key) {
+        const secret = secrets.recall(request, key, now());
+        // Another credential of the same principal may hold less than the one that asked first.
+        if (secret !== null) judgeHanding(auth, key);
+        return secret;
+      },
+    };
+  };
   return {
     list: (auth, tenantId, page) => directory.listApiKeys(auth, tenantId, page),
 
     async issue(auth, tenantId, write, idempotencyKey) {
       const expiresAt = expiryOf(write, now());
       let secret = '';
+      const { secretOf, recall } = making(auth, tenantId, idempotencyKey);
       const idempotency = idempotencyKey === null ? null : { key: idempotencyKey, requestHash: hashOf(write) };
       try {
         const { key, replayed } = await directory.issueApiKey(auth, tenantId, write.principal_id, (principal) => {
           const grant = judgeKeyGrant(auth, principal, write);
-          const made = createApiKey({ tenantId, principalId: principal.principalId, principalType: principal.principalType, name: write.name ?? null, ...grant, createdBy: auth.principal.principal_id, expiresAt });
+          const made = createApiKey({ tenantId, principalId: principal.principalId, principalType: principal.principalType, name: write.name ?? null, ...grant, createdBy: auth.principal.principal_id, expiresAt }, secretOf);
           secret = made.secret;
           return made.record;
         }, idempotency);
-        return { key, secret: replayed ? null : secret };
+        return { key, secret: replayed ? recall(key) : secret, replayed };
       } catch (error) {
         // The principal is named by the body, so that there is none is a fault of the body.
         if (error instanceof AgentOsError && error.code === 'not_found' && error.details['principal_id'] !== undefined) throw invalidMember('/principal_id', error.message);
@@ -50,21 +71,29 @@ export function createKeys(directory: DirectoryPort, now: () => number = Date.no
       }
     },
 
-    async rotate(auth, tenantId, keyId, overlapSeconds = DEFAULT_OVERLAP_SECONDS) {
+    async rotate(auth, tenantId, keyId, overlapSeconds = DEFAULT_OVERLAP_SECONDS, idempotencyKey) {
       let secret = '';
-      const { key } = await directory.rotateApiKey(auth, tenantId, keyId, (current) => {
+      const { secretOf, recall } = making(auth, tenantId, idempotencyKey);
+      const idempotency = idempotencyKey === null ? null : { key: idempotencyKey, requestHash: digestOf(['rotate', keyId, overlapSeconds]) };
+      const { key, replayed } = await directory.rotateApiKey(auth, tenantId, keyId, (current) => {
         judgeHanding(auth, current);
         requireRotatable(current, now());
         const { principalId, principalType, name, scopes, roles } = current;
-        const made = createApiKey({ tenantId, principalId, principalType, name, scopes, roles, createdBy: auth.principal.principal_id, expiresAt: renewedExpiry(current, now()) });
+        const made = createApiKey({ tenantId, principalId, principalType, name, scopes, roles, createdBy: auth.principal.principal_id, expiresAt: renewedExpiry(current, now()) }, secretOf);
         secret = made.secret;
         return { replacement: made.record, oldExpiresAt: earlier(current.expiresAt, now() + overlapSeconds * SECOND_MS) };
-      });
-      return { key, secret };
+      }, idempotency);
+      return { key, secret: replayed ? recall(key) : secret, replayed };
     },
 
     revoke: (auth, tenantId, keyId) => directory.revokeApiKey(auth, tenantId, keyId, (current) => judgeRevoking(auth, current)),
   };
+}
+
+/** How one request's key gets its secret, and how a repeat of it gets the same. */
+interface Making {
+  readonly secretOf: ((keyId: string) => string) | undefined;
+  readonly recall: (key: ApiKeyRecord) => string | null;
 }
 
 export type KeyStatus = 'active' | 'expired' | 'revoked';
@@ -81,7 +110,7 @@ function requireRotatable(key: ApiKeyRecord, nowMs: number): void {
   }
   if (key.replacedBy !== null) {
     throw new AgentOsError('invalid_state_transition', {
-      message: `The key ${key.keyId} was replaced by ${key.replacedBy} already; it is good until ${key.expiresAt}.`,
+      message: `The key ${key.keyId} was replaced by ${key.replacedBy} already; it is good until ${key.expiresAt}. If the secret of ${key.replacedBy} was lost, rotate that one.`,
       details: { reason: 'key_replaced', key_id: key.keyId, replaced_by: key.replacedBy },
     });
   }
@@ -107,5 +136,9 @@ function earlier(one: string | null, otherMs: number): string {
 
 function hashOf(write: ApiKeyWrite): string {
   const { principal_id, name, scopes, roles, expires_at, expires_in_days } = write;
-  return createHash('sha256').update(JSON.stringify([principal_id, name, scopes, roles, expires_at, expires_in_days].map((member) => member ?? null))).digest('hex');
+  return digestOf([principal_id, name, scopes, roles, expires_at, expires_in_days].map((member) => member ?? null));
+}
+
+function digestOf(request: readonly unknown[]): string {
+  return createHash('sha256').update(JSON.stringify(request)).digest('hex');
 }

@@ -1,0 +1,142 @@
+/**
+ * The index of forwards in `federation.forwards`. The database's clock counts; a forward and the audit record of its run
+ * are one transaction.
+ */
+import type pg from 'pg';
+import { AuditTrail, withAudit } from '../../platform/audit/audit-trail.ts';
+import { AgentOsError } from '../../platform/errors.ts';
+import { withScheduler, withTenant } from '../../platform/db/transaction.ts';
+import type { Run } from '../../../generated/types/index.ts';
+import type { PortCapabilities } from '../../platform/port.ts';
+import type { AuthContext } from '../../platform/tenancy/auth-context.ts';
+import type { BeginForward, ForwardedTo, ForwardIndexPort, ForwardKey, ForwardRecord, NewForward } from '../ports/forward-index.ts';
+import { forwardedElsewhere, forwardNotFound, runForwarded } from './forward-index-rules.ts';
+
+interface ForwardRow extends pg.QueryResultRow {
+  readonly forward_id: string;
+  readonly tenant_id: string;
+  readonly principal_id: string;
+  readonly agent_id: string;
+  readonly target_stack_id: string;
+  readonly correlation_id: string;
+  readonly created_ms: number;
+  readonly request_hash: string | null;
+  readonly remote_run_id: string | null;
+  readonly remote_events_url: string | null;
+  readonly remote_status: string | null;
+}
+
+const COLUMNS = `forward_id, tenant_id, principal_id, agent_id, target_stack_id, correlation_id, extract(epoch FROM created_at)::float8 * 1000 AS created_ms,
+  request_hash, remote_run_id, remote_events_url, remote_status`;
+const KEY_SCOPE = 'tenant_id = $1 AND principal_id = $2 AND agent_id = $3 AND idempotency_key = $4';
+
+const FIND_BY_KEY = { name: 'fed_forward_by_key', text: `SELECT ${COLUMNS} FROM federation.forwards WHERE ${KEY_SCOPE} AND key_expires_at > clock_timestamp()` };
+const FREE_OLD_KEY = { name: 'fed_forward_free_key', text: `UPDATE federation.forwards SET idempotency_key = NULL, request_hash = NULL, key_expires_at = NULL WHERE ${KEY_SCOPE} AND key_expires_at <= clock_timestamp()` };
+const BEGIN = {
+  name: 'fed_forward_begin',
+  text: `INSERT INTO federation.forwards (tenant_id, principal_id, agent_id, idempotency_key, forward_id, target_stack_id, correlation_id, created_at, request_hash, key_expires_at)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, clock_timestamp(), $8, clock_timestamp() + $9 * interval '1 hour')
+    ON CONFLICT (tenant_id, principal_id, agent_id, idempotency_key) WHERE idempotency_key IS NOT NULL DO NOTHING RETURNING ${COLUMNS}`,
+};
+const COMPLETE = {
+  name: 'fed_forward_complete',
+  text: `UPDATE federation.forwards SET remote_run_id = $3, remote_events_url = $4, remote_status = $5, completed_at = clock_timestamp()
+    WHERE tenant_id = $1 AND forward_id = $2 AND remote_run_id IS NULL RETURNING ${COLUMNS}`,
+};
+const GET = { name: 'fed_forward_get', text: `SELECT ${COLUMNS} FROM federation.forwards WHERE tenant_id = $1 AND forward_id = $2` };
+const ABANDON = { name: 'fed_forward_abandon', text: 'UPDATE federation.forwards SET idempotency_key = NULL, request_hash = NULL, key_expires_at = NULL WHERE tenant_id = $1 AND forward_id = $2 AND remote_run_id IS NULL' };
+const FIND_BY_RUN = { name: 'fed_forward_by_run', text: `SELECT ${COLUMNS} FROM federation.forwards WHERE tenant_id = $1 AND remote_run_id = $2` };
+const DELETE_EXPIRED = `DELETE FROM federation.forwards WHERE (tenant_id, forward_id) IN (
+  SELECT tenant_id, forward_id FROM federation.forwards WHERE created_at < $1 LIMIT $2 FOR UPDATE SKIP LOCKED)`;
+
+/** A key may be given up between two statements of one `begin`; each time that happens it is free for the next try. */
+const KEY_ATTEMPTS = 5;
+
+export class PostgresForwardIndex implements ForwardIndexPort {
+  readonly #pool: pg.Pool;
+  readonly #trail: AuditTrail;
+
+  constructor(pool: pg.Pool, trail: AuditTrail = new AuditTrail({ service: 'federation' })) {
+    this.#pool = pool;
+    this.#trail = trail;
+  }
+
+  capabilities(): PortCapabilities {
+    return { adapter: 'postgres', contractVersion: '1.0', durable: true, features: [] };
+  }
+
+  async find(auth: AuthContext, agentId: string, { key, requestHash }: ForwardKey): Promise<Exclude<BeginForward, { readonly outcome: 'new' }> | null> {
+    const row = await this.#one(auth, FIND_BY_KEY, [auth.principal.principal_id, agentId, key]);
+    return row === null ? null : underKey(row, requestHash);
+  }
+
+  async begin(auth: AuthContext, { forwardId, targetStackId, run, correlationId, idempotency }: NewForward): Promise<BeginForward> {
+    const scope = [auth.tenant_id, auth.principal.principal_id, run.agent_id, idempotency?.key ?? null];
+    const values = [...scope, forwardId, targetStackId, correlationId, idempotency?.requestHash ?? null, idempotency?.ttlHours ?? null];
+    for (let attempt = 1; attempt <= KEY_ATTEMPTS; attempt += 1) {
+      const outcome = await withTenant(this.#pool, auth.tenant_id, async (client): Promise<BeginForward | null> => {
+        if (idempotency !== null) await client.query({ ...FREE_OLD_KEY, values: scope });
+        const { rows: [begun] } = await client.query<ForwardRow>({ ...BEGIN, values });
+        if (begun !== undefined) return { outcome: 'new', forward: recordOf(begun) };
+        const { rows: [known] } = await client.query<ForwardRow>({ ...FIND_BY_KEY, values: scope });
+        return known === undefined ? null : underKey(known, idempotency!.requestHash);
+      });
+      if (outcome !== null) return outcome;
+    }
+    throw new AgentOsError('dependency_unavailable', { message: 'Other requests under the same idempotency key keep being given up. Try again.', details: { reason: 'idempotency_key_contended' } });
+  }
+
+  async complete(auth: AuthContext, forwardId: string, remote: ForwardedTo): Promise<ForwardRecord> {
+    try {
+      return await withAudit(this.#pool, this.#trail, auth.tenant_id, async (client, note) => {
+        const { rows: [completed] } = await client.query<ForwardRow>({ ...COMPLETE, values: [auth.tenant_id, forwardId, remote.runId, remote.eventsUrl, remote.status] });
+        if (completed !== undefined) {
+          const record = recordOf(completed);
+          note(auth, runForwarded(record, remote));
+          return record;
+        }
+        const { rows: [known] } = await client.query<ForwardRow>({ ...GET, values: [auth.tenant_id, forwardId] });
+        if (known === undefined) throw forwardNotFound(forwardId);
+        if (known.remote_run_id !== remote.runId) throw forwardedElsewhere(forwardId);
+        return recordOf(known);
+      });
+    } catch (error) {
+      // The one unique key that this can break is that of the run.
+      if (error instanceof AgentOsError && error.details['reason'] === 'already_exists') throw forwardedElsewhere(forwardId);
+      throw error;
+    }
+  }
+
+  async abandon(auth: AuthContext, forwardId: string): Promise<void> {
+    await withTenant(this.#pool, auth.tenant_id, (client) => client.query({ ...ABANDON, values: [auth.tenant_id, forwardId] }));
+  }
+
+  async findByRun(auth: AuthContext, remoteRunId: string): Promise<ForwardRecord | null> {
+    const row = await this.#one(auth, FIND_BY_RUN, [remoteRunId]);
+    return row === null ? null : recordOf(row);
+  }
+
+  async deleteExpired(before: string, limit: number): Promise<number> {
+    return withScheduler(this.#pool, async (client) => (await client.query(DELETE_EXPIRED, [before, limit])).rowCount ?? 0);
+  }
+
+  #one(auth: AuthContext, statement: { readonly name: string; readonly text: string }, values: readonly unknown[]): Promise<ForwardRow | null> {
+    return withTenant(this.#pool, auth.tenant_id, async (client) => (await client.query<ForwardRow>({ ...statement, values: [auth.tenant_id, ...values] })).rows[0] ?? null);
+  }
+}
+
+const underKey = (row: ForwardRow, requestHash: string): Exclude<BeginForward, { readonly outcome: 'new' }> =>
+  row.request_hash === requestHash ? { outcome: 'repeated', forward: recordOf(row) } : { outcome: 'key_reused' };
+
+function recordOf(row: ForwardRow): ForwardRecord {
+  return {
+    forwardId: row.forward_id,
+    tenantId: row.tenant_id,
+    principalId: row.principal_id,
+    agentId: row.agent_id,
+    targetStackId: row.target_stack_id,
+    correlationId: row.correlation_id,
+    createdAt: new Date(row.created_ms).toISOString(),
+    remote: row.remote_run_id === null ? null : { runId: row.remote_run_id, eventsUrl: row.remote_events_url!, status: row.remote_status as Run['status'] },
+  };
+}

@@ -1,0 +1,125 @@
+/** Requests to a service of this or another node: what may be read of an answer, and what a refusal means to the caller. */
+import { request, type Dispatcher } from 'undici';
+import { ERROR_CODES } from '../../../generated/types/error-codes.ts';
+import type { ErrorResponse } from '../../../generated/types/index.ts';
+import { AgentOsError, type ErrorCode } from '../../platform/errors.ts';
+import { childTraceparent } from '../../platform/telemetry/trace-context.ts';
+import type { AuthContext } from '../../platform/tenancy/auth-context.ts';
+import type { PeerCall } from '../ports/peer.ts';
+
+export interface NodeRequest {
+  readonly method: 'GET' | 'POST';
+  /** Absolute, as `new URL` writes it. */
+  readonly url: string;
+  readonly body?: unknown;
+}
+
+/** One service of one node. */
+export interface NodeService {
+  /** Stack id; stands in `details.peer` of whatever goes wrong. */
+  readonly stackId: string;
+  readonly dispatcher: Dispatcher;
+  /** Headers that say who calls. @param body the very bytes that are sent; null where there are none */
+  credentials(auth: AuthContext, request: NodeRequest, body: Uint8Array | null): Promise<Readonly<Record<string, string>>>;
+  /** For an answer to come whole. */
+  readonly timeoutMs: number;
+}
+
+/** Far more than any run or description is. */
+const MOST_BYTES = 16 * 1024 * 1024;
+/** Streams carry a comment every 15 s. */
+const SILENCE_MS = 60_000;
+
+/** The JSON of an answer below 400. @throws AgentOsError as `PeerPort` says. */
+export async function askNode(service: NodeService, auth: AuthContext, asked: NodeRequest, call: PeerCall): Promise<unknown> {
+  const timeout = AbortSignal.timeout(service.timeoutMs);
+  try {
+    const answer = await send(service, auth, asked, { ...call, signal: AbortSignal.any([call.signal, timeout]) }, service.timeoutMs);
+    const text = await readText(answer.body);
+    if (answer.statusCode >= 400) throw refusal(service.stackId, answer.statusCode, answer.headers['retry-after'], text);
+    return JSON.parse(text);
+  } catch (error) {
+    throw explained(service.stackId, error, timeout.aborted ? `did not answer within ${service.timeoutMs} ms` : 'cannot be reached');
+  }
+}
+
+/** The body of a stream that the node has accepted. @throws AgentOsError as `PeerPort` says. */
+export async function openNodeStream(service: NodeService, auth: AuthContext, asked: NodeRequest, call: PeerCall): Promise<AsyncIterable<Uint8Array>> {
+  try {
+    const answer = await send(service, auth, asked, call, SILENCE_MS);
+    if (answer.statusCode >= 400) throw refusal(service.stackId, answer.statusCode, answer.headers['retry-after'], await readText(answer.body));
+    if (String(answer.headers['content-type']).startsWith('text/event-stream')) return answer.body;
+    answer.body.destroy();
+    throw impossible(service.stackId, 'it answered no stream');
+  } catch (error) {
+    throw explained(service.stackId, error, 'cannot be reached');
+  }
+}
+
+async function send(service: NodeService, auth: AuthContext, asked: NodeRequest, call: PeerCall, bodyTimeoutMs: number): Promise<Dispatcher.ResponseData> {
+  const body = asked.body === undefined ? null : Buffer.from(JSON.stringify(asked.body));
+  const headers = {
+    accept: 'application/json, text/event-stream',
+    'x-correlation-id': call.correlationId,
+    traceparent: childTraceparent(call.traceparent),
+    ...(body === null ? {} : { 'content-type': 'application/json' }),
+    ...(await service.credentials(auth, asked, body)),
+  };
+  return request(asked.url, { method: asked.method, headers, body, dispatcher: service.dispatcher, signal: call.signal, headersTimeout: service.timeoutMs, bodyTimeout: bodyTimeoutMs });
+}
+
+async function readText(body: Dispatcher.ResponseData['body']): Promise<string> {
+  const chunks: Buffer[] = [];
+  let bytes = 0;
+  for await (const chunk of body as AsyncIterable<Buffer>) {
+    bytes += chunk.length;
+    if (bytes > MOST_BYTES) throw new Error(`the answer is longer than ${MOST_BYTES} bytes`);
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks).toString('utf8');
+}
+
+/**
+ * What a status of 400 or more means. A refusal is the node's own, in its words; 5xx, and what does not speak our error
+ * model, is a node that does not work. A refusal of *this node* is no fault of the caller's credential: it is told as a
+ * dependency that trying again does not mend.
+ */
+function refusal(stackId: string, status: number, retryAfter: string | string[] | undefined, text: string): AgentOsError {
+  const told = parsed(text)?.error;
+  const seconds = Number(retryAfter);
+  const pause = retryAfter !== undefined && Number.isFinite(seconds) ? { retryAfterSeconds: Math.max(0, seconds) } : {};
+  const known = told !== undefined && typeof told.code === 'string' && told.code in ERROR_CODES;
+  if (status === 401) return unusable(stackId, `${stackId} does not accept the credential of this node. Its operator finds the reason in its log under the same correlation id.`, { reason: known ? (told.details?.['reason'] ?? told.code) : 'unauthorized', status });
+  if (status === 501) return unusable(stackId, `${stackId} does not serve this operation.`, { reason: 'not_supported', status });
+  if (status >= 500 || !known) return unavailable(stackId, `${stackId} answered ${status}.`, told, { status, ...(known ? { answered: told.code } : {}) }, pause);
+  return new AgentOsError(told.code as ErrorCode, {
+    message: typeof told.message === 'string' ? told.message : `${stackId} answered ${status}.`,
+    details: { ...told.details, peer: stackId },
+    ...(typeof told.retryable === 'boolean' ? { retryable: told.retryable } : {}),
+    ...pause,
+  });
+}
+
+function parsed(text: string): Partial<ErrorResponse> | null {
+  try {
+    return JSON.parse(text) as Partial<ErrorResponse> | null;
+  } catch {
+    return null;
+  }
+}
+
+function explained(stackId: string, error: unknown, what: string): AgentOsError {
+  if (error instanceof AgentOsError) return error;
+  const code = (error as { code?: string }).code;
+  return error instanceof SyntaxError ? impossible(stackId, 'it is not JSON') : unavailable(stackId, `${stackId} ${what}${code === undefined ? '' : ` (${code})`}.`, error);
+}
+
+const unavailable = (stackId: string, message: string, cause: unknown, details: Readonly<Record<string, unknown>> = {}, more: { readonly retryAfterSeconds?: number } = {}): AgentOsError =>
+  new AgentOsError('dependency_unavailable', { message, details: { peer: stackId, ...details }, cause, ...more });
+
+const unusable = (stackId: string, message: string, details: Readonly<Record<string, unknown>>): AgentOsError =>
+  new AgentOsError('dependency_unavailable', { message, retryable: false, details: { peer: stackId, ...details } });
+
+/** An answer that the contract does not allow: what it was about may have happened all the same. */
+export const impossible = (stackId: string, why: string): AgentOsError =>
+  unavailable(stackId, `The answer of ${stackId} cannot be used: ${why}.`, why, { reason: 'answer_unusable' });

@@ -1,0 +1,95 @@
+/**
+ * Another node, at its peers' listener: mutual TLS, and with each request an assertion that names the caller and is
+ * signed with the key of this node's certificate. Without certificates there is no such adapter, so nothing goes out.
+ */
+import { Agent, type Dispatcher } from 'undici';
+import type { buildConnector } from 'undici';
+import type { EventEnvelope, FederationForwardResponse, Peer, PeerCapabilities, PeerInfoResponse, Run } from '../../../generated/types/index.ts';
+import { AgentOsError } from '../../platform/errors.ts';
+import type { PortCapabilities } from '../../platform/port.ts';
+import type { AuthContext } from '../../platform/tenancy/auth-context.ts';
+import type { ForwardedRun, ForwardedRunRequest, PeerCall, PeerDescription, PeerPort } from '../ports/peer.ts';
+import type { PeerAssertions } from '../trust/assertions.ts';
+import { conforming, eventsIn, runIn } from './node-answers.ts';
+import { askNode, impossible, openNodeStream, type NodeRequest, type NodeService } from './node-requests.ts';
+
+export interface HttpsPeerOptions {
+  readonly assertions: PeerAssertions;
+  /** Connects to the node of this stack id, and to none that cannot prove to be it. */
+  readonly connector: (targetStackId: string) => buildConnector.connector;
+  readonly timeoutMs?: number;
+}
+
+const DEFAULT_TIMEOUT_MS = 10_000;
+
+export class HttpsPeer implements PeerPort {
+  readonly #options: HttpsPeerOptions;
+  readonly #agents = new Map<string, Dispatcher>();
+
+  constructor(options: HttpsPeerOptions) {
+    this.#options = options;
+  }
+
+  capabilities(): PortCapabilities {
+    return { adapter: 'https', contractVersion: '1.0', durable: false, features: [] };
+  }
+
+  async describe(auth: AuthContext, target: Peer, call: PeerCall): Promise<PeerDescription> {
+    const ask = (path: string) => askNode(this.#service(target), auth, at(target, 'GET', path), call);
+    const [info, abilities] = await Promise.all([ask('/v1/federation/peer'), ask('/v1/federation/peer/capabilities')]);
+    const { peer } = conforming<PeerInfoResponse>(target.stack_id, 'PeerInfoResponse', info);
+    const { capabilities } = conforming<{ readonly capabilities: PeerCapabilities }>(target.stack_id, 'PeerCapabilitiesResponse', abilities);
+    if (peer.stack_id !== target.stack_id) throw impossible(target.stack_id, `it says that it is ${peer.stack_id}`);
+    return { peer, capabilities };
+  }
+
+  async createRun(auth: AuthContext, target: Peer, { idempotencyKey, run }: ForwardedRunRequest, call: PeerCall): Promise<ForwardedRun> {
+    const forward = { target_selector: { stack_id: target.stack_id }, auth: { ...auth }, run_request: { ...run, idempotency_key: idempotencyKey }, traceparent: call.traceparent };
+    const answer = await askNode(this.#service(target), auth, at(target, 'POST', '/v1/federation/runs:forward', { forward }), call);
+    const { forwarded } = conforming<FederationForwardResponse>(target.stack_id, 'FederationForwardResponse', answer);
+    if (forwarded.tenant_id !== auth.tenant_id || forwarded.remote_stack_id !== target.stack_id) throw impossible(target.stack_id, 'it is about another tenant or node than was asked for');
+    return { runId: forwarded.remote_run_id, status: forwarded.status, eventsUrl: forwarded.remote_events_url };
+  }
+
+  async getRun(auth: AuthContext, target: Peer, runId: string, call: PeerCall): Promise<Run> {
+    const answer = await askNode(this.#service(target), auth, at(target, 'GET', `/v1/federation/runs/${encodeURIComponent(runId)}`), call);
+    return runIn(target.stack_id, auth, runId, answer);
+  }
+
+  async cancelRun(auth: AuthContext, target: Peer, runId: string, call: PeerCall): Promise<Run> {
+    const answer = await askNode(this.#service(target), auth, at(target, 'POST', `/v1/federation/runs/${encodeURIComponent(runId)}:cancel`), call);
+    return runIn(target.stack_id, auth, runId, answer);
+  }
+
+  async openEvents(auth: AuthContext, target: Peer, { runId, afterSequence }: { readonly runId: string; readonly afterSequence: number }, call: PeerCall): Promise<AsyncIterable<EventEnvelope>> {
+    const path = `/v1/federation/runs/${encodeURIComponent(runId)}/events?after_sequence=${afterSequence}`;
+    return eventsIn(target.stack_id, auth, runId, await openNodeStream(this.#service(target), auth, at(target, 'GET', path), call));
+  }
+
+  async close(): Promise<void> {
+    await Promise.all([...this.#agents.values()].map((agent) => agent.destroy()));
+  }
+
+  #service({ stack_id: stackId }: Peer): NodeService {
+    let dispatcher = this.#agents.get(stackId);
+    if (dispatcher === undefined) this.#agents.set(stackId, (dispatcher = new Agent({ connect: this.#options.connector(stackId) })));
+    const { assertions, timeoutMs = DEFAULT_TIMEOUT_MS } = this.#options;
+    return {
+      stackId, dispatcher, timeoutMs,
+      credentials: async (auth, { method, url }, body) => ({ authorization: `Bearer ${await assertions.issue({ audience: stackId, auth, method, url, body })}` }),
+    };
+  }
+}
+
+/** @throws AgentOsError conflict, when the configuration does not say where the node hears its peers. */
+function at({ stack_id: stackId, endpoints }: Peer, method: NodeRequest['method'], path: string, body?: unknown): NodeRequest {
+  const base = endpoints.federation_base_url;
+  if (base === undefined || !base.startsWith('https://')) throw endpointMissing(stackId);
+  return { method, url: new URL(`${base.replace(/\/+$/, '')}${path}`).href, ...(body === undefined ? {} : { body }) };
+}
+
+export const endpointMissing = (stackId: string): AgentOsError =>
+  new AgentOsError('conflict', {
+    message: `The peers file does not say where ${stackId} listens for other nodes. Set endpoints.federation_base_url of that peer to the https address of its peers' listener.`,
+    details: { reason: 'peer_endpoint_missing', peer: stackId },
+  });
