@@ -33,6 +33,7 @@ const entries = [
   'scripts/agentos.ts',
   ...modulesOf('scripts/commands'),
   ...services.flatMap((service) => modulesOf(`services/${service}`).filter((file) => file.endsWith('main.ts'))),
+  'deploy/seed/main.ts',
 ].filter((file) => existsSync(join(root, file)));
 
 /** @type {import('esbuild').BuildOptions} */

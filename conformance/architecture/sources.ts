@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url';
 import ts from 'typescript';
 
 export const ROOT = fileURLToPath(new URL('../..', import.meta.url));
-const FOLDERS = ['services', 'sdk', 'scripts', 'conformance', 'examples'];
+const FOLDERS = ['services', 'sdk', 'scripts', 'deploy', 'conformance', 'examples'];
 const SKIPPED = new Set(['node_modules', 'dist', '.agentos']);
 
 export interface SourceFile {

@@ -66,6 +66,21 @@ describe('agentos audit', () => {
     expect([text.code, text.stdout]).toEqual([1, expect.stringMatching(/BROKEN[\s\S]*truncated {2}tnt_demo agent-orchestrator: Records? \d+/)]);
   }), 60_000);
 
+  it('makes a new key for checkpoints, and what the one before signed still counts', verifies(['PRS-10.3-05'], async () => {
+    const before = await verify('--tenant', '_platform');
+    const rotated = JSON.parse((await node.agentos('audit', 'rotate-key', '--json')).stdout) as { key: { key_id: string; file: string } };
+    expect(rotated.key).toEqual({ key_id: expect.stringMatching(/^[0-9a-f]{16}$/) as string, file: path.join(node.home, 'secrets', 'audit-key.pem') });
+    expect(statSync(rotated.key.file).mode & 0o777).toBe(0o600);
+    expect((await verify('--tenant', '_platform')).code).toBe(before.code);
+    expect((await node.agentos('restart', 'agent-orchestrator')).code).toBe(0);
+    expect((await fetch(`${node.baseUrl}/v1/agents/agt_demo/runs`, { method: 'POST', headers: { 'x-tenant-id': 'tnt_demo', 'content-type': 'application/json' }, body: '{"input":"hello"}' })).status).toBe(201);
+    expect((await node.agentos('restart', 'agent-orchestrator')).code).toBe(0);
+    const kids = jsonLines<{ kid: string }>(readFileSync(path.join(node.home, 'audit', 'checkpoints.jsonl'), 'utf8')).map(({ kid }) => kid);
+    expect([new Set(kids).size, kids.at(-1)]).toEqual([2, rotated.key.key_id]);
+    expect((await verify()).faults.filter(({ kind }) => kind === 'unsigned')).toEqual([]);
+    expect((await verify('--key', path.join(node.home, 'audit', 'audit-key.pub.pem'))).faults.filter(({ kind }) => kind === 'unsigned')).toEqual([]);
+  }), 60_000);
+
   it('explains what it does not know', async () => {
     const wrong = await node.agentos('audit', 'prove');
     expect([wrong.code, wrong.stderr]).toEqual([2, expect.stringContaining('verify, list, export')]);

@@ -1,5 +1,6 @@
 /** What each mode lets `agentos up` do, and what it leaves behind: files and environments that hold secrets, HTTPS, the first key of prod. */
-import { chmodSync, existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, mkdtempSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterEach, beforeAll, describe, expect, it } from 'vitest';
 import type { CliStatus } from '../../generated/types/index.ts';
@@ -26,11 +27,13 @@ const modesIn = (folder: string): Record<string, string> => Object.fromEntries([
 
 describe('agentos up --mode prod', () => {
   it('names everything that is unsafe at once, what to set instead, and starts nothing', verifies(['PRS-10-06', 'PRS-8.1-08'], async () => {
-    const node = await newNode({ env: { AGENTOS_DEFAULT_TENANT: 'tnt_demo', AGENTOS_IMPLICIT_AGENTS: 'on', AGENTOS_METRICS_REQUIRE_AUTH: 'off', OPENAI_API_KEY: 'sk-canary-1', AGENTOS_HOST: '0.0.0.0' } });
+    const peersFile = path.join(mkdtempSync(path.join(tmpdir(), 'agentos-peers-')), 'peers.json');
+    writeFileSync(peersFile, JSON.stringify({ peers: [{ stack_id: 'stk_b' }] }));
+    const node = await newNode({ env: { AGENTOS_DEFAULT_TENANT: 'tnt_demo', AGENTOS_IMPLICIT_AGENTS: 'on', AGENTOS_METRICS_REQUIRE_AUTH: 'off', OPENAI_API_KEY: 'sk-canary-1', AGENTOS_PEERS_FILE: peersFile } });
     const up = await node.agentos('up', '--mode', 'prod');
     expect(up.code, up.stderr).toBe(3);
     expect(up.stderr).toContain('prod refuses 6 unsafe settings');
-    for (const variable of ['AGENTOS_DEFAULT_TENANT', 'AGENTOS_IMPLICIT_AGENTS', 'AGENTOS_METRICS_REQUIRE_AUTH', 'OPENAI_API_KEY', 'AGENTOS_TLS_CERT_FILE', 'AGENTOS_FED_REQUIRE_MTLS']) {
+    for (const variable of ['AGENTOS_DEFAULT_TENANT', 'AGENTOS_IMPLICIT_AGENTS', 'AGENTOS_METRICS_REQUIRE_AUTH', 'OPENAI_API_KEY', 'AGENTOS_TLS_CERT_FILE', 'AGENTOS_PEERS_FILE']) {
       expect(up.stderr).toMatch(new RegExp(`^ {2}${variable} .+ (Unset|Set|Put)`, 'm'));
     }
     expect(up.stderr, 'it would make the first key itself').not.toContain('AGENTOS_JWT_ISSUER');

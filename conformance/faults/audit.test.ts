@@ -8,7 +8,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { openAuditKey } from '../../services/platform/audit/audit-key.ts';
+import { readAuditPublicKeys } from '../../services/platform/audit/audit-key.ts';
 import { PostgresAudit } from '../../services/platform/audit/audit-postgres.ts';
 import { readCheckpoints } from '../../services/platform/audit/checkpoint.ts';
 import { verifyLog } from '../../services/platform/audit/verify-log.ts';
@@ -90,8 +90,8 @@ describe('kill -9 under load', () => {
     expect(rows[0]!.records, 'a record for each run, once, and for nothing else').toEqual(rows[0]!.runs);
     expect(acknowledged.filter((runId) => !rows[0]!.records.includes(runId))).toEqual([]);
 
-    const key = openAuditKey(join(folder, 'secrets', 'audit-key.pem'));
-    const checkpoints = readCheckpoints(await readFile(join(folder, 'audit', 'checkpoints.jsonl'), 'utf8'), key);
+    const keys = readAuditPublicKeys(join(folder, 'secrets', 'audit-key.pem'));
+    const checkpoints = readCheckpoints(await readFile(join(folder, 'audit', 'checkpoints.jsonl'), 'utf8'), keys);
     expect((await stat(join(folder, 'secrets', 'audit-key.pem'))).mode & 0o777).toBe(0o600);
     expect(checkpoints.bad).toEqual([]);
     expect(checkpoints.good.some(({ tenantId, service }) => tenantId === 'tnt_demo' && service === 'agent-orchestrator')).toBe(true);

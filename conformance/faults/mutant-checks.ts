@@ -9,6 +9,7 @@ import { startPostgresProxy } from '../harness/postgres-proxy.ts';
 import { freshTenant, pause } from '../ports/fixtures.ts';
 import { allEvents, claimOptions, completion, create, createAndClaim, createMany, newRun, step, WORKER } from '../ports/run-fixtures.ts';
 import { IDENTITY_CHECKS } from './identity-checks.ts';
+import { SETTLE_CHECKS } from './settle-checks.ts';
 import type * as UnderTest from './under-test.ts';
 
 export type BuildUnderTest = typeof UnderTest;
@@ -27,6 +28,7 @@ async function withStores(build: BuildUnderTest, url: string, work: (stores: Und
 
 export const CHECKS = {
   ...IDENTITY_CHECKS,
+  ...SETTLE_CHECKS,
 
   'who has lost the lease writes nothing': (build, url) =>
     withStores(build, url, async (stores) => {

@@ -12,6 +12,7 @@ export interface Mutant {
 }
 
 const ADAPTERS = 'services/agent-orchestrator/adapters';
+const USAGE = 'services/model-policy/adapters';
 const FENCE = "AND r.lease_token = t.token AND r.status = 'running' AND r.step = t.step";
 
 const PLATFORM = 'services/platform';
@@ -105,6 +106,20 @@ export const MUTANTS: readonly Mutant[] = [
     name: 'fence of the heartbeat',
     caughtBy: 'who has lost the lease prolongs nothing',
     replacements: [{ file: `${ADAPTERS}/queue-postgres.ts`, find: "AND r.lease_token = l.token AND r.status = 'running'", replace: "AND r.status = 'running'" }],
+  },
+  {
+    name: 'end of a hold (settle once)',
+    caughtBy: 'a call is settled once, however many try',
+    replacements: [{ file: `${USAGE}/usage-postgres.ts`, find: 'if (hold === undefined || hold.tenantId !== auth.tenant_id) return null;\n    this.#holds.delete(holdId);', replace: 'if (hold === undefined || hold.tenantId !== auth.tenant_id) return null;' }],
+  },
+  {
+    // Either of the two keeps a call from being booked again.
+    name: 'knowledge of what is booked (settle once)',
+    caughtBy: 'a settlement whose commit went unanswered is booked once',
+    replacements: [
+      { file: `${USAGE}/usage-postgres-bookings.ts`, find: 'new BookingFlush(again ? await missing(pool, bookings) : bookings)', replace: 'new BookingFlush(bookings)' },
+      { file: `${USAGE}/usage-postgres-sql.ts`, find: '"costMicroUsd" bigint, state text, "fallbackUsed" boolean, estimated boolean)`', replace: '"costMicroUsd" bigint, state text, "fallbackUsed" boolean, estimated boolean) ON CONFLICT DO NOTHING`' },
+    ],
   },
   {
     name: 'drain wait',

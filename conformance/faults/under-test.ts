@@ -4,6 +4,9 @@ import { migrations, SCHEMA } from '../../services/agent-orchestrator/adapters/m
 import { PostgresWake } from '../../services/agent-orchestrator/adapters/postgres-wake.ts';
 import { PostgresQueue } from '../../services/agent-orchestrator/adapters/queue-postgres.ts';
 import { PostgresRunState } from '../../services/agent-orchestrator/adapters/run-state-postgres.ts';
+import { modelPolicyMigrations, MODEL_POLICY_SCHEMA } from '../../services/model-policy/adapters/migrations/index.ts';
+import { PostgresUsage } from '../../services/model-policy/adapters/usage-postgres.ts';
+import type { UsagePort } from '../../services/model-policy/ports/usage.ts';
 import { auditMigrations, AUDIT_SCHEMA } from '../../services/platform/audit/audit-migrations.ts';
 import { migrate } from '../../services/platform/db/migrate.ts';
 import { createDatabase } from '../../services/platform/db/pool.ts';
@@ -24,6 +27,7 @@ export type StoresUnderTest = RunStores & { close(): Promise<void> };
 export async function migrateStores(url: string): Promise<void> {
   await migrate({ url, schema: AUDIT_SCHEMA, migrations: auditMigrations });
   await migrate({ url, schema: SCHEMA, migrations });
+  await migrate({ url, schema: MODEL_POLICY_SCHEMA, migrations: modelPolicyMigrations });
 }
 
 /** @param role null connects as the owner, whom row-level security does not hold. */
@@ -38,6 +42,19 @@ export async function openStores(url: string, role?: null): Promise<StoresUnderT
     async close() {
       await runState.close();
       await wake.close();
+      await database.close();
+    },
+  };
+}
+
+/** Budgets and ledger without a journal: what is settled is in the database before the caller is answered. */
+export async function openUsage(url: string): Promise<{ readonly usage: UsagePort; close(): Promise<void> }> {
+  const database = await createDatabase({ url, applicationName: 'mutants', max: 4 });
+  const usage = new PostgresUsage({ pool: database.pool, url });
+  return {
+    usage,
+    async close() {
+      await usage.close();
       await database.close();
     },
   };

@@ -58,13 +58,14 @@ export function planNode(options: PlanOptions): NodePlan {
   };
 }
 
-/** prod takes no secret from the environment itself: each stands in a file that its owner alone can read. */
+/** prod takes no secret from the environment itself: each stands in a file that its owner alone can read. And it signs its audit log. */
 function secretsOf(mode: string, secrets: Readonly<Record<string, string>>): Readonly<Record<string, string>> {
   if (mode !== 'prod') return secrets;
   const folder = mkdtempSync(join(tmpdir(), 'agentos-node-secrets-'));
-  return Object.fromEntries(Object.entries(secrets).map(([name, value]) => {
+  const files = Object.entries(secrets).map(([name, value]): [string, string] => {
     const file = join(folder, name);
     writeFileSync(file, value, { mode: 0o600 });
     return [`${name}_FILE`, file];
-  }));
+  });
+  return { ...Object.fromEntries(files), AGENTOS_DATA_DIR: join(folder, 'state') };
 }

@@ -86,6 +86,7 @@ describe('a service in prod', () => {
     ['open metrics', 'AGENTOS_METRICS_REQUIRE_AUTH', { AGENTOS_METRICS_REQUIRE_AUTH: 'off' }],
     ['a store in memory', 'AGENTOS_STORE', { AGENTOS_STORE: 'memory' }, 'agent-orchestrator'],
     ['no signing key', 'AGENTOS_SIGNING_KEY', { AGENTOS_SIGNING_KEY_FILE: '' }],
+    ['nowhere to sign the audit log', 'AGENTOS_DATA_DIR', { AGENTOS_DATA_DIR: '' }, 'agent-orchestrator'],
     ['a short signing key', 'AGENTOS_SIGNING_KEY', { AGENTOS_SIGNING_KEY_FILE: file('short', 'short') }],
     ['its signing key as plain text', 'AGENTOS_SIGNING_KEY', { AGENTOS_SIGNING_KEY: 'canary-'.repeat(8) }],
     ['a database password as plain text', 'DATABASE_URL', { DATABASE_URL: 'postgres://agentos:canary-pw@127.0.0.1:1/agentos' }],
@@ -97,7 +98,7 @@ describe('a service in prod', () => {
     ['a proxy that is everybody', 'AGENTOS_TRUSTED_PROXY', { AGENTOS_TRUSTED_PROXY: '0.0.0.0/0' }],
     ['keys of the issuer over plain HTTP', 'AGENTOS_JWT_JWKS_URI', { AGENTOS_JWT_JWKS_URI: 'http://issuer.test/keys' }],
     ['Vault over plain HTTP', 'VAULT_ADDR', { VAULT_ADDR: 'http://vault.internal:8200' }],
-    ['Federation beyond this machine without certificates', 'AGENTOS_FED_REQUIRE_MTLS', { AGENTOS_HOST: '0.0.0.0' }],
+    ['peers without certificates', 'AGENTOS_PEERS_FILE', { AGENTOS_PEERS_FILE: file('peers.json', JSON.stringify({ peers: [{ stack_id: 'stk_b', endpoints: { 'agent-orchestrator_base_url': 'https://b.test', 'model-policy_base_url': 'https://b.test' } }] })) }],
   ];
 
   it.concurrent.for(unsafe)('with %s ends with exit code 3 and names %s', { timeout: 90_000 }, verifies(['PRS-10-06', 'PRS-8.1-08', 'PRS-10.2-02'], async ([, variable, env, service]: (typeof unsafe)[number]) => {

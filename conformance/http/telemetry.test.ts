@@ -43,13 +43,58 @@ describe('metrics', () => {
     await expect.poll(() => metric(service, name), { timeout: 3_000 }).toBeGreaterThan(before);
   }));
 
-  it('carry no tenant, run or correlation id as a label', async () => {
+  it('carry no tenant, run or correlation id as a label', verifies(['PRS-9.2-10'], async () => {
     const tenant = await node.tenant();
     const made = await call(node.urls['agent-orchestrator'], '/v1/agents/agt_x/runs', { tenant, body: { input: 'hello' } });
     for (const service of ['agent-orchestrator', 'model-policy'] as const) {
       const { body } = await call(node.urls[service], '/metrics', { tenant: null });
       for (const id of [tenant, made.body.run.run_id, made.body.correlation_id]) expect(body).not.toContain(id);
     }
+  }));
+
+  /** Value of a series of the tenant, as who may see it; -1 when there is none. */
+  async function ofTenant(service: Service, name: string, labels: Readonly<Record<string, string>>): Promise<number> {
+    const { body } = await call(node.urls[service], '/metrics', { headers: { 'x-scopes': 'metrics:read' } });
+    const line = (body as string).split('\n').find((each) => each.startsWith(`${name}{`) && Object.entries(labels).every(([label, value]) => each.includes(`${label}="${value}"`)));
+    return line === undefined ? -1 : Number(line.split(' ').at(-1));
+  }
+
+  it('say of each tenant what it did and what it was refused, to whom may see it', verifies(['PRS-9.2-10', 'PRS-15.5-02'], async () => {
+    const tenant = await node.tenant({ quotas: { runs: { max_concurrent_runs: 0 }, models: { token_budget: { window: 'day', max_tokens: 1 } } } });
+    const other = await node.tenant();
+    const made = await call(node.urls['agent-orchestrator'], '/v1/agents/agt_sample_echo_v1/runs', { tenant: other, body: { input: 'hello' } });
+    await untilEnded(node.urls['agent-orchestrator'], made.body.run.run_id as string, { tenant: other });
+    expect((await call(node.urls['agent-orchestrator'], '/v1/agents/agt_x/runs', { tenant, body: { input: 'hello' } })).body.error.details.reason).toBe('concurrent_runs');
+    expect((await call(node.urls['model-policy'], '/v1/models:invoke', { tenant, body: { operation: 'chat', model_id: 'tier:fast', input: { text: 'hello' } } })).body.error.details.reason).toBe('token_budget_exceeded');
+    const [AO, MP] = ['agent-orchestrator', 'model-policy'] as const;
+    expect(await ofTenant(AO, 'agentos_tenant_refusals_total', { tenant_id: tenant, limit: 'concurrency' })).toBe(1);
+    expect(await ofTenant(AO, 'agentos_tenant_requests_total', { tenant_id: tenant, result: 'refused' })).toBe(1);
+    expect(await ofTenant(MP, 'agentos_tenant_refusals_total', { tenant_id: tenant, limit: 'budget' })).toBe(1);
+    await expect.poll(() => ofTenant(MP, 'agentos_tenant_budget_used_ratio', { tenant_id: tenant, window: 'day' }), { timeout: 5_000 }).toBe(0);
+    await expect.poll(() => ofTenant(AO, 'agentos_tenant_runs_ended_total', { tenant_id: other, status: 'completed' }), { timeout: 5_000 }).toBe(1);
+    expect(await ofTenant(AO, 'agentos_tenant_run_duration_ms_count', { tenant_id: other })).toBe(1);
+    expect(await ofTenant(AO, 'agentos_tenant_runs', { tenant_id: other, state: 'queued' })).toBe(0);
+    expect(await ofTenant(MP, 'agentos_tenant_model_calls_total', { tenant_id: other, outcome: 'ok' })).toBeGreaterThanOrEqual(1);
+    expect(await ofTenant(MP, 'agentos_tenant_tokens_total', { tenant_id: other, direction: 'input' })).toBeGreaterThan(0);
+    expect(await ofTenant(MP, 'agentos_tenant_model_calls_total', { tenant_id: tenant, outcome: 'limited' })).toBe(1);
+  }));
+
+  it('count requests by status and refused credentials by reason', verifies(['PRS-9.2-09'], async () => {
+    for (const service of ['agent-orchestrator', 'model-policy'] as const) {
+      const [requests, failures] = [await metric(service, 'agentos_http_requests_total'), await metric(service, 'agentos_auth_failures_total')];
+      const path = service === 'agent-orchestrator' ? '/v1/runs' : '/v1/models';
+      expect((await call(node.urls[service], path, { headers: { 'x-api-key': 'aos_live_nobody.nothing' } })).status).toBe(401);
+      expect((await call(node.urls[service], path, { headers: { 'x-scopes': 'none' } })).status).toBe(403);
+      expect(await metric(service, 'agentos_http_requests_total')).toBeGreaterThanOrEqual(requests + 2);
+      expect(await metric(service, 'agentos_auth_failures_total')).toBe(Math.max(0, failures) + 2);
+      const { body } = await call(node.urls[service], '/metrics', { tenant: null });
+      expect(body).toMatch(/^agentos_http_requests_total\{[^}]*status="401"/m);
+      expect(body).toMatch(/^agentos_auth_failures_total\{reason="forbidden"/m);
+    }
+  }));
+
+  it('say whether what a service stands on is there', async () => {
+    for (const service of ['agent-orchestrator', 'model-policy'] as const) expect(await metric(service, 'agentos_dependency_up')).toBeGreaterThanOrEqual(2);
   });
 });
 

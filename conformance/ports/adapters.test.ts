@@ -35,7 +35,7 @@ describe('ports and adapters on disk', () => {
   });
 
   it('have at least two adapters a port of stored state, Postgres among them', verifies(['PRS-5.1-01', 'PRS-13-08'], () => {
-    for (const port of ['run-state', 'queue', 'events', 'agents', 'memory', 'directory']) {
+    for (const port of ['run-state', 'queue', 'events', 'agents', 'memory', 'directory', 'replica']) {
       const names = adapters.filter((adapter) => adapter.port === port).map((adapter) => adapter.adapter).sort();
       expect(names, port).toEqual(expect.arrayContaining(['memory', 'postgres']));
     }

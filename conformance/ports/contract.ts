@@ -1,6 +1,8 @@
 /**
  * What a suite needs of an adapter: instances, fresh tenants, and an end. See README.md for the rules.
  */
+import type { AssertionUsesPort } from '../../services/federation/ports/assertion-uses.ts';
+import type { ReplicaPort } from '../../services/federation/ports/replica.ts';
 import type { RunStatePort } from '../../services/agent-orchestrator/ports/run-state.ts';
 import type { QueuePort } from '../../services/agent-orchestrator/ports/queue.ts';
 import type { EventPort } from '../../services/agent-orchestrator/ports/events.ts';
@@ -132,6 +134,19 @@ export interface CanaryStateHarness extends Harness {
   readonly canaryState: CanaryStatePort;
 }
 
+/** It belongs to the node. */
+export interface AssertionUsesHarness extends Harness {
+  readonly uses: AssertionUsesPort;
+  /** Another process over the same store; only where the adapter is durable. */
+  another?(): Promise<{ readonly uses: AssertionUsesPort; close(): Promise<void> }>;
+}
+
+export interface ReplicaHarness extends Harness {
+  readonly replica: ReplicaPort;
+  /** Another process over the same store; only where the adapter is durable. */
+  another?(): Promise<{ readonly replica: ReplicaPort; close(): Promise<void> }>;
+}
+
 export interface DirectoryHarness extends Harness {
   readonly directory: DirectoryPort;
   /** Longest time the adapter may go on answering from a cache. */
@@ -173,6 +188,8 @@ export interface PortHarnesses {
   audit: AuditHarness;
   webhooks: WebhooksHarness;
   secrets: SecretsHarness;
+  replica: ReplicaHarness;
+  'assertion-uses': AssertionUsesHarness;
 }
 
 export type PortName = keyof PortHarnesses;
@@ -208,6 +225,8 @@ export const KNOWN_FEATURES: Readonly<Record<PortName, readonly string[]>> = {
   'canary-state': [],
   webhooks: [],
   secrets: ['fields'],
+  replica: [],
+  'assertion-uses': [],
 };
 
 /** What stands in a harness: the instance first, then what else the port's suite needs. */
@@ -229,6 +248,8 @@ export const HARNESS_MEMBERS: Readonly<Record<PortName, readonly [instance: stri
   'canary-state': ['canaryState'],
   webhooks: ['webhooks', 'runState', 'queue', 'events'],
   secrets: ['secrets', 'put', 'remove'],
+  replica: ['replica'],
+  'assertion-uses': ['uses'],
 };
 
 /** The instance of a harness that belongs to its port. */

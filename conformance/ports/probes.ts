@@ -2,8 +2,9 @@
 import { auditRow } from '../../services/platform/audit/audit-row.ts';
 import { newId } from '../../services/platform/ids.ts';
 import type { AuthContext } from '../../services/platform/tenancy/auth-context.ts';
-import type { AgentsHarness, AuditHarness, CanaryStateHarness, DecisionsHarness, DirectoryHarness, MemoryHarness, ModelHarness, PolicyRulesHarness, PortHarnesses, PortName, ProviderHarness, RunStoreHarness, SecretsHarness, ToolHarness, ToolRegistryHarness, UsageHarness, WebhooksHarness } from './contract.ts';
+import type { AgentsHarness, AssertionUsesHarness, AuditHarness, CanaryStateHarness, DecisionsHarness, DirectoryHarness, MemoryHarness, ModelHarness, PolicyRulesHarness, PortHarnesses, PortName, ProviderHarness, ReplicaHarness, RunStoreHarness, SecretsHarness, ToolHarness, ToolRegistryHarness, UsageHarness, WebhooksHarness } from './contract.ts';
 import { decisionOf } from './decision-fixtures.ts';
+import { replicaEvent } from './replica-fixtures.ts';
 import { agentDefinition, canceled, create, step } from './run-fixtures.ts';
 
 type Ask<H> = (harness: H, auth: AuthContext) => Promise<unknown>;
@@ -212,9 +213,35 @@ const secrets: Probes<SecretsHarness> = {
   },
 };
 
+const replica: Probes<ReplicaHarness> = {
+  read: ({ replica }, auth) => replica.extent(auth, 'run_absent'),
+  refused: {
+    'an event of another tenant': ({ replica }, auth) => replica.store(auth, 'stk_probe', [replicaEvent({ ...auth, tenant_id: 'tnt_another' }, newId('run'), 1)]),
+  },
+  foreign: {
+    make: async ({ replica }, auth) => {
+      const runId = newId('run');
+      await replica.store(auth, 'stk_probe', [replicaEvent(auth, runId, 1)]);
+      return runId;
+    },
+    absent: 'run_absent',
+    ask: {
+      read: ({ replica }, auth, id) => replica.read(auth, id, { sequence: 0, limit: 10 }),
+      extent: ({ replica }, auth, id) => replica.extent(auth, id),
+      store: ({ replica }, auth, id) => replica.store(auth, 'stk_probe', [replicaEvent(auth, id, 1)]),
+    },
+  },
+};
+
+const assertionUses: Probes<AssertionUsesHarness> = {
+  read: ({ uses }) => uses.use({ issuer: 'stk_probe', jti: newId('jti'), expiresAtMs: Date.now() + 60_000 }),
+  refused: {},
+  foreign: null,
+};
+
 export const probes = {
   'run-state': runState,
   queue: { ...runState, read: ({ queue }: RunStoreHarness) => queue.depth({ workerId: 'wrk_probe' }) },
   events: { ...runState, read: ({ events }: RunStoreHarness, auth: AuthContext) => events.read(auth, 'run_absent', { after: 0, limit: 1 }) },
-  agents, memory, tool, 'tool-registry': registry, model, provider, 'policy-rules': policyRules, directory, audit, webhooks, usage, decisions, 'canary-state': canaryState, secrets,
+  agents, memory, tool, 'tool-registry': registry, model, provider, 'policy-rules': policyRules, directory, audit, webhooks, usage, decisions, 'canary-state': canaryState, secrets, replica, 'assertion-uses': assertionUses,
 } satisfies { readonly [Name in PortName]: Probes<PortHarnesses[Name]> };

@@ -4,7 +4,7 @@
 export const TENANT_SCOPES = ['runs:create', 'runs:read', 'runs:cancel', 'runs:forward', 'agents:read', 'agents:write', 'tools:invoke', 'tools:write', 'models:invoke', 'models:list', 'policy:check', 'policies:read', 'policies:write', 'usage:read', 'decisions:read', 'memory:read', 'memory:write', 'webhooks:read', 'webhooks:write', 'tenant:read', 'principals:read', 'principals:write', 'keys:read', 'keys:write', 'audit:read'] as const;
 
 /** Scopes that reach beyond one tenant; never implied. */
-export const PLATFORM_SCOPES = ['tenants:admin', 'routing:admin', 'tenants:act-as', 'audit:read-all'] as const;
+export const PLATFORM_SCOPES = ['tenants:admin', 'routing:admin', 'tenants:act-as', 'audit:read-all', 'metrics:read'] as const;
 
 export const SCOPES = [...TENANT_SCOPES, ...PLATFORM_SCOPES] as const;
 
@@ -16,7 +16,7 @@ export const SCOPE_ALIASES = {
 
 export const ROLES = {
   /** Runs the node: tenants, models, the whole audit trail. By itself it sees no tenant's runs, memory or content. */
-  platform_operator: { tenancy: 'platform', principalTypes: ['user', 'service'], aliases: ['platform_admin'], scopes: ['tenants:admin', 'routing:admin', 'tenants:act-as', 'audit:read', 'audit:read-all'] },
+  platform_operator: { tenancy: 'platform', principalTypes: ['user', 'service'], aliases: ['platform_admin'], scopes: ['tenants:admin', 'routing:admin', 'tenants:act-as', 'audit:read', 'audit:read-all', 'metrics:read'] },
   /** May do everything within one tenant, its principals and keys included. */
   tenant_admin: { tenancy: 'tenant', principalTypes: ['user', 'service'], aliases: [], scopes: ['runs:create', 'runs:read', 'runs:cancel', 'runs:forward', 'agents:read', 'agents:write', 'tools:invoke', 'tools:write', 'models:invoke', 'models:list', 'policy:check', 'policies:read', 'policies:write', 'usage:read', 'decisions:read', 'memory:read', 'memory:write', 'webhooks:read', 'webhooks:write', 'tenant:read', 'principals:read', 'principals:write', 'keys:read', 'keys:write', 'audit:read'] },
   /** A person who works with agents: runs them, reads what came of it, calls models and tools. */
@@ -128,11 +128,11 @@ export const OPERATION_ACCESS: readonly OperationAccess[] = [
   { service: 'federation', operationId: 'getPeerInfo', aliasOf: null, method: 'GET', path: '/v1/federation/peer', planned: false, tenancy: 'tenant', scopes: [], roles: ['platform_operator', 'tenant_admin', 'tenant_user', 'tenant_service'] },
   { service: 'federation', operationId: 'getPeerCapabilities', aliasOf: null, method: 'GET', path: '/v1/federation/peer/capabilities', planned: false, tenancy: 'tenant', scopes: [], roles: ['platform_operator', 'tenant_admin', 'tenant_user', 'tenant_service'] },
   { service: 'federation', operationId: 'listPeers', aliasOf: null, method: 'GET', path: '/v1/federation/peers', planned: false, tenancy: 'tenant', scopes: [], roles: ['platform_operator', 'tenant_admin', 'tenant_user', 'tenant_service'] },
-  { service: 'federation', operationId: 'getFederatedRun', aliasOf: null, method: 'GET', path: '/v1/federation/runs/{run_id}', planned: true, tenancy: 'tenant', scopes: ['runs:read'], roles: ['tenant_admin', 'tenant_user', 'tenant_service'] },
-  { service: 'federation', operationId: 'cancelFederatedRunByPath', aliasOf: 'cancelFederatedRun', method: 'POST', path: '/v1/federation/runs/{run_id}/cancel', planned: true, tenancy: 'tenant', scopes: ['runs:cancel'], roles: ['tenant_admin', 'tenant_user', 'tenant_service'] },
+  { service: 'federation', operationId: 'getFederatedRun', aliasOf: null, method: 'GET', path: '/v1/federation/runs/{run_id}', planned: false, tenancy: 'tenant', scopes: ['runs:read'], roles: ['tenant_admin', 'tenant_user', 'tenant_service'] },
+  { service: 'federation', operationId: 'cancelFederatedRunByPath', aliasOf: 'cancelFederatedRun', method: 'POST', path: '/v1/federation/runs/{run_id}/cancel', planned: false, tenancy: 'tenant', scopes: ['runs:cancel'], roles: ['tenant_admin', 'tenant_user', 'tenant_service'] },
   { service: 'federation', operationId: 'streamFederatedRunEvents', aliasOf: null, method: 'GET', path: '/v1/federation/runs/{run_id}/events', planned: true, tenancy: 'tenant', scopes: ['runs:read'], roles: ['tenant_admin', 'tenant_user', 'tenant_service'] },
-  { service: 'federation', operationId: 'cancelFederatedRun', aliasOf: null, method: 'POST', path: '/v1/federation/runs/{run_id}:cancel', planned: true, tenancy: 'tenant', scopes: ['runs:cancel'], roles: ['tenant_admin', 'tenant_user', 'tenant_service'] },
-  { service: 'federation', operationId: 'forwardRun', aliasOf: null, method: 'POST', path: '/v1/federation/runs:forward', planned: true, tenancy: 'tenant', scopes: ['runs:forward'], roles: ['tenant_admin', 'tenant_service'] },
+  { service: 'federation', operationId: 'cancelFederatedRun', aliasOf: null, method: 'POST', path: '/v1/federation/runs/{run_id}:cancel', planned: false, tenancy: 'tenant', scopes: ['runs:cancel'], roles: ['tenant_admin', 'tenant_user', 'tenant_service'] },
+  { service: 'federation', operationId: 'forwardRun', aliasOf: null, method: 'POST', path: '/v1/federation/runs:forward', planned: false, tenancy: 'tenant', scopes: ['runs:forward'], roles: ['tenant_admin', 'tenant_service'] },
   { service: 'federation', operationId: 'getHealthVersioned', aliasOf: 'federationHealth', method: 'GET', path: '/v1/health', planned: false, tenancy: 'none', scopes: [], roles: ['platform_operator', 'tenant_admin', 'tenant_user', 'tenant_service'] },
   { service: 'federation', operationId: 'getPeerCapabilitiesByPath', aliasOf: 'getPeerCapabilities', method: 'GET', path: '/v1/peer/capabilities', planned: false, tenancy: 'tenant', scopes: [], roles: ['platform_operator', 'tenant_admin', 'tenant_user', 'tenant_service'] },
   { service: 'federation', operationId: 'getPeerInfoByPath', aliasOf: 'getPeerInfo', method: 'GET', path: '/v1/peer/info', planned: false, tenancy: 'tenant', scopes: [], roles: ['platform_operator', 'tenant_admin', 'tenant_user', 'tenant_service'] },

@@ -6,6 +6,10 @@ import { validators } from '../validators/federation.js';
 
 type None = Record<string, never>;
 
+type Path<Id extends keyof Operations> = Operations[Id]['parameters']['path'];
+
+type Body<Id extends keyof Operations> = NonNullable<Operations[Id]['requestBody']> extends { content: { 'application/json': infer Content } } ? Content : never;
+
 type Answer<Id extends keyof Operations, Status extends number> = Operations[Id]['responses'] extends { [Code in Status]: { content: { 'application/json': infer Content } } }
   ? JsonResult<Status, Content>
   : never;
@@ -184,12 +188,12 @@ export const operations: readonly OperationRow[] = [
     idempotency: 'none',
     rateLimit: 'read',
     hot: false,
-    planned: true,
+    planned: false,
     body: null,
     streams: false,
     errorShape: 'agentos',
     produces: 'application/json',
-    statuses: [200, 400, 401, 403, 404, 429, 500, 501, 503],
+    statuses: [200, 400, 401, 403, 404, 429, 500, 503],
     ...validators.getFederatedRun,
   },
   {
@@ -202,12 +206,12 @@ export const operations: readonly OperationRow[] = [
     idempotency: 'natural',
     rateLimit: 'write',
     hot: false,
-    planned: true,
+    planned: false,
     body: null,
     streams: false,
     errorShape: 'agentos',
     produces: 'application/json',
-    statuses: [200, 400, 401, 403, 404, 409, 429, 500, 501, 503],
+    statuses: [200, 400, 401, 403, 404, 409, 429, 500, 503],
     ...validators.cancelFederatedRunByPath,
   },
   {
@@ -238,12 +242,12 @@ export const operations: readonly OperationRow[] = [
     idempotency: 'natural',
     rateLimit: 'write',
     hot: false,
-    planned: true,
+    planned: false,
     body: null,
     streams: false,
     errorShape: 'agentos',
     produces: 'application/json',
-    statuses: [200, 400, 401, 403, 404, 409, 429, 500, 501, 503],
+    statuses: [200, 400, 401, 403, 404, 409, 429, 500, 503],
     ...validators.cancelFederatedRun,
   },
   {
@@ -256,12 +260,12 @@ export const operations: readonly OperationRow[] = [
     idempotency: 'key',
     rateLimit: 'run_create',
     hot: false,
-    planned: true,
+    planned: false,
     body: { required: true, contentTypes: ['application/json'] },
     streams: false,
     errorShape: 'agentos',
     produces: 'application/json',
-    statuses: [200, 400, 401, 403, 404, 409, 413, 415, 429, 500, 501, 503],
+    statuses: [200, 400, 401, 403, 404, 409, 413, 415, 429, 500, 503],
     ...validators.forwardRun,
   },
   {
@@ -340,8 +344,14 @@ export const operations: readonly OperationRow[] = [
 
 /** One member per operation that this release must serve. */
 export interface FederationHandlers {
+  /** POST /v1/federation/runs/{run_id}:cancel: Cancel a run wherever it executes. */
+  cancelFederatedRun: Handler<HandlerRequest<Path<'cancelFederatedRun'>, None, undefined>, Answer<'cancelFederatedRun', 200>>;
   /** GET /v1/federation/health: Say that the process is alive. */
   federationHealth: Handler<HandlerRequest<None, None, undefined>, Answer<'federationHealth', 200>>;
+  /** POST /v1/federation/runs:forward: Create a run on another node. */
+  forwardRun: Handler<HandlerRequest<None, None, Body<'forwardRun'>>, Answer<'forwardRun', 200>>;
+  /** GET /v1/federation/runs/{run_id}: Read a run wherever it executes. */
+  getFederatedRun: Handler<HandlerRequest<Path<'getFederatedRun'>, None, undefined>, Answer<'getFederatedRun', 200>>;
   /** GET /metrics: Prometheus metrics. */
   getMetrics: Handler<HandlerRequest<None, None, undefined>, TextResult>;
   /** GET /v1/federation/peer/capabilities: Say what this node can do for its peers. */

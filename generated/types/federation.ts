@@ -51,7 +51,8 @@ export interface paths {
         /**
          * Prometheus metrics
          * @description The service's metrics in the Prometheus text format. Open, unless `AGENTOS_METRICS_REQUIRE_AUTH` is set, as it
-         *     must be in prod mode; then a credential is needed.
+         *     must be in prod mode; then a credential is needed. Series of single tenants (`agentos_tenant_…`) are shown to
+         *     credentials with the scope `metrics:read` alone, in every mode.
          */
         get: operations["getMetrics"];
         put?: never;
@@ -2147,7 +2148,6 @@ export interface operations {
             415: components["responses"]["UnsupportedMediaType"];
             429: components["responses"]["TooManyRequests"];
             500: components["responses"]["InternalError"];
-            501: components["responses"]["NotImplemented"];
             503: components["responses"]["Unavailable"];
         };
     };
@@ -2206,7 +2206,6 @@ export interface operations {
             404: components["responses"]["NotFound"];
             429: components["responses"]["TooManyRequests"];
             500: components["responses"]["InternalError"];
-            501: components["responses"]["NotImplemented"];
             503: components["responses"]["Unavailable"];
         };
     };
@@ -2274,7 +2273,6 @@ export interface operations {
             409: components["responses"]["RunHasEnded"];
             429: components["responses"]["TooManyRequests"];
             500: components["responses"]["InternalError"];
-            501: components["responses"]["NotImplemented"];
             503: components["responses"]["Unavailable"];
         };
     };
@@ -2342,7 +2340,6 @@ export interface operations {
             409: components["responses"]["RunHasEnded"];
             429: components["responses"]["TooManyRequests"];
             500: components["responses"]["InternalError"];
-            501: components["responses"]["NotImplemented"];
             503: components["responses"]["Unavailable"];
         };
     };

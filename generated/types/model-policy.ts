@@ -51,7 +51,8 @@ export interface paths {
         /**
          * Prometheus metrics
          * @description The service's metrics in the Prometheus text format. Open, unless `AGENTOS_METRICS_REQUIRE_AUTH` is set, as it
-         *     must be in prod mode; then a credential is needed.
+         *     must be in prod mode; then a credential is needed. Series of single tenants (`agentos_tenant_…`) are shown to
+         *     credentials with the scope `metrics:read` alone, in every mode.
          */
         get: operations["getMetrics"];
         put?: never;

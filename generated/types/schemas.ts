@@ -547,6 +547,23 @@ export interface components {
             tenant_id: string;
         };
         /**
+         * agentos audit rotate-key --json
+         * @description One document on stdout. Services sign with the new key once they are restarted.
+         */
+        CliAuditKey: {
+            /** @constant */
+            action: "rotate-key";
+            /** @constant */
+            command: "audit";
+            /** @description The key that signs checkpoints from now on. */
+            key: {
+                /** @description Where it lies, in front of the public halves of the earlier ones. */
+                file: string;
+                /** @description As checkpoints name it in `kid`. */
+                key_id: string;
+            };
+        };
+        /**
          * A failed command with --json
          * @description Written to stderr. Exit codes: 1 a gate failed, 2 usage, 3 configuration, 4 a dependency is missing, 5 timeout, 130 interrupted.
          */
@@ -559,6 +576,58 @@ export interface components {
             exit_code: 1 | 2 | 3 | 4 | 5 | 130;
             message: string;
             next: string | null;
+        };
+        /**
+         * agentos federation … --json
+         * @description One document on stdout: `node` for init, `peers` for peers, `peer` for add-peer, `removed` for remove-peer, `certificates` for certs. `agentos federation card` writes the peer card itself.
+         */
+        CliFederation: {
+            /** @enum {string} */
+            action: "init" | "peers" | "add-peer" | "remove-peer" | "certs";
+            certificates?: components["schemas"]["CliFederationCertificate"][];
+            /** @constant */
+            command: "federation";
+            node?: components["schemas"]["CliFederationNode"];
+            peer?: components["schemas"]["CliFederationPeer"];
+            peers?: components["schemas"]["CliFederationPeer"][];
+            /** @description Stack id. */
+            removed?: string;
+        };
+        CliFederationCertificate: {
+            days_left: number;
+            file: string;
+            /** Format: date-time */
+            not_after: string;
+            sha256: string;
+            stack_id: string | null;
+            subject: string;
+            /** @enum {string} */
+            what: "node" | "authority" | "trusted";
+        };
+        CliFederationNode: {
+            /** @description Fingerprint, for the other operator to compare. */
+            authority_sha256: string;
+            /** @description Where peers reach it. */
+            federation_base_url: string;
+            /** @description Where certificates, keys and the peers file lie. */
+            folder: string;
+            stack_id: string;
+        };
+        CliFederationPeer: {
+            authority_sha256: string | null;
+            detail: string;
+            federation_base_url: string;
+            region?: string;
+            /** @description What it may ask for them at most; null: whatever tenants' principals may. */
+            scopes: string[] | null;
+            stack_id: string;
+            /**
+             * @description Of a handshake just now. met: both ends took the other's certificate, and it names this stack. unasked: no handshake was tried.
+             * @enum {string}
+             */
+            state: "met" | "refused" | "away" | "unasked";
+            /** @description Tenants it may speak for here; `*` is all. */
+            tenants: string[];
         };
         /**
          * agentos validate --isolation --json

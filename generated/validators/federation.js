@@ -403,47 +403,47 @@ must be string"}],!1;var a=o===e}else var a=!0}}}}}else return $.errors=[{instan
  be object"}],!1;return $.errors=i,e===0}$.evaluated={props:{events:!0,ingest:!0,auth:!0,peer_id:!0,peer:!0,traceparent:!0},dynamicProps:!1,dynamicItems:!1};function Ne(r,{
 instancePath:t="",parentData:L,parentDataProperty:x,rootData:_=r,dynamicAnchors:P={}}={}){let i=null,e=0,d=Ne.evaluated;return d.dynamicProps&&(d.props=void 0),
 d.dynamicItems&&(d.items=void 0),$(r,{instancePath:t,parentData:L,parentDataProperty:x,rootData:_,dynamicAnchors:P})||(i=i===null?$.errors:i.concat($.errors),e=
-i.length),Ne.errors=i,e===0}Ne.evaluated={props:{events:!0,ingest:!0,auth:!0,peer_id:!0,peer:!0,traceparent:!0},dynamicProps:!1,dynamicItems:!1};var Se=je;function I(r,{instancePath:t="",parentData:L,parentDataProperty:x,rootData:_=r,dynamicAnchors:P={}}={}){let i=null,e=0,d=I.evaluated;if(d.dynamicProps&&(d.props=
+i.length),Ne.errors=i,e===0}Ne.evaluated={props:{events:!0,ingest:!0,auth:!0,peer_id:!0,peer:!0,traceparent:!0},dynamicProps:!1,dynamicItems:!1};var Se=je;function H(r,{instancePath:t="",parentData:L,parentDataProperty:x,rootData:_=r,dynamicAnchors:P={}}={}){let i=null,e=0,d=H.evaluated;if(d.dynamicProps&&(d.props=
 void 0),d.dynamicItems&&(d.items=void 0),e===0)if(r&&typeof r=="object"&&!Array.isArray(r)){let m;if(r.accepted===void 0&&(m="accepted")||r.rejected===void 0&&(m=
-"rejected")||r.duplicates===void 0&&(m="duplicates")||r.correlation_id===void 0&&(m="correlation_id")||r.tenant_id===void 0&&(m="tenant_id"))return I.errors=[{instancePath:t,
+"rejected")||r.duplicates===void 0&&(m="duplicates")||r.correlation_id===void 0&&(m="correlation_id")||r.tenant_id===void 0&&(m="tenant_id"))return H.errors=[{instancePath:t,
 schemaPath:"#/required",keyword:"required",params:{missingProperty:m},message:"must have required property '"+m+"'"}],!1;if(r.accepted!==void 0){let o=r.accepted,
-p=e;if(!(typeof o=="number"&&!(o%1)&&!isNaN(o)&&isFinite(o)))return I.errors=[{instancePath:t+"/accepted",schemaPath:"#/properties/accepted/type",keyword:"type",
-params:{type:"integer"},message:"must be integer"}],!1;if(e===p&&typeof o=="number"&&isFinite(o)&&(o<0||isNaN(o)))return I.errors=[{instancePath:t+"/accepted",schemaPath:"\
+p=e;if(!(typeof o=="number"&&!(o%1)&&!isNaN(o)&&isFinite(o)))return H.errors=[{instancePath:t+"/accepted",schemaPath:"#/properties/accepted/type",keyword:"type",
+params:{type:"integer"},message:"must be integer"}],!1;if(e===p&&typeof o=="number"&&isFinite(o)&&(o<0||isNaN(o)))return H.errors=[{instancePath:t+"/accepted",schemaPath:"\
 #/properties/accepted/minimum",keyword:"minimum",params:{comparison:">=",limit:0},message:"must be >= 0"}],!1;var a=p===e}else var a=!0;if(a){if(r.rejected!==void 0){
-let o=r.rejected,p=e;if(!(typeof o=="number"&&!(o%1)&&!isNaN(o)&&isFinite(o)))return I.errors=[{instancePath:t+"/rejected",schemaPath:"#/properties/rejected/typ\
-e",keyword:"type",params:{type:"integer"},message:"must be integer"}],!1;if(e===p&&typeof o=="number"&&isFinite(o)&&(o<0||isNaN(o)))return I.errors=[{instancePath:t+
+let o=r.rejected,p=e;if(!(typeof o=="number"&&!(o%1)&&!isNaN(o)&&isFinite(o)))return H.errors=[{instancePath:t+"/rejected",schemaPath:"#/properties/rejected/typ\
+e",keyword:"type",params:{type:"integer"},message:"must be integer"}],!1;if(e===p&&typeof o=="number"&&isFinite(o)&&(o<0||isNaN(o)))return H.errors=[{instancePath:t+
 "/rejected",schemaPath:"#/properties/rejected/minimum",keyword:"minimum",params:{comparison:">=",limit:0},message:"must be >= 0"}],!1;var a=p===e}else var a=!0;
-if(a){if(r.duplicates!==void 0){let o=r.duplicates,p=e;if(!(typeof o=="number"&&!(o%1)&&!isNaN(o)&&isFinite(o)))return I.errors=[{instancePath:t+"/duplicates",schemaPath:"\
-#/properties/duplicates/type",keyword:"type",params:{type:"integer"},message:"must be integer"}],!1;if(e===p&&typeof o=="number"&&isFinite(o)&&(o<0||isNaN(o)))return I.
+if(a){if(r.duplicates!==void 0){let o=r.duplicates,p=e;if(!(typeof o=="number"&&!(o%1)&&!isNaN(o)&&isFinite(o)))return H.errors=[{instancePath:t+"/duplicates",schemaPath:"\
+#/properties/duplicates/type",keyword:"type",params:{type:"integer"},message:"must be integer"}],!1;if(e===p&&typeof o=="number"&&isFinite(o)&&(o<0||isNaN(o)))return H.
 errors=[{instancePath:t+"/duplicates",schemaPath:"#/properties/duplicates/minimum",keyword:"minimum",params:{comparison:">=",limit:0},message:"must be >= 0"}],!1;
 var a=p===e}else var a=!0;if(a){if(r.results!==void 0){let o=r.results,p=e;if(e===p)if(Array.isArray(o)){var s=!0;let w=o.length;for(let y=0;y<w;y++){let l=o[y],
-f=e;if(e===f)if(l&&typeof l=="object"&&!Array.isArray(l)){let v;if(l.index===void 0&&(v="index")||l.status===void 0&&(v="status"))return I.errors=[{instancePath:t+
+f=e;if(e===f)if(l&&typeof l=="object"&&!Array.isArray(l)){let v;if(l.index===void 0&&(v="index")||l.status===void 0&&(v="status"))return H.errors=[{instancePath:t+
 "/results/"+y,schemaPath:"#/properties/results/items/required",keyword:"required",params:{missingProperty:v},message:"must have required property '"+v+"'"}],!1;
-if(l.index!==void 0){let u=l.index,b=e;if(!(typeof u=="number"&&!(u%1)&&!isNaN(u)&&isFinite(u)))return I.errors=[{instancePath:t+"/results/"+y+"/index",schemaPath:"\
+if(l.index!==void 0){let u=l.index,b=e;if(!(typeof u=="number"&&!(u%1)&&!isNaN(u)&&isFinite(u)))return H.errors=[{instancePath:t+"/results/"+y+"/index",schemaPath:"\
 #/properties/results/items/properties/index/type",keyword:"type",params:{type:"integer"},message:"must be integer"}],!1;if(e===b&&typeof u=="number"&&isFinite(u)&&
-(u<0||isNaN(u)))return I.errors=[{instancePath:t+"/results/"+y+"/index",schemaPath:"#/properties/results/items/properties/index/minimum",keyword:"minimum",params:{
+(u<0||isNaN(u)))return H.errors=[{instancePath:t+"/results/"+y+"/index",schemaPath:"#/properties/results/items/properties/index/minimum",keyword:"minimum",params:{
 comparison:">=",limit:0},message:"must be >= 0"}],!1;var n=b===e}else var n=!0;if(n){if(l.status!==void 0){let u=l.status,b=e;if(e===b)if(typeof u=="string"){if(c(
-u)>64)return I.errors=[{instancePath:t+"/results/"+y+"/status",schemaPath:"#/properties/results/items/properties/status/maxLength",keyword:"maxLength",params:{limit:64},
-message:"must NOT have more than 64 characters"}],!1}else return I.errors=[{instancePath:t+"/results/"+y+"/status",schemaPath:"#/properties/results/items/proper\
+u)>64)return H.errors=[{instancePath:t+"/results/"+y+"/status",schemaPath:"#/properties/results/items/properties/status/maxLength",keyword:"maxLength",params:{limit:64},
+message:"must NOT have more than 64 characters"}],!1}else return H.errors=[{instancePath:t+"/results/"+y+"/status",schemaPath:"#/properties/results/items/proper\
 ties/status/type",keyword:"type",params:{type:"string"},message:"must be string"}],!1;var n=b===e}else var n=!0;if(n){if(l.event_id!==void 0){let u=e;if(typeof l.
-event_id!="string")return I.errors=[{instancePath:t+"/results/"+y+"/event_id",schemaPath:"#/properties/results/items/properties/event_id/type",keyword:"type",params:{
-type:"string"},message:"must be string"}],!1;var n=u===e}else var n=!0;if(n)if(l.reason!==void 0){let u=e;if(typeof l.reason!="string")return I.errors=[{instancePath:t+
+event_id!="string")return H.errors=[{instancePath:t+"/results/"+y+"/event_id",schemaPath:"#/properties/results/items/properties/event_id/type",keyword:"type",params:{
+type:"string"},message:"must be string"}],!1;var n=u===e}else var n=!0;if(n)if(l.reason!==void 0){let u=e;if(typeof l.reason!="string")return H.errors=[{instancePath:t+
 "/results/"+y+"/reason",schemaPath:"#/properties/results/items/properties/reason/type",keyword:"type",params:{type:"string"},message:"must be string"}],!1;var n=u===
-e}else var n=!0}}}else return I.errors=[{instancePath:t+"/results/"+y,schemaPath:"#/properties/results/items/type",keyword:"type",params:{type:"object"},message:"\
-must be object"}],!1;var s=f===e;if(!s)break}}else return I.errors=[{instancePath:t+"/results",schemaPath:"#/properties/results/type",keyword:"type",params:{type:"\
+e}else var n=!0}}}else return H.errors=[{instancePath:t+"/results/"+y,schemaPath:"#/properties/results/items/type",keyword:"type",params:{type:"object"},message:"\
+must be object"}],!1;var s=f===e;if(!s)break}}else return H.errors=[{instancePath:t+"/results",schemaPath:"#/properties/results/type",keyword:"type",params:{type:"\
 array"},message:"must be array"}],!1;var a=p===e}else var a=!0;if(a){if(r.correlation_id!==void 0){let o=r.correlation_id,p=e;if(e===p)if(typeof o=="string"){if(c(
-o)>256)return I.errors=[{instancePath:t+"/correlation_id",schemaPath:"#/properties/correlation_id/maxLength",keyword:"maxLength",params:{limit:256},message:"mus\
-t NOT have more than 256 characters"}],!1;if(c(o)<1)return I.errors=[{instancePath:t+"/correlation_id",schemaPath:"#/properties/correlation_id/minLength",keyword:"\
-minLength",params:{limit:1},message:"must NOT have fewer than 1 characters"}],!1}else return I.errors=[{instancePath:t+"/correlation_id",schemaPath:"#/propertie\
+o)>256)return H.errors=[{instancePath:t+"/correlation_id",schemaPath:"#/properties/correlation_id/maxLength",keyword:"maxLength",params:{limit:256},message:"mus\
+t NOT have more than 256 characters"}],!1;if(c(o)<1)return H.errors=[{instancePath:t+"/correlation_id",schemaPath:"#/properties/correlation_id/minLength",keyword:"\
+minLength",params:{limit:1},message:"must NOT have fewer than 1 characters"}],!1}else return H.errors=[{instancePath:t+"/correlation_id",schemaPath:"#/propertie\
 s/correlation_id/type",keyword:"type",params:{type:"string"},message:"must be string"}],!1;var a=p===e}else var a=!0;if(a)if(r.tenant_id!==void 0){let o=r.tenant_id,
-p=e;if(e===p)if(typeof o=="string"){if(c(o)>256)return I.errors=[{instancePath:t+"/tenant_id",schemaPath:"#/properties/tenant_id/maxLength",keyword:"maxLength",
-params:{limit:256},message:"must NOT have more than 256 characters"}],!1;if(c(o)<1)return I.errors=[{instancePath:t+"/tenant_id",schemaPath:"#/properties/tenant\
-_id/minLength",keyword:"minLength",params:{limit:1},message:"must NOT have fewer than 1 characters"}],!1}else return I.errors=[{instancePath:t+"/tenant_id",schemaPath:"\
-#/properties/tenant_id/type",keyword:"type",params:{type:"string"},message:"must be string"}],!1;var a=p===e}else var a=!0}}}}}else return I.errors=[{instancePath:t,
-schemaPath:"#/type",keyword:"type",params:{type:"object"},message:"must be object"}],!1;return I.errors=i,e===0}I.evaluated={props:{accepted:!0,rejected:!0,duplicates:!0,
+p=e;if(e===p)if(typeof o=="string"){if(c(o)>256)return H.errors=[{instancePath:t+"/tenant_id",schemaPath:"#/properties/tenant_id/maxLength",keyword:"maxLength",
+params:{limit:256},message:"must NOT have more than 256 characters"}],!1;if(c(o)<1)return H.errors=[{instancePath:t+"/tenant_id",schemaPath:"#/properties/tenant\
+_id/minLength",keyword:"minLength",params:{limit:1},message:"must NOT have fewer than 1 characters"}],!1}else return H.errors=[{instancePath:t+"/tenant_id",schemaPath:"\
+#/properties/tenant_id/type",keyword:"type",params:{type:"string"},message:"must be string"}],!1;var a=p===e}else var a=!0}}}}}else return H.errors=[{instancePath:t,
+schemaPath:"#/type",keyword:"type",params:{type:"object"},message:"must be object"}],!1;return H.errors=i,e===0}H.evaluated={props:{accepted:!0,rejected:!0,duplicates:!0,
 results:!0,correlation_id:!0,tenant_id:!0},dynamicProps:!1,dynamicItems:!1};function je(r,{instancePath:t="",parentData:L,parentDataProperty:x,rootData:_=r,dynamicAnchors:P={}}={}){
-let i=null,e=0,d=je.evaluated;return d.dynamicProps&&(d.props=void 0),d.dynamicItems&&(d.items=void 0),I(r,{instancePath:t,parentData:L,parentDataProperty:x,rootData:_,
-dynamicAnchors:P})||(i=i===null?I.errors:i.concat(I.errors),e=i.length),je.errors=i,e===0}je.evaluated={props:{accepted:!0,rejected:!0,duplicates:!0,results:!0,
+let i=null,e=0,d=je.evaluated;return d.dynamicProps&&(d.props=void 0),d.dynamicItems&&(d.items=void 0),H(r,{instancePath:t,parentData:L,parentDataProperty:x,rootData:_,
+dynamicAnchors:P})||(i=i===null?H.errors:i.concat(H.errors),e=i.length),je.errors=i,e===0}je.evaluated={props:{accepted:!0,rejected:!0,duplicates:!0,results:!0,
 correlation_id:!0,tenant_id:!0},dynamicProps:!1,dynamicItems:!1};var Ee=Oe;var tr=new RegExp("^[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])[Tt]([01][0-9]|2[0-3]):[0-5][0-9]:([0-5][0-9]|60)(\\.[0-9]{1,9})?([Zz]|[+-]([01][0-9]|2[0-3]\
 ):[0-5][0-9])$","u");function K(r,{instancePath:t="",parentData:L,parentDataProperty:x,rootData:_=r,dynamicAnchors:P={}}={}){let i=null,e=0,d=K.evaluated;if(d.dynamicProps&&
 (d.props=void 0),d.dynamicItems&&(d.items=void 0),e===0)if(typeof r=="string"){if(!tr.test(r))return K.errors=[{instancePath:t,schemaPath:"#/pattern",keyword:"p\
@@ -666,51 +666,51 @@ dynamicProps:!1,dynamicItems:!1};var ir={type:"object",properties:{type:{type:"s
 type:"array",items:{type:"string",minLength:1,maxLength:256}},tools_denied:{type:"array",items:{type:"object",properties:{tool_id:{type:"string",minLength:1,maxLength:256},
 reason:{type:"string",minLength:1,maxLength:128}},required:["tool_id","reason"]}},limits:{type:"object",properties:{max_steps:{type:"integer",minimum:1},timeout_ms:{
 type:"integer",minimum:1}},required:["max_steps","timeout_ms"],additionalProperties:!0}},required:["model_ref","policy_outcome","tools_permitted","tools_denied",
-"limits"]};function H(r,{instancePath:t="",parentData:L,parentDataProperty:x,rootData:_=r,dynamicAnchors:P={}}={}){let i=null,e=0,d=H.evaluated;if(d.dynamicProps&&
+"limits"]};function I(r,{instancePath:t="",parentData:L,parentDataProperty:x,rootData:_=r,dynamicAnchors:P={}}={}){let i=null,e=0,d=I.evaluated;if(d.dynamicProps&&
 (d.props=void 0),d.dynamicItems&&(d.items=void 0),e===0)if(r&&typeof r=="object"&&!Array.isArray(r)){let w;if(r.model_ref===void 0&&(w="model_ref")||r.policy_outcome===
-void 0&&(w="policy_outcome")||r.tools_permitted===void 0&&(w="tools_permitted")||r.tools_denied===void 0&&(w="tools_denied")||r.limits===void 0&&(w="limits"))return H.
+void 0&&(w="policy_outcome")||r.tools_permitted===void 0&&(w="tools_permitted")||r.tools_denied===void 0&&(w="tools_denied")||r.limits===void 0&&(w="limits"))return I.
 errors=[{instancePath:t,schemaPath:"#/required",keyword:"required",params:{missingProperty:w},message:"must have required property '"+w+"'"}],!1;if(r.model_ref!==
-void 0){let y=r.model_ref,l=e;if(typeof y!="string"&&y!==null)return H.errors=[{instancePath:t+"/model_ref",schemaPath:"#/properties/model_ref/type",keyword:"ty\
-pe",params:{type:nr.properties.model_ref.type},message:"must be string,null"}],!1;if(e===l&&typeof y=="string"&&c(y)>256)return H.errors=[{instancePath:t+"/mode\
+void 0){let y=r.model_ref,l=e;if(typeof y!="string"&&y!==null)return I.errors=[{instancePath:t+"/model_ref",schemaPath:"#/properties/model_ref/type",keyword:"ty\
+pe",params:{type:nr.properties.model_ref.type},message:"must be string,null"}],!1;if(e===l&&typeof y=="string"&&c(y)>256)return I.errors=[{instancePath:t+"/mode\
 l_ref",schemaPath:"#/properties/model_ref/maxLength",keyword:"maxLength",params:{limit:256},message:"must NOT have more than 256 characters"}],!1;var a=l===e}else
 var a=!0;if(a){if(r.policy_outcome!==void 0){let y=r.policy_outcome,l=e,f=e,k=!1,v=e;D(y,{instancePath:t+"/policy_outcome",parentData:r,parentDataProperty:"poli\
 cy_outcome",rootData:_,dynamicAnchors:P})||(i=i===null?D.errors:i.concat(D.errors),e=i.length);var n=v===e;if(k=k||n,n){var s={};s.decision=!0,s.reasons=!0,s.redactions=
 !0}let u=e;if(y!==null){let A={instancePath:t+"/policy_outcome",schemaPath:"#/properties/policy_outcome/anyOf/1/type",keyword:"type",params:{type:"null"},message:"\
 must be null"};i===null?i=[A]:i.push(A),e++}var n=u===e;if(k=k||n,k)e=f,i!==null&&(f?i.length=f:i=null);else{let A={instancePath:t+"/policy_outcome",schemaPath:"\
-#/properties/policy_outcome/anyOf",keyword:"anyOf",params:{},message:"must match a schema in anyOf"};return i===null?i=[A]:i.push(A),e++,H.errors=i,!1}var a=l===
+#/properties/policy_outcome/anyOf",keyword:"anyOf",params:{},message:"must match a schema in anyOf"};return i===null?i=[A]:i.push(A),e++,I.errors=i,!1}var a=l===
 e}else var a=!0;if(a){if(r.tools_permitted!==void 0){let y=r.tools_permitted,l=e;if(e===l)if(Array.isArray(y)){var m=!0;let k=y.length;for(let v=0;v<k;v++){let u=y[v],
-b=e;if(e===b)if(typeof u=="string"){if(c(u)>256)return H.errors=[{instancePath:t+"/tools_permitted/"+v,schemaPath:"#/properties/tools_permitted/items/maxLength",
-keyword:"maxLength",params:{limit:256},message:"must NOT have more than 256 characters"}],!1;if(c(u)<1)return H.errors=[{instancePath:t+"/tools_permitted/"+v,schemaPath:"\
-#/properties/tools_permitted/items/minLength",keyword:"minLength",params:{limit:1},message:"must NOT have fewer than 1 characters"}],!1}else return H.errors=[{instancePath:t+
+b=e;if(e===b)if(typeof u=="string"){if(c(u)>256)return I.errors=[{instancePath:t+"/tools_permitted/"+v,schemaPath:"#/properties/tools_permitted/items/maxLength",
+keyword:"maxLength",params:{limit:256},message:"must NOT have more than 256 characters"}],!1;if(c(u)<1)return I.errors=[{instancePath:t+"/tools_permitted/"+v,schemaPath:"\
+#/properties/tools_permitted/items/minLength",keyword:"minLength",params:{limit:1},message:"must NOT have fewer than 1 characters"}],!1}else return I.errors=[{instancePath:t+
 "/tools_permitted/"+v,schemaPath:"#/properties/tools_permitted/items/type",keyword:"type",params:{type:"string"},message:"must be string"}],!1;var m=b===e;if(!m)
-break}}else return H.errors=[{instancePath:t+"/tools_permitted",schemaPath:"#/properties/tools_permitted/type",keyword:"type",params:{type:"array"},message:"mus\
+break}}else return I.errors=[{instancePath:t+"/tools_permitted",schemaPath:"#/properties/tools_permitted/type",keyword:"type",params:{type:"array"},message:"mus\
 t be array"}],!1;var a=l===e}else var a=!0;if(a){if(r.tools_denied!==void 0){let y=r.tools_denied,l=e;if(e===l)if(Array.isArray(y)){var o=!0;let k=y.length;for(let v=0;v<
-k;v++){let u=y[v],b=e;if(e===b)if(u&&typeof u=="object"&&!Array.isArray(u)){let N;if(u.tool_id===void 0&&(N="tool_id")||u.reason===void 0&&(N="reason"))return H.
+k;v++){let u=y[v],b=e;if(e===b)if(u&&typeof u=="object"&&!Array.isArray(u)){let N;if(u.tool_id===void 0&&(N="tool_id")||u.reason===void 0&&(N="reason"))return I.
 errors=[{instancePath:t+"/tools_denied/"+v,schemaPath:"#/properties/tools_denied/items/required",keyword:"required",params:{missingProperty:N},message:"must hav\
-e required property '"+N+"'"}],!1;if(u.tool_id!==void 0){let W=u.tool_id,Q=e;if(e===Q)if(typeof W=="string"){if(c(W)>256)return H.errors=[{instancePath:t+"/tool\
+e required property '"+N+"'"}],!1;if(u.tool_id!==void 0){let W=u.tool_id,Q=e;if(e===Q)if(typeof W=="string"){if(c(W)>256)return I.errors=[{instancePath:t+"/tool\
 s_denied/"+v+"/tool_id",schemaPath:"#/properties/tools_denied/items/properties/tool_id/maxLength",keyword:"maxLength",params:{limit:256},message:"must NOT have \
-more than 256 characters"}],!1;if(c(W)<1)return H.errors=[{instancePath:t+"/tools_denied/"+v+"/tool_id",schemaPath:"#/properties/tools_denied/items/properties/t\
-ool_id/minLength",keyword:"minLength",params:{limit:1},message:"must NOT have fewer than 1 characters"}],!1}else return H.errors=[{instancePath:t+"/tools_denied\
+more than 256 characters"}],!1;if(c(W)<1)return I.errors=[{instancePath:t+"/tools_denied/"+v+"/tool_id",schemaPath:"#/properties/tools_denied/items/properties/t\
+ool_id/minLength",keyword:"minLength",params:{limit:1},message:"must NOT have fewer than 1 characters"}],!1}else return I.errors=[{instancePath:t+"/tools_denied\
 /"+v+"/tool_id",schemaPath:"#/properties/tools_denied/items/properties/tool_id/type",keyword:"type",params:{type:"string"},message:"must be string"}],!1;var p=Q===
-e}else var p=!0;if(p)if(u.reason!==void 0){let W=u.reason,Q=e;if(e===Q)if(typeof W=="string"){if(c(W)>128)return H.errors=[{instancePath:t+"/tools_denied/"+v+"/\
+e}else var p=!0;if(p)if(u.reason!==void 0){let W=u.reason,Q=e;if(e===Q)if(typeof W=="string"){if(c(W)>128)return I.errors=[{instancePath:t+"/tools_denied/"+v+"/\
 reason",schemaPath:"#/properties/tools_denied/items/properties/reason/maxLength",keyword:"maxLength",params:{limit:128},message:"must NOT have more than 128 cha\
-racters"}],!1;if(c(W)<1)return H.errors=[{instancePath:t+"/tools_denied/"+v+"/reason",schemaPath:"#/properties/tools_denied/items/properties/reason/minLength",keyword:"\
-minLength",params:{limit:1},message:"must NOT have fewer than 1 characters"}],!1}else return H.errors=[{instancePath:t+"/tools_denied/"+v+"/reason",schemaPath:"\
-#/properties/tools_denied/items/properties/reason/type",keyword:"type",params:{type:"string"},message:"must be string"}],!1;var p=Q===e}else var p=!0}else return H.
+racters"}],!1;if(c(W)<1)return I.errors=[{instancePath:t+"/tools_denied/"+v+"/reason",schemaPath:"#/properties/tools_denied/items/properties/reason/minLength",keyword:"\
+minLength",params:{limit:1},message:"must NOT have fewer than 1 characters"}],!1}else return I.errors=[{instancePath:t+"/tools_denied/"+v+"/reason",schemaPath:"\
+#/properties/tools_denied/items/properties/reason/type",keyword:"type",params:{type:"string"},message:"must be string"}],!1;var p=Q===e}else var p=!0}else return I.
 errors=[{instancePath:t+"/tools_denied/"+v,schemaPath:"#/properties/tools_denied/items/type",keyword:"type",params:{type:"object"},message:"must be object"}],!1;
-var o=b===e;if(!o)break}}else return H.errors=[{instancePath:t+"/tools_denied",schemaPath:"#/properties/tools_denied/type",keyword:"type",params:{type:"array"},
+var o=b===e;if(!o)break}}else return I.errors=[{instancePath:t+"/tools_denied",schemaPath:"#/properties/tools_denied/type",keyword:"type",params:{type:"array"},
 message:"must be array"}],!1;var a=l===e}else var a=!0;if(a)if(r.limits!==void 0){let y=r.limits,l=e;if(e===l)if(y&&typeof y=="object"&&!Array.isArray(y)){let k;
-if(y.max_steps===void 0&&(k="max_steps")||y.timeout_ms===void 0&&(k="timeout_ms"))return H.errors=[{instancePath:t+"/limits",schemaPath:"#/properties/limits/req\
+if(y.max_steps===void 0&&(k="max_steps")||y.timeout_ms===void 0&&(k="timeout_ms"))return I.errors=[{instancePath:t+"/limits",schemaPath:"#/properties/limits/req\
 uired",keyword:"required",params:{missingProperty:k},message:"must have required property '"+k+"'"}],!1;if(y.max_steps!==void 0){let v=y.max_steps,u=e;if(!(typeof v==
-"number"&&!(v%1)&&!isNaN(v)&&isFinite(v)))return H.errors=[{instancePath:t+"/limits/max_steps",schemaPath:"#/properties/limits/properties/max_steps/type",keyword:"\
-type",params:{type:"integer"},message:"must be integer"}],!1;if(e===u&&typeof v=="number"&&isFinite(v)&&(v<1||isNaN(v)))return H.errors=[{instancePath:t+"/limit\
+"number"&&!(v%1)&&!isNaN(v)&&isFinite(v)))return I.errors=[{instancePath:t+"/limits/max_steps",schemaPath:"#/properties/limits/properties/max_steps/type",keyword:"\
+type",params:{type:"integer"},message:"must be integer"}],!1;if(e===u&&typeof v=="number"&&isFinite(v)&&(v<1||isNaN(v)))return I.errors=[{instancePath:t+"/limit\
 s/max_steps",schemaPath:"#/properties/limits/properties/max_steps/minimum",keyword:"minimum",params:{comparison:">=",limit:1},message:"must be >= 1"}],!1;var h=u===
-e}else var h=!0;if(h)if(y.timeout_ms!==void 0){let v=y.timeout_ms,u=e;if(!(typeof v=="number"&&!(v%1)&&!isNaN(v)&&isFinite(v)))return H.errors=[{instancePath:t+
+e}else var h=!0;if(h)if(y.timeout_ms!==void 0){let v=y.timeout_ms,u=e;if(!(typeof v=="number"&&!(v%1)&&!isNaN(v)&&isFinite(v)))return I.errors=[{instancePath:t+
 "/limits/timeout_ms",schemaPath:"#/properties/limits/properties/timeout_ms/type",keyword:"type",params:{type:"integer"},message:"must be integer"}],!1;if(e===u&&
-typeof v=="number"&&isFinite(v)&&(v<1||isNaN(v)))return H.errors=[{instancePath:t+"/limits/timeout_ms",schemaPath:"#/properties/limits/properties/timeout_ms/min\
-imum",keyword:"minimum",params:{comparison:">=",limit:1},message:"must be >= 1"}],!1;var h=u===e}else var h=!0}else return H.errors=[{instancePath:t+"/limits",schemaPath:"\
-#/properties/limits/type",keyword:"type",params:{type:"object"},message:"must be object"}],!1;var a=l===e}else var a=!0}}}}else return H.errors=[{instancePath:t,
-schemaPath:"#/type",keyword:"type",params:{type:"object"},message:"must be object"}],!1;return H.errors=i,e===0}H.evaluated={props:{model_ref:!0,policy_outcome:!0,
+typeof v=="number"&&isFinite(v)&&(v<1||isNaN(v)))return I.errors=[{instancePath:t+"/limits/timeout_ms",schemaPath:"#/properties/limits/properties/timeout_ms/min\
+imum",keyword:"minimum",params:{comparison:">=",limit:1},message:"must be >= 1"}],!1;var h=u===e}else var h=!0}else return I.errors=[{instancePath:t+"/limits",schemaPath:"\
+#/properties/limits/type",keyword:"type",params:{type:"object"},message:"must be object"}],!1;var a=l===e}else var a=!0}}}}else return I.errors=[{instancePath:t,
+schemaPath:"#/type",keyword:"type",params:{type:"object"},message:"must be object"}],!1;return I.errors=i,e===0}I.evaluated={props:{model_ref:!0,policy_outcome:!0,
 tools_permitted:!0,tools_denied:!0,limits:!0},dynamicProps:!1,dynamicItems:!1};function de(r,{instancePath:t="",parentData:L,parentDataProperty:x,rootData:_=r,dynamicAnchors:P={}}={}){
 let i=null,e=0,d=de.evaluated;if(d.dynamicProps&&(d.props=void 0),d.dynamicItems&&(d.items=void 0),e===0)if(r&&typeof r=="object"&&!Array.isArray(r)){let s;if(r.
 type===void 0&&(s="type")||r.text===void 0&&(s="text"))return de.errors=[{instancePath:t,schemaPath:"#/required",keyword:"required",params:{missingProperty:s},message:"\
@@ -718,8 +718,8 @@ must have required property '"+s+"'"}],!1;if(r.type!==void 0){let n=r.type,m=e;i
 pe",schemaPath:"#/properties/type/maxLength",keyword:"maxLength",params:{limit:64},message:"must NOT have more than 64 characters"}],!1}else return de.errors=[{
 instancePath:t+"/type",schemaPath:"#/properties/type/type",keyword:"type",params:{type:"string"},message:"must be string"}],!1;var a=m===e}else var a=!0;if(a){if(r.
 text!==void 0){let n=r.text,m=e;if(typeof n!="string"&&n!==null)return de.errors=[{instancePath:t+"/text",schemaPath:"#/properties/text/type",keyword:"type",params:{
-type:ir.properties.text.type},message:"must be string,null"}],!1;var a=m===e}else var a=!0;if(a)if(r.plan!==void 0){let n=e;H(r.plan,{instancePath:t+"/plan",parentData:r,
-parentDataProperty:"plan",rootData:_,dynamicAnchors:P})||(i=i===null?H.errors:i.concat(H.errors),e=i.length);var a=n===e}else var a=!0}}else return de.errors=[{
+type:ir.properties.text.type},message:"must be string,null"}],!1;var a=m===e}else var a=!0;if(a)if(r.plan!==void 0){let n=e;I(r.plan,{instancePath:t+"/plan",parentData:r,
+parentDataProperty:"plan",rootData:_,dynamicAnchors:P})||(i=i===null?I.errors:i.concat(I.errors),e=i.length);var a=n===e}else var a=!0}}else return de.errors=[{
 instancePath:t,schemaPath:"#/type",keyword:"type",params:{type:"object"},message:"must be object"}],!1;return de.errors=i,e===0}de.evaluated={props:{type:!0,text:!0,
 plan:!0},dynamicProps:!1,dynamicItems:!1};function ae(r,{instancePath:t="",parentData:L,parentDataProperty:x,rootData:_=r,dynamicAnchors:P={}}={}){let i=null,e=0,d=ae.evaluated;if(d.dynamicProps&&(d.props=
 void 0),d.dynamicItems&&(d.items=void 0),e===0)if(r&&typeof r=="object"&&!Array.isArray(r)){let s;if(r.code===void 0&&(s="code")||r.message===void 0&&(s="messag\
@@ -828,7 +828,7 @@ type:"string"},message:"must be string"}],!1;var a=m===e}else var a=!0}}}else re
 object"},message:"must be object"}],!1;return Y.errors=i,e===0}Y.evaluated={props:{run:!0,correlation_id:!0,tenant_id:!0,traceparent:!0},dynamicProps:!1,dynamicItems:!1};
 function Te(r,{instancePath:t="",parentData:L,parentDataProperty:x,rootData:_=r,dynamicAnchors:P={}}={}){let i=null,e=0,d=Te.evaluated;return d.dynamicProps&&(d.
 props=void 0),d.dynamicItems&&(d.items=void 0),Y(r,{instancePath:t,parentData:L,parentDataProperty:x,rootData:_,dynamicAnchors:P})||(i=i===null?Y.errors:i.concat(
-Y.errors),e=i.length),Te.errors=i,e===0}Te.evaluated={props:{run:!0,correlation_id:!0,tenant_id:!0,traceparent:!0},dynamicProps:!1,dynamicItems:!1};var Ze=He;function V(r,{instancePath:t="",parentData:L,parentDataProperty:x,rootData:_=r,dynamicAnchors:P={}}={}){let i=null,e=0,d=V.evaluated;d.dynamicProps&&(d.props=void 0),
+Y.errors),e=i.length),Te.errors=i,e===0}Te.evaluated={props:{run:!0,correlation_id:!0,tenant_id:!0,traceparent:!0},dynamicProps:!1,dynamicItems:!1};var Ze=Ie;function V(r,{instancePath:t="",parentData:L,parentDataProperty:x,rootData:_=r,dynamicAnchors:P={}}={}){let i=null,e=0,d=V.evaluated;d.dynamicProps&&(d.props=void 0),
 d.dynamicItems&&(d.items=void 0);let a=e,s=!1,n=e;if(e===n)if(r&&typeof r=="object"&&!Array.isArray(r)){let l;if(r.stack_id===void 0&&(l="stack_id")){let f={instancePath:t,
 schemaPath:"#/allOf/0/anyOf/0/required",keyword:"required",params:{missingProperty:l},message:"must have required property '"+l+"'"};i===null?i=[f]:i.push(f),e++}}else{
 let l={instancePath:t,schemaPath:"#/allOf/0/anyOf/0/type",keyword:"type",params:{type:"object"},message:"must be object"};i===null?i=[l]:i.push(l),e++}var h=n===
@@ -1004,9 +1004,9 @@ traceparent,h=e;if(e===h)if(typeof p=="string"){if(c(p)>256)return pe.errors=[{i
 rward/traceparent",schemaPath:"#/properties/forward/properties/traceparent/type",keyword:"type",params:{type:"string"},message:"must be string"}],!1;var a=h===e}else
 var a=!0}}}else return pe.errors=[{instancePath:t+"/forward",schemaPath:"#/properties/forward/type",keyword:"type",params:{type:"object"},message:"must be objec\
 t"}],!1}}else return pe.errors=[{instancePath:t,schemaPath:"#/type",keyword:"type",params:{type:"object"},message:"must be object"}],!1;return pe.errors=i,e===0}
-pe.evaluated={props:{forward:!0},dynamicProps:!1,dynamicItems:!1};function He(r,{instancePath:t="",parentData:L,parentDataProperty:x,rootData:_=r,dynamicAnchors:P={}}={}){
-let i=null,e=0,d=He.evaluated;return d.dynamicProps&&(d.props=void 0),d.dynamicItems&&(d.items=void 0),pe(r,{instancePath:t,parentData:L,parentDataProperty:x,rootData:_,
-dynamicAnchors:P})||(i=i===null?pe.errors:i.concat(pe.errors),e=i.length),He.errors=i,e===0}He.evaluated={props:{forward:!0},dynamicProps:!1,dynamicItems:!1};var Me=Ie;function E(r,{instancePath:t="",parentData:L,parentDataProperty:x,rootData:_=r,dynamicAnchors:P={}}={}){let i=null,e=0,d=E.evaluated;if(d.dynamicProps&&(d.props=
+pe.evaluated={props:{forward:!0},dynamicProps:!1,dynamicItems:!1};function Ie(r,{instancePath:t="",parentData:L,parentDataProperty:x,rootData:_=r,dynamicAnchors:P={}}={}){
+let i=null,e=0,d=Ie.evaluated;return d.dynamicProps&&(d.props=void 0),d.dynamicItems&&(d.items=void 0),pe(r,{instancePath:t,parentData:L,parentDataProperty:x,rootData:_,
+dynamicAnchors:P})||(i=i===null?pe.errors:i.concat(pe.errors),e=i.length),Ie.errors=i,e===0}Ie.evaluated={props:{forward:!0},dynamicProps:!1,dynamicItems:!1};var Me=He;function E(r,{instancePath:t="",parentData:L,parentDataProperty:x,rootData:_=r,dynamicAnchors:P={}}={}){let i=null,e=0,d=E.evaluated;if(d.dynamicProps&&(d.props=
 void 0),d.dynamicItems&&(d.items=void 0),e===0)if(r&&typeof r=="object"&&!Array.isArray(r)){let n;if(r.forwarded===void 0&&(n="forwarded")||r.correlation_id===void 0&&
 (n="correlation_id")||r.tenant_id===void 0&&(n="tenant_id"))return E.errors=[{instancePath:t,schemaPath:"#/required",keyword:"required",params:{missingProperty:n},
 message:"must have required property '"+n+"'"}],!1;if(r.forwarded!==void 0){let m=r.forwarded,o=e;if(e===o)if(m&&typeof m=="object"&&!Array.isArray(m)){let p;if(m.
@@ -1043,9 +1043,9 @@ must NOT have more than 256 characters"}],!1;if(c(m)<1)return E.errors=[{instanc
 ength",params:{limit:1},message:"must NOT have fewer than 1 characters"}],!1}else return E.errors=[{instancePath:t+"/tenant_id",schemaPath:"#/properties/tenant_\
 id/type",keyword:"type",params:{type:"string"},message:"must be string"}],!1;var s=o===e}else var s=!0}}else return E.errors=[{instancePath:t,schemaPath:"#/type",
 keyword:"type",params:{type:"object"},message:"must be object"}],!1;return E.errors=i,e===0}E.evaluated={props:{forwarded:!0,correlation_id:!0,tenant_id:!0},dynamicProps:!1,
-dynamicItems:!1};function Ie(r,{instancePath:t="",parentData:L,parentDataProperty:x,rootData:_=r,dynamicAnchors:P={}}={}){let i=null,e=0,d=Ie.evaluated;return d.
+dynamicItems:!1};function He(r,{instancePath:t="",parentData:L,parentDataProperty:x,rootData:_=r,dynamicAnchors:P={}}={}){let i=null,e=0,d=He.evaluated;return d.
 dynamicProps&&(d.props=void 0),d.dynamicItems&&(d.items=void 0),E(r,{instancePath:t,parentData:L,parentDataProperty:x,rootData:_,dynamicAnchors:P})||(i=i===null?
-E.errors:i.concat(E.errors),e=i.length),Ie.errors=i,e===0}Ie.evaluated={props:{forwarded:!0,correlation_id:!0,tenant_id:!0},dynamicProps:!1,dynamicItems:!1};var ur={getHealthUnversioned:{validatePath:null,validateQuery:null,validateHeaders:ye,validateBody:null,validateResponse:{200:be,400:g,401:g,403:g,429:g,500:g,503:g}},
+E.errors:i.concat(E.errors),e=i.length),He.errors=i,e===0}He.evaluated={props:{forwarded:!0,correlation_id:!0,tenant_id:!0},dynamicProps:!1,dynamicItems:!1};var ur={getHealthUnversioned:{validatePath:null,validateQuery:null,validateHeaders:ye,validateBody:null,validateResponse:{200:be,400:g,401:g,403:g,429:g,500:g,503:g}},
 getHealthz:{validatePath:null,validateQuery:null,validateHeaders:ye,validateBody:null,validateResponse:{200:be,400:g,401:g,403:g,429:g,500:g,503:g}},getMetrics:{
 validatePath:null,validateQuery:null,validateHeaders:ye,validateBody:null,validateResponse:{400:g,401:g,403:g,429:g,500:g,503:g}},getReadiness:{validatePath:null,
 validateQuery:null,validateHeaders:ye,validateBody:null,validateResponse:{200:Pe,400:g,401:g,403:g,429:g,500:g,503:Pe}},ingestFederatedEvents:{validatePath:null,
@@ -1054,12 +1054,12 @@ validateQuery:null,validateHeaders:ye,validateBody:null,validateResponse:{200:be
 validateHeaders:he,validateBody:null,validateResponse:{200:Ee,400:g,401:g,403:g,429:g,500:g,503:g}},getPeerCapabilities:{validatePath:null,validateQuery:null,validateHeaders:he,
 validateBody:null,validateResponse:{200:Re,400:g,401:g,403:g,429:g,500:g,503:g}},listPeers:{validatePath:null,validateQuery:null,validateHeaders:he,validateBody:null,
 validateResponse:{200:We,400:g,401:g,403:g,429:g,500:g,503:g}},getFederatedRun:{validatePath:_e,validateQuery:null,validateHeaders:he,validateBody:null,validateResponse:{
-200:De,400:g,401:g,403:g,404:g,429:g,500:g,501:g,503:g}},cancelFederatedRunByPath:{validatePath:_e,validateQuery:null,validateHeaders:ve,validateBody:null,validateResponse:{
-200:De,400:g,401:g,403:g,404:g,409:g,429:g,500:g,501:g,503:g}},streamFederatedRunEvents:{validatePath:_e,validateQuery:Qe,validateHeaders:ze,validateBody:null,validateResponse:{
+200:De,400:g,401:g,403:g,404:g,429:g,500:g,503:g}},cancelFederatedRunByPath:{validatePath:_e,validateQuery:null,validateHeaders:ve,validateBody:null,validateResponse:{
+200:De,400:g,401:g,403:g,404:g,409:g,429:g,500:g,503:g}},streamFederatedRunEvents:{validatePath:_e,validateQuery:Qe,validateHeaders:ze,validateBody:null,validateResponse:{
 400:g,401:g,403:g,404:g,429:g,500:g,501:g,503:g}},cancelFederatedRun:{validatePath:_e,validateQuery:null,validateHeaders:ve,validateBody:null,validateResponse:{
-200:De,400:g,401:g,403:g,404:g,409:g,429:g,500:g,501:g,503:g}},forwardRun:{validatePath:null,validateQuery:null,validateHeaders:ve,validateBody:Ze,validateResponse:{
-200:Me,400:g,401:g,403:g,404:g,409:g,413:g,415:g,429:g,500:g,501:g,503:g}},getHealthVersioned:{validatePath:null,validateQuery:null,validateHeaders:ye,validateBody:null,
-validateResponse:{200:be,400:g,401:g,403:g,429:g,500:g,503:g}},getPeerCapabilitiesByPath:{validatePath:null,validateQuery:null,validateHeaders:he,validateBody:null,
-validateResponse:{200:Re,400:g,401:g,403:g,429:g,500:g,503:g}},getPeerInfoByPath:{validatePath:null,validateQuery:null,validateHeaders:he,validateBody:null,validateResponse:{
-200:Ee,400:g,401:g,403:g,429:g,500:g,503:g}},getReadinessVersioned:{validatePath:null,validateQuery:null,validateHeaders:ye,validateBody:null,validateResponse:{
-200:Pe,400:g,401:g,403:g,429:g,500:g,503:Pe}}};export{ur as validators};
+200:De,400:g,401:g,403:g,404:g,409:g,429:g,500:g,503:g}},forwardRun:{validatePath:null,validateQuery:null,validateHeaders:ve,validateBody:Ze,validateResponse:{200:Me,
+400:g,401:g,403:g,404:g,409:g,413:g,415:g,429:g,500:g,503:g}},getHealthVersioned:{validatePath:null,validateQuery:null,validateHeaders:ye,validateBody:null,validateResponse:{
+200:be,400:g,401:g,403:g,429:g,500:g,503:g}},getPeerCapabilitiesByPath:{validatePath:null,validateQuery:null,validateHeaders:he,validateBody:null,validateResponse:{
+200:Re,400:g,401:g,403:g,429:g,500:g,503:g}},getPeerInfoByPath:{validatePath:null,validateQuery:null,validateHeaders:he,validateBody:null,validateResponse:{200:Ee,
+400:g,401:g,403:g,429:g,500:g,503:g}},getReadinessVersioned:{validatePath:null,validateQuery:null,validateHeaders:ye,validateBody:null,validateResponse:{200:Pe,
+400:g,401:g,403:g,429:g,500:g,503:Pe}}};export{ur as validators};

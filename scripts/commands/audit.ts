@@ -2,10 +2,10 @@ import { createWriteStream } from 'node:fs';
 import { pipeline } from 'node:stream/promises';
 import { Readable } from 'node:stream';
 import Table from 'cli-table3';
-import type { AuditRecord, CliAudit } from '../../generated/types/index.ts';
+import type { AuditRecord, CliAudit, CliAuditKey } from '../../generated/types/index.ts';
 import type { LogReport } from '../../services/platform/audit/verify-log.ts';
 import { baseUrl, expectStatus, send } from '../lib/api.ts';
-import { loadCheckpoints, verifyDatabase, verifyExport } from '../lib/audit-verification.ts';
+import { loadCheckpoints, rotateCheckpointKey, verifyDatabase, verifyExport } from '../lib/audit-verification.ts';
 import type { Command, CommandContext, OptionValues } from '../lib/command.ts';
 import { parseSince } from '../lib/duration.ts';
 import { CliError, EXIT, type ExitCode } from '../lib/errors.ts';
@@ -18,13 +18,13 @@ const FILTERS = { action: 'action', outcome: 'outcome', principal: 'principal_id
 export const command: Command = {
   name: 'audit',
   summary: 'Verify, list or export the audit trail',
-  args: [{ usage: '<verify|list|export>', summary: 'check the chains, show the newest records, or write all of them as lines of JSON' }],
+  args: [{ usage: '<verify|list|export|rotate-key>', summary: 'check the chains, show the newest records, write all of them as lines of JSON, or make a new key for checkpoints' }],
   options: [
     { flags: '--tenant <id>', summary: 'whose trail: verify checks all when it is left out; _platform is the node itself' },
     { flags: '--from-export <file>', summary: 'verify: check this file in place of the database' },
     { flags: '--filtered', summary: 'verify: the file was exported with filters, so gaps are no fault' },
-    { flags: '--checkpoints <file>', summary: 'verify: signed checkpoints; default: those of this node' },
-    { flags: '--key <file>', summary: 'verify: the key of the checkpoints, its public half suffices' },
+    { flags: '--checkpoints <file>', summary: 'verify: signed checkpoints, with the parts set aside beside them; default: those of this node' },
+    { flags: '--key <file>', summary: 'verify: the keys of the checkpoints, one behind the other in a file; public halves suffice' },
     { flags: '--action <action>', summary: 'only this action, e.g. run.create' },
     { flags: '--outcome <outcome>', summary: 'only allowed, denied or failed' },
     { flags: '--principal <id>', summary: 'only what this principal did' },
@@ -42,7 +42,8 @@ export const command: Command = {
     if (args[0] === 'verify') return verify(context, settings, options);
     if (args[0] === 'list') return list(context, settings, options);
     if (args[0] === 'export') return exportTrail(context, settings, options);
-    throw new CliError(`audit knows no "${args[0]}"`, { exitCode: EXIT.usage, evidence: ['known: verify, list, export'], next: 'agentos audit verify' });
+    if (args[0] === 'rotate-key') return rotateKey(context, settings);
+    throw new CliError(`audit knows no "${args[0]}"`, { exitCode: EXIT.usage, evidence: ['known: verify, list, export, rotate-key'], next: 'agentos audit verify' });
   },
 };
 
@@ -55,6 +56,13 @@ async function verify({ output }: CommandContext, settings: Settings, options: O
   if (checkpoints === null) output.note('There are no signed checkpoints: a log that was rewritten as a whole would not be noticed.');
   output.result(documentOf(report), textOf(report));
   return report.faults.length === 0 ? EXIT.ok : EXIT.gate;
+}
+
+function rotateKey({ output }: CommandContext, settings: Settings): ExitCode {
+  const key = rotateCheckpointKey(settings);
+  output.result({ command: 'audit', action: 'rotate-key', key } satisfies CliAuditKey, `The new key ${key.key_id} stands first in ${key.file}; the public halves of the earlier ones stay behind it and verify what those signed.`);
+  output.note('Services sign with it once they are restarted: agentos redeploy');
+  return EXIT.ok;
 }
 
 function documentOf({ chains, faults }: LogReport): CliAudit {

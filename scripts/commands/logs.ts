@@ -5,6 +5,7 @@ import { parseSince } from '../lib/duration.ts';
 import { CliError, EXIT } from '../lib/errors.ts';
 import { redact } from '../lib/redact.ts';
 import { logFileOf } from '../lib/postgres/placement.ts';
+import { nodesThere, prefixOf, sourceNames, splitNode } from '../lib/nodes.ts';
 import { findService, logSourceNames } from '../lib/services/catalog.ts';
 import { logFileOfService } from '../lib/services/control.ts';
 import { formatLogLine, parseLogLine, type LogLine } from '../lib/services/log-lines.ts';
@@ -16,7 +17,7 @@ const CHUNK_BYTES = 1024 * 1024;
 export const command: Command = {
   name: 'logs',
   summary: 'Show the log of a service',
-  args: [{ usage: '<service>', summary: `one of ${logSourceNames().join(', ')}` }],
+  args: [{ usage: '<service>', summary: `one of ${logSourceNames().join(', ')}, or node-b/<one of them>` }],
   options: [
     { flags: '-f, --follow', summary: 'go on with new lines until Ctrl-C' },
     { flags: '--since <time>', summary: 'only lines after it: 10m ago, or an ISO 8601 time' },
@@ -40,10 +41,12 @@ export const command: Command = {
 };
 
 function sourceOf(settings: Settings, word: string): { readonly name: string; readonly file: string } {
-  if (word === 'postgres') return { name: word, file: logFileOf(settings.home) };
-  const service = findService(word);
-  if (service !== null) return { name: service.name, file: logFileOfService(settings.home, service.name) };
-  throw new CliError(`there is no service "${word}"`, { exitCode: EXIT.usage, evidence: [`known: ${logSourceNames().join(', ')}`], next: 'agentos logs agent-orchestrator' });
+  const nodes = nodesThere(settings);
+  const { node, name } = splitNode(nodes, word);
+  if (name === 'postgres') return { name: word, file: logFileOf(node.home) };
+  const service = findService(name);
+  if (service !== null) return { name: `${prefixOf(node)}${service.name}`, file: logFileOfService(node.home, service.name) };
+  throw new CliError(`there is no service "${word}"`, { exitCode: EXIT.usage, evidence: [`known: ${sourceNames(nodes).join(', ')}`], next: 'agentos logs agent-orchestrator' });
 }
 
 function sinceOf(text: string): Date {

@@ -38,20 +38,21 @@ export const command: Command = {
 
 /** Those of `up`, with new processes between the database and the checks, and what tenants have counted around them. */
 function redeployPhases(context: CommandContext, settings: Settings, state: ReturnType<typeof newState>): readonly Phase[] {
-  const [preflight, boot, ...rest] = bringUpPhases(context, settings, state) as readonly [Phase, Phase, ...Phase[]];
-  let before: Inventory = {};
+  const phases = bringUpPhases(context, settings, state);
+  const booted = phases.findIndex((phase) => phase.name === 'boot') + 1;
+  let before: readonly Inventory[] = [];
+  const count = (): Promise<Inventory[]> => Promise.all(state.booted.map((booted) => takeInventory(booted.databaseUrl)));
   return [
-    preflight,
-    boot,
+    ...phases.slice(0, booted),
     {
       name: 'renew',
       title: 'a new process for each service',
       run: async (tell) => {
-        before = await takeInventory(state.booted!.databaseUrl);
+        before = await count();
         return renewServices(context, settings, tell);
       },
     },
-    ...rest,
-    { name: 'kept', title: 'what tenants have is there', run: async () => requireAllKept(before, await takeInventory(state.booted!.databaseUrl)) },
+    ...phases.slice(booted),
+    { name: 'kept', title: 'what tenants have is there', run: async () => (await count()).map((after, index) => requireAllKept(before[index]!, after)).join('; ') },
   ];
 }

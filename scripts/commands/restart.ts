@@ -7,6 +7,7 @@ import { stopPostgres } from '../lib/postgres/index.ts';
 import { emptyReport, finishReport } from '../lib/reports/node-report.ts';
 import { writeReport } from '../lib/reports/report.ts';
 import { readSeeded } from '../lib/seeded.ts';
+import { nodesOf, onEach, prefixOf, sourceNames, splitNode } from '../lib/nodes.ts';
 import { findService, logSourceNames, SERVICES, type ServiceEntry } from '../lib/services/catalog.ts';
 import { stopService } from '../lib/services/control.ts';
 import { loadSettings, type Settings } from '../lib/settings.ts';
@@ -15,7 +16,7 @@ import { isStateFolder, withNodeLock } from '../lib/state-folder.ts';
 export const command: Command = {
   name: 'restart',
   summary: 'Restart the services, or one of them; runs under way go on afterwards',
-  args: [{ usage: '[service]', summary: `one of ${logSourceNames().join(', ')}; all services when left out` }],
+  args: [{ usage: '[service]', summary: `one of ${logSourceNames().join(', ')}, or node-b/<one of them>; all services when left out` }],
   examples: ['agentos restart', 'agentos restart model-policy'],
   async run(context, args) {
     const settings = loadSettings({ mode: context.global.mode, profile: context.global.profile, asBroughtUp: true });
@@ -24,7 +25,7 @@ export const command: Command = {
     const startedAt = new Date();
     const result = await withNodeLock(settings.home, 'restart', () => runPhases([
       { name: 'stop', title: 'stopping politely', run: stop },
-      { name: 'boot', title: 'starting again', run: async (tell) => (await bootNode(settings, { signal: context.signal, readyTimeoutMs: context.global.timeoutMs ?? 45_000 }, tell)).detail },
+      { name: 'boot', title: 'starting again', run: (tell) => onEach(nodesOf(settings), tell, async (node, tellOfNode) => (await bootNode(node, { signal: context.signal, readyTimeoutMs: context.global.timeoutMs ?? 45_000 }, tellOfNode)).detail) },
     ], context.output));
     const report = finishReport({ ...(await emptyReport(settings, 'restart', startedAt)), seeded: readSeeded(settings.home), remediation: ['agentos validate'] }, result);
     const files = writeReport(settings.reportsDir, report);
@@ -39,19 +40,34 @@ export const command: Command = {
 
 /** What is to be stopped; `boot` starts whatever does not run. */
 function stopper(settings: Settings, word: string | undefined): (tell: (detail: string) => void) => Promise<string> {
-  if (word === 'postgres') {
-    return async () => ((await stopPostgres(settings.home)) ? 'postgres stopped' : 'postgres was not running');
-  }
-  const chosen = word === undefined ? SERVICES : [findService(word)].filter((service): service is ServiceEntry => service !== null);
-  if (chosen.length === 0) throw new CliError(`there is no service "${word}"`, { exitCode: EXIT.usage, evidence: [`known: ${logSourceNames().join(', ')}`], next: 'agentos restart' });
+  const chosen = chosenOf(nodesOf(settings), word);
   return async (tell) => {
     const stopped: string[] = [];
-    // In the opposite order of starting: runs that the orchestrator still finishes must not find Model Policy gone.
-    for (const service of [...chosen].reverse()) {
-      if (!(await stopService(service, settings.home))) continue;
-      stopped.push(service.name);
-      tell(`stopped ${service.name}`);
+    for (const { node, services, postgres } of chosen) {
+      // In the opposite order of starting: runs that the orchestrator still finishes must not find Model Policy gone.
+      for (const service of [...services].reverse()) {
+        if (!(await stopService(service, node.home))) continue;
+        stopped.push(`${prefixOf(node)}${service.name}`);
+        tell(`stopped ${stopped.at(-1)}`);
+      }
+      if (postgres && (await stopPostgres(node.home))) stopped.push(`${prefixOf(node)}postgres`);
     }
     return stopped.length === 0 ? 'nothing was running' : `${stopped.join(', ')} stopped`;
   };
+}
+
+interface Chosen {
+  readonly node: Settings;
+  readonly services: readonly ServiceEntry[];
+  readonly postgres: boolean;
+}
+
+/** `model-policy`, `node-b/model-policy`, `node-b`: whatever is left out is meant whole. @throws CliError usage. */
+function chosenOf(nodes: readonly Settings[], word: string | undefined): readonly Chosen[] {
+  if (word === undefined) return nodes.map((node) => ({ node, services: SERVICES, postgres: false }));
+  const { node, name } = splitNode(nodes, word);
+  if (name === '') return [{ node, services: SERVICES, postgres: false }];
+  const service = findService(name);
+  if (service === null && name !== 'postgres') throw new CliError(`there is no service "${word}"`, { exitCode: EXIT.usage, evidence: [`known: ${sourceNames(nodes).join(', ')}`], next: 'agentos restart' });
+  return [{ node, services: service === null ? [] : [service], postgres: service === null }];
 }

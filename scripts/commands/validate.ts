@@ -7,7 +7,7 @@ import { writeReport, type Report, type ReportCheck } from '../lib/reports/repor
 import { readSeeded } from '../lib/seeded.ts';
 import { loadSettings } from '../lib/settings.ts';
 import { runChecks } from '../lib/validation/checks.ts';
-import { validationChecks } from '../lib/validation/run-checks.ts';
+import { nodeChecks } from '../lib/validation/node-checks.ts';
 
 export const command: Command = {
   name: 'validate',
@@ -25,7 +25,7 @@ export const command: Command = {
       name: 'validate',
       title: 'checking the running node',
       run: async (tell) => {
-        checks = await runChecks(validationChecks(settings, signal), tell);
+        checks = await runChecks(await nodeChecks(settings, signal), tell);
         return summarise(checks, timeout.aborted);
       },
     }], context.output);

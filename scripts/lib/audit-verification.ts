@@ -2,12 +2,13 @@
 import { createReadStream, existsSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { createInterface } from 'node:readline/promises';
-import { readAuditPublicKey } from '../../services/platform/audit/audit-key.ts';
+import { publishAuditKeys, readAuditPublicKeys, rotateAuditKey } from '../../services/platform/audit/audit-key.ts';
 import { PostgresAudit } from '../../services/platform/audit/audit-postgres.ts';
 import { parseExportLine } from '../../services/platform/audit/audit-record.ts';
 import { readCheckpoints, type CheckpointsRead } from '../../services/platform/audit/checkpoint.ts';
 import type { ChainedRecord, ChainName } from '../../services/platform/audit/chain.ts';
-import { auditFiles } from '../../services/platform/audit/configured-audit.ts';
+import { auditFiles, type AuditFiles } from '../../services/platform/audit/configured-audit.ts';
+import { partsOf } from '../../services/platform/audit/file-parts.ts';
 import { verifyLog, type LogReport } from '../../services/platform/audit/verify-log.ts';
 import { verifyChain, type ChainFault } from '../../services/platform/audit/verify.ts';
 import { createDatabase } from '../../services/platform/db/pool.ts';
@@ -22,21 +23,34 @@ export interface CheckpointFlags {
 
 /** Where this node's checkpoints and their key are; flags name others, for an auditor on another machine. */
 export function checkpointFiles(settings: Settings, flags: CheckpointFlags): { readonly key: string; readonly checkpoints: string } {
-  const { values, sources } = settings.config;
-  const files = auditFiles({ values: { ...values, AGENTOS_DATA_DIR: settings.home }, sources: { ...sources, AGENTOS_DATA_DIR: 'environment' } })!;
+  const files = ownFiles(settings);
   const publicKey = flags.checkpoints === undefined ? files.publicKeyFile : path.join(path.dirname(flags.checkpoints), path.basename(files.publicKeyFile));
   return { key: flags.key ?? (existsSync(files.keyFile) ? files.keyFile : publicKey), checkpoints: flags.checkpoints ?? files.checkpoints };
+}
+
+function ownFiles({ config: { values, sources }, home }: Settings): AuditFiles {
+  return auditFiles({ values: { ...values, AGENTOS_DATA_DIR: home }, sources: { ...sources, AGENTOS_DATA_DIR: 'environment' } })!;
+}
+
+export function rotateCheckpointKey(settings: Settings): { readonly key_id: string; readonly file: string } {
+  const { keyFile, publicKeyFile } = ownFiles(settings);
+  const keyId = rotateAuditKey(keyFile);
+  publishAuditKeys(keyFile, publicKeyFile);
+  return { key_id: keyId, file: keyFile };
 }
 
 /** null: nothing was signed here, so a log that was rewritten as a whole cannot be told from the true one. */
 export function loadCheckpoints(settings: Settings, flags: CheckpointFlags): CheckpointsRead | null {
   const files = checkpointFiles(settings, flags);
-  if (!existsSync(files.checkpoints)) {
+  const parts = partsOf(files.checkpoints);
+  if (parts.length === 0) {
     if (flags.checkpoints === undefined) return null;
     throw new CliError(`there are no checkpoints in ${files.checkpoints}`, { exitCode: EXIT.usage, next: 'name the file that the node writes (AGENTOS_AUDIT_CHECKPOINTS)' });
   }
   if (!existsSync(files.key)) throw new CliError('the key of the checkpoints is not at hand', { exitCode: EXIT.configuration, evidence: [`${files.key} does not exist`], next: 'agentos audit verify --key <audit-key.pub.pem of the node>' });
-  return readCheckpoints(readFileSync(files.checkpoints, 'utf8'), readAuditPublicKey(files.key));
+  const keys = readAuditPublicKeys(files.key);
+  const read = parts.map((part) => readCheckpoints(readFileSync(part, 'utf8'), keys, path.basename(part)));
+  return { good: read.flatMap(({ good }) => good), bad: read.flatMap(({ bad }) => bad) };
 }
 
 export async function verifyDatabase(settings: Settings, tenantId: string | null, checkpoints: CheckpointsRead | null): Promise<LogReport> {
@@ -54,13 +68,10 @@ export async function verifyDatabase(settings: Settings, tenantId: string | null
 export async function verifyExport(file: string, checkpoints: CheckpointsRead | null, filtered: boolean): Promise<LogReport> {
   const chains = new Map<string, { readonly name: ChainName; readonly records: ChainedRecord[] }>();
   const faults: ChainFault[] = [];
-  let number = 0;
-  for await (const line of createInterface({ input: createReadStream(file), crlfDelay: Infinity })) {
-    number += 1;
-    if (line === '') continue;
+  for await (const { part, number, line } of linesOf(file)) {
     const parsed = parseExportLine(line);
     if (parsed === null) {
-      faults.push({ tenantId: '', service: '', sequence: null, kind: 'edited', detail: `Line ${number} of ${file} is no record of an export.` });
+      faults.push({ tenantId: '', service: '', sequence: null, kind: 'edited', detail: `Line ${number} of ${part} is no record of an export.` });
       continue;
     }
     const key = JSON.stringify(parsed.name);
@@ -73,4 +84,16 @@ export async function verifyExport(file: string, checkpoints: CheckpointsRead | 
     return verifyChain({ name, records, checkpoints: own, part: filtered ? 'filtered' : 'range' });
   }));
   return { chains: reports, faults: [...faults, ...reports.flatMap((report) => report.faults)] };
+}
+
+/** Of the file and of the parts that were set aside from it, as a mirror's are. */
+async function* linesOf(file: string): AsyncIterable<{ readonly part: string; readonly number: number; readonly line: string }> {
+  const parts = partsOf(file);
+  for (const part of parts.length === 0 ? [file] : parts) {
+    let number = 0;
+    for await (const line of createInterface({ input: createReadStream(part), crlfDelay: Infinity })) {
+      number += 1;
+      if (line !== '') yield { part, number, line };
+    }
+  }
 }

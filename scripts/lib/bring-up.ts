@@ -1,7 +1,11 @@
-/** The phases that make a node what its settings say: those of `agentos up`, and of `agentos redeploy`. */
+/** The phases that make a node, or the two of the federated profile, what their settings say: those of `agentos up` and of `agentos redeploy`. */
 import { bootNode, type Booted } from './boot.ts';
+import { isFederated } from './federation/files.ts';
 import type { CommandContext } from './command.ts';
+import { nodesOf, nodesThere, onEach, prefixOf } from './nodes.ts';
+import { stopServices } from './nuke.ts';
 import type { Phase } from './phases.ts';
+import { stopPostgres } from './postgres/index.ts';
 import { preflight } from './preflight.ts';
 import type { Report, ReportCheck } from './reports/report.ts';
 import { seedNode } from './seeding.ts';
@@ -18,13 +22,15 @@ const READY_TIMEOUT_MS = 45_000;
 export interface BringUpState {
   warnings: readonly string[];
   checks: readonly ReportCheck[];
-  booted: Booted | null;
+  /** By node, in the order of starting. */
+  booted: readonly Booted[];
 }
 
-export const newState = (): BringUpState => ({ warnings: [], checks: [], booted: null });
+export const newState = (): BringUpState => ({ warnings: [], checks: [], booted: [] });
 
 export function bringUpPhases(context: CommandContext, settings: Settings, state: BringUpState): readonly Phase[] {
   const { signal } = context;
+  const nodes = nodesOf(settings);
   return [
     {
       name: 'preflight',
@@ -35,25 +41,48 @@ export function bringUpPhases(context: CommandContext, settings: Settings, state
         return detail;
       },
     },
+    ...federationPhase(nodes),
     {
       name: 'boot',
       title: 'database and services',
       run: async (tell) => {
-        state.booted = await boot(context, settings, tell);
-        return state.booted.detail;
+        const booted: Booted[] = [];
+        const detail = await onEach(nodes, tell, async (node, tellOfNode) => {
+          booted.push(await boot(context, node, tellOfNode));
+          return booted.at(-1)!.detail;
+        });
+        state.booted = booted;
+        return detail + (await stopOthers(settings, tell));
       },
     },
-    { name: 'seed', title: 'tenant, administrators, agents', run: (tell) => seedNode(settings, state.booted!.databaseUrl, tell) },
-    { name: 'wire', title: 'services find each other', run: () => wireNode(settings, signal) },
+    { name: 'seed', title: 'tenant, administrators, agents', run: (tell) => onEach(nodes, tell, (node, tellOfNode, index) => seedNode(node, state.booted[index]!.databaseUrl, tellOfNode)) },
+    { name: 'wire', title: 'services find each other', run: (tell) => onEach(nodes, tell, (node) => wireNode(node, signal)) },
     {
       name: 'validate',
       title: 'a first run',
       run: async (tell) => {
-        state.checks = await runChecks(smokeChecks(settings, signal), tell);
+        state.checks = await runChecks(await smokeChecks(settings, signal), tell);
         return failOnFailed(state.checks);
       },
     },
   ];
+}
+
+/** Certificates of nodes that meet others: made where two are brought up together, kept from running out where they are there. */
+function federationPhase(nodes: readonly Settings[]): readonly Phase[] {
+  if (nodes.length === 1 && !isFederated(nodes[0]!.home)) return [];
+  return [{ name: 'federation', title: 'certificates and peers', run: async () => (await import('./federation/local-federation.ts')).prepareFederation(nodes) }];
+}
+
+/** A second node that is no longer wanted is stopped; its data stays. */
+async function stopOthers(settings: Settings, tell: (detail: string) => void): Promise<string> {
+  const wanted = nodesOf(settings).length;
+  const stopped: string[] = [];
+  for (const node of nodesThere(settings).slice(wanted)) {
+    await stopServices(node, stopped, tell);
+    if (node.databaseUrl === null && (await stopPostgres(node.home))) stopped.push(`stopped ${prefixOf(node)}postgres`);
+  }
+  return stopped.length === 0 ? '' : `; ${stopped.join(', ')} (agentos up --profile federated starts them again)`;
 }
 
 /**
@@ -63,11 +92,14 @@ export function bringUpPhases(context: CommandContext, settings: Settings, state
  */
 export async function renewServices(context: CommandContext, settings: Settings, tell: (detail: string) => void): Promise<string> {
   const renewed: string[] = [];
-  for (const service of SERVICES) {
-    await stopService(service, settings.home);
-    await boot(context, settings, () => undefined);
-    renewed.push(service.name);
-    tell(`renewed ${renewed.length}/${SERVICES.length}: ${service.name}`);
+  const nodes = nodesOf(settings);
+  for (const node of nodes) {
+    for (const service of SERVICES) {
+      await stopService(service, node.home);
+      await boot(context, node, () => undefined);
+      renewed.push(`${prefixOf(node)}${service.name}`);
+      tell(`renewed ${renewed.length}/${SERVICES.length * nodes.length}: ${renewed.at(-1)}`);
+    }
   }
   return `${renewed.join(', ')} renewed`;
 }

@@ -1,6 +1,7 @@
 /** What of the node runs now. Looks only; starts, stops and changes nothing. */
 import { connect } from 'node:net';
 import type { CliServiceStatus, CliStatus } from '../../generated/types/index.ts';
+import { nodesOf, prefixOf } from './nodes.ts';
 import { postgresStatus } from './postgres/index.ts';
 import { statSync } from 'node:fs';
 import path from 'node:path';
@@ -10,7 +11,7 @@ import { livingState } from './services/state.ts';
 import { listenerOf, type Settings } from './settings.ts';
 
 export async function nodeStatus(settings: Settings): Promise<CliStatus> {
-  const services = await Promise.all([databaseStatus(settings), ...SERVICES.map((service) => serviceStatus(settings, service))]);
+  const services = (await Promise.all(nodesOf(settings).map(statusesOf))).flat();
   return {
     command: 'status',
     up: services.every((service) => service.state === 'ready' || service.state === 'external'),
@@ -18,6 +19,11 @@ export async function nodeStatus(settings: Settings): Promise<CliStatus> {
     home: settings.home,
     services,
   };
+}
+
+async function statusesOf(node: Settings): Promise<readonly CliServiceStatus[]> {
+  const rows = await Promise.all([databaseStatus(node), ...SERVICES.map((service) => serviceStatus(node, service))]);
+  return rows.map((row) => ({ ...row, name: `${prefixOf(node)}${row.name}` }));
 }
 
 async function serviceStatus(settings: Settings, service: ServiceEntry): Promise<CliServiceStatus> {

@@ -6,6 +6,7 @@
 import { existsSync, lstatSync, readdirSync, rmSync } from 'node:fs';
 import path from 'node:path';
 import { CliError, EXIT } from './errors.ts';
+import { nodesThere, onEach, prefixOf } from './nodes.ts';
 import type { Phase } from './phases.ts';
 import { isCluster, MARKER_FILE } from './postgres/cluster.ts';
 import { stopPostgres } from './postgres/index.ts';
@@ -22,21 +23,25 @@ export interface NukePlan {
 
 /** @throws CliError configuration when a folder is not surely the node's own. */
 export function planNuke(settings: Settings, hard: boolean): NukePlan {
-  const { home } = settings;
-  const nothingThere = lstatSync(home, { throwIfNoEntry: false }) === undefined;
-  if (!nothingThere) {
-    refuseForeign(home, isStateFolder(home), HOME_MARKER);
-    const dataDir = dataDirOf(home);
-    if (hard && lstatSync(dataDir, { throwIfNoEntry: false }) !== undefined) refuseForeign(dataDir, isCluster(dataDir), MARKER_FILE);
-  }
+  const nothingThere = lstatSync(settings.home, { throwIfNoEntry: false }) === undefined;
+  // The second node lies within the first one's folder, so it goes before it.
+  const nodes = nothingThere ? [settings] : [...nodesThere(settings)].reverse();
+  for (const node of nodes) refuseForeignFolders(node, hard);
   return {
     nothingThere,
     phases: (removed) => [
-      { name: 'services', title: 'stopping the services', run: (tell) => stopServices(settings, removed, tell) },
-      { name: 'postgres', title: 'stopping Postgres', run: () => stopDatabase(settings, removed) },
-      ...(hard ? [{ name: 'data', title: 'removing the data', run: async () => removeData(settings, removed) }] : []),
+      { name: 'services', title: 'stopping the services', run: (tell) => onEach(nodes, tell, (node, tellOfNode) => stopServices(node, removed, tellOfNode)) },
+      { name: 'postgres', title: 'stopping Postgres', run: (tell) => onEach(nodes, tell, (node) => stopDatabase(node, removed)) },
+      ...(hard ? [{ name: 'data', title: 'removing the data', run: (tell: (detail: string) => void) => onEach(nodes, tell, (node) => removeData(node, removed)) }] : []),
     ],
   };
+}
+
+function refuseForeignFolders({ home }: Settings, hard: boolean): void {
+  if (lstatSync(home, { throwIfNoEntry: false }) === undefined) return;
+  refuseForeign(home, isStateFolder(home), HOME_MARKER);
+  const dataDir = dataDirOf(home);
+  if (hard && lstatSync(dataDir, { throwIfNoEntry: false }) !== undefined) refuseForeign(dataDir, isCluster(dataDir), MARKER_FILE);
 }
 
 function refuseForeign(folder: string, isOurs: boolean, marker: string): void {
@@ -53,8 +58,8 @@ function refuseForeign(folder: string, isOurs: boolean, marker: string): void {
 export async function stopServices(settings: Settings, stopped: string[], tell: (detail: string) => void): Promise<string> {
   const stop = async (service: ServiceEntry): Promise<void> => {
     if (!(await stopService(service, settings.home))) return;
-    stopped.push(`stopped ${service.name}`);
-    tell(`stopped ${service.name}`);
+    stopped.push(`stopped ${prefixOf(settings)}${service.name}`);
+    tell(stopped.at(-1)!);
   };
   const before = stopped.length;
   await Promise.all(SERVICES.filter((service) => service.name !== 'model-policy').map(stop));
@@ -65,7 +70,7 @@ export async function stopServices(settings: Settings, stopped: string[], tell: 
 async function stopDatabase(settings: Settings, stopped: string[]): Promise<string> {
   if (settings.databaseUrl !== null) return 'an external server is left alone (DATABASE_URL)';
   if (!(await stopPostgres(settings.home))) return 'it was not running';
-  stopped.push('stopped postgres');
+  stopped.push(`stopped ${prefixOf(settings)}postgres`);
   return 'stopped';
 }
 
@@ -76,7 +81,7 @@ async function removeData(settings: Settings, removed: string[]): Promise<string
   const elsewhere = existsSync(pointerFile(home));
   for (const item of [dataDir, ...(elsewhere ? [logFileOf(home), pointerFile(home)] : [])]) remove(item, removed);
   if (elsewhere) removeEmpty(path.dirname(dataDir));
-  for (const name of ['logs', 'state', 'secrets', 'audit', 'journal']) remove(path.join(home, name), removed);
+  for (const name of ['logs', 'state', 'secrets', 'audit', 'journal', 'federation']) remove(path.join(home, name), removed);
   remove(path.join(home, HOME_MARKER), removed);
   removeEmpty(home);
   return `${removed.filter((line) => line.startsWith('removed')).length} removed`;

@@ -4,6 +4,7 @@ import path from 'node:path';
 import { ensureEnvFile } from './env-file.ts';
 import { CliError, EXIT } from './errors.ts';
 import { signingKeyFile } from './identity.ts';
+import { nodesOf, prefixOf } from './nodes.ts';
 import { describeHolder, holderOf, isPortFree } from './ports.ts';
 import { postgresStatus } from './postgres/index.ts';
 import { repositoryRoot } from './repository.ts';
@@ -21,14 +22,15 @@ export interface PreflightResult {
 
 export async function preflight(settings: Settings): Promise<PreflightResult> {
   checkNode();
-  ensureStateFolder(settings.home);
+  const nodes = nodesOf(settings);
+  for (const node of nodes) ensureStateFolder(node.home);
   const envFileMade = ensureEnvFile(settings.envFile, { mode: settings.mode });
-  const openFiles = checkMode(settings, serviceEnvironment(settings, { databaseUrlFile: null, signingKeyFile: signingKeyFile(settings.home) }));
-  await checkPorts(settings);
-  const warnings = [...settings.config.warnings, ...openFiles];
+  const openFiles = nodes.flatMap((node) => checkMode(node, serviceEnvironment(node, { databaseUrlFile: null, signingKeyFile: signingKeyFile(node.home) })));
+  await checkPorts(...nodes);
+  const warnings = [...new Set([...nodes.flatMap((node) => node.config.warnings), ...openFiles])];
   if (!existsSync(path.join(repositoryRoot, 'dist', 'services'))) warnings.push('Nothing is built: the services run from source, which starts slower. Build with: npm run build');
   else if (buildIsStale()) warnings.push('The source is newer than the build that runs. Build with: npm run build');
-  if (settings.profile !== 'local') warnings.push(`Profile ${settings.profile} starts what local starts in this version: one node, the built-in or a configured model.`);
+  if (settings.profile === 'gpu-node') warnings.push(`Profile ${settings.profile} starts what local starts in this version: one node, the built-in or a configured model.`);
   return { detail: `Node.js ${process.version}, ports free, settings in ${settings.envFile}${envFileMade ? ' (made)' : ''}`, warnings };
 }
 
@@ -44,30 +46,44 @@ export function checkNode(version = process.versions.node): void {
 }
 
 /** Names every taken port with its holder at once, before anything starts. */
-export async function checkPorts(settings: Settings): Promise<void> {
-  const wanted: Array<{ what: string; port: number; variable: string }> = SERVICES.filter((service) => livingState(settings.home, service.name)?.port !== settings.ports[service.name])
-    .map((service) => ({ what: service.name, port: settings.ports[service.name], variable: service.portVariable }));
-  if (settings.databaseUrl === null && settings.postgresPort !== null && postgresStatus(settings.home) === null) {
-    wanted.push({ what: 'postgres', port: settings.postgresPort, variable: 'AGENTOS_POSTGRES_PORT' });
-  }
+export async function checkPorts(...nodes: readonly Settings[]): Promise<void> {
+  const wanted = nodes.flatMap(wantedPorts);
   refuseDoubles(wanted);
-  const host = clientHost(settings);
   const taken: string[] = [];
   const variables: string[] = [];
-  for (const { what, port, variable } of wanted) {
-    if (await isPortFree(port, settings.host)) continue;
-    taken.push(`port ${port} (${what}) on ${host} is held by ${describeHolder(holderOf(port))}`);
-    variables.push(`${variable}=<free port>`);
+  const written: string[] = [];
+  for (const { node, what, host, port, variable } of wanted) {
+    if (await isPortFree(port, host)) continue;
+    taken.push(`port ${port} (${what}) on ${clientHost(node)} is held by ${describeHolder(holderOf(port))}`);
+    (node.node === 'node-a' ? variables : written).push(node.node === 'node-a' ? `${variable}=<free port>` : `${variable}=<free port> in ${node.envFile}`);
   }
   if (taken.length === 0) return;
   throw new CliError(`${taken.length === 1 ? 'a port is' : `${taken.length} ports are`} taken; nothing was started`, {
     exitCode: EXIT.configuration,
     evidence: taken,
-    next: `stop the holder, or choose other ports: ${variables.join(' ')} agentos up`,
+    next: `stop the holder, or choose other ports: ${[...written, `${variables.join(' ')} agentos up`.trim()].join(', then ')}`,
   });
 }
 
-function refuseDoubles(wanted: ReadonlyArray<{ readonly what: string; readonly port: number; readonly variable: string }>): void {
+interface WantedPort {
+  readonly node: Settings;
+  readonly what: string;
+  readonly host: string;
+  readonly port: number;
+  readonly variable: string;
+}
+
+/** Those that nobody of this node listens on yet. */
+function wantedPorts(node: Settings): readonly WantedPort[] {
+  const of = (what: string, port: number, variable: string, host = node.host): WantedPort => ({ node, what: `${prefixOf(node)}${what}`, host, port, variable });
+  const wanted = SERVICES.filter((service) => livingState(node.home, service.name)?.port !== node.ports[service.name]).map((service) => of(service.name, node.ports[service.name], service.portVariable));
+  // A Federation that lives has this port already, or opens it when it is started anew.
+  if (node.peerPort !== null && livingState(node.home, 'federation') === null) wanted.push(of('federation, for peers', node.peerPort, 'AGENTOS_FED_PEER_PORT', node.config.values.AGENTOS_FED_PEER_HOST));
+  if (node.databaseUrl === null && node.postgresPort !== null && postgresStatus(node.home) === null) wanted.push(of('postgres', node.postgresPort, 'AGENTOS_POSTGRES_PORT'));
+  return wanted;
+}
+
+function refuseDoubles(wanted: readonly WantedPort[]): void {
   for (const [index, row] of wanted.entries()) {
     const other = wanted.slice(0, index).find((earlier) => earlier.port === row.port && row.port !== 0);
     if (other === undefined) continue;

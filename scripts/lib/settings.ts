@@ -6,8 +6,10 @@ import { existsSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { ConfigError, loadConfig, type Config, type ConfigSource } from '../../services/platform/config/load.ts';
 import { resolveMode, resolveModeRules, secretFileWarnings } from '../../services/platform/config/mode.ts';
+import type { VariableName } from '../../services/platform/config/variables.ts';
 import { describeUnsafe, UnsafeSettingsError } from '../../services/platform/config/unsafe-settings.ts';
 import { CliError, EXIT } from './errors.ts';
+import { federationEnvironment, isFederated } from './federation/files.ts';
 import { repositoryRoot } from './repository.ts';
 import { resolvedSecrets } from './secret-references.ts';
 import { SERVICES, type ServiceName } from './services/catalog.ts';
@@ -22,9 +24,17 @@ export interface SettingsFlags {
   readonly profile?: string | undefined;
   /** Everything but `up` speaks to the node as it was brought up, whatever the file says by now. */
   readonly asBroughtUp?: boolean | undefined;
+  /** The first one when absent. */
+  readonly node?: NodeName | undefined;
 }
 
+/** One node, or the first of two; and the second one of the federated profile. */
+export type NodeName = 'node-a' | 'node-b';
+
 export interface Settings {
+  readonly node: NodeName;
+  /** What these settings were loaded from, and what the services inherit. */
+  readonly env: NodeJS.ProcessEnv;
   /** State folder: data, logs, pids, secrets. */
   readonly home: string;
   readonly envFile: string;
@@ -34,6 +44,8 @@ export interface Settings {
   /** Address the services listen on. */
   readonly host: string;
   readonly ports: Readonly<Record<ServiceName, number>>;
+  /** Where other nodes reach this one; null while it can meet none. */
+  readonly peerPort: number | null;
   /** null: the default, or the next free one. */
   readonly postgresPort: number | null;
   /** A server of the user's own; null: the embedded one. */
@@ -61,19 +73,22 @@ export function loadSettings(flags: SettingsFlags = {}, env: NodeJS.ProcessEnv =
     const remembered = flags.asBroughtUp === true && !['flag', 'environment'].includes(first.sources.AGENTOS_MODE) ? readRememberedMode(home) : undefined;
     const config = remembered === undefined ? first : loadConfig({ flags: { AGENTOS_MODE: remembered, AGENTOS_PROFILE: flags.profile }, env, envFile, resolved: resolvedSecrets() });
     const { values, sources } = config;
-    const profile = values.AGENTOS_PROFILE;
+    const profile = profileOf(values.AGENTOS_PROFILE) ?? readRememberedProfile(home) ?? 'local';
     return {
+      node: flags.node ?? 'node-a',
+      env,
       home,
       envFile,
       reportsDir: path.resolve(values.AGENTOS_REPORTS_DIR ?? path.join(repositoryRoot, 'reports')),
       mode: resolveMode(config),
-      profile: profile !== undefined && PROFILES.includes(profile) ? (profile as Profile) : 'local',
+      profile,
       host: values.AGENTOS_HOST,
       ports: {
         'agent-orchestrator': values.AGENTOS_AGENT_ORCHESTRATOR_PORT,
         'model-policy': values.AGENTOS_MODEL_POLICY_PORT,
         federation: values.AGENTOS_FEDERATION_PORT,
       },
+      peerPort: profile === 'federated' || isFederated(home) || values.AGENTOS_FED_SERVER_CERT !== undefined ? values.AGENTOS_FED_PEER_PORT : null,
       postgresPort: sources.AGENTOS_POSTGRES_PORT === 'default' ? null : values.AGENTOS_POSTGRES_PORT,
       databaseUrl: values.DATABASE_URL ?? null,
       defaultTenant: values.AGENTOS_TENANT_ID ?? values.AGENTOS_DEFAULT_TENANT ?? 'tnt_demo',
@@ -111,7 +126,7 @@ export function clientHost(settings: Settings): string {
  * The environment of the services: the caller's own, and above it what `up` decided. The client's key is kept from
  * them; they have no use for it.
  */
-export function serviceEnvironment(settings: Settings, decided: { readonly databaseUrlFile: string | null; readonly signingKeyFile: string; readonly localIssuerFile?: string }, env: NodeJS.ProcessEnv = process.env): Readonly<Record<string, string>> {
+export function serviceEnvironment(settings: Settings, decided: { readonly databaseUrlFile: string | null; readonly signingKeyFile: string; readonly localIssuerFile?: string }, env: NodeJS.ProcessEnv = settings.env): Readonly<Record<string, string>> {
   const { AGENTOS_API_KEY: _key, AGENTOS_API_KEY_FILE: _keyFile, ...passed } = env;
   const { sources } = settings.config;
   const result: Record<string, string> = {};
@@ -123,6 +138,7 @@ export function serviceEnvironment(settings: Settings, decided: { readonly datab
   unless(sources.AGENTOS_SIGNING_KEY, 'AGENTOS_SIGNING_KEY_FILE', decided.signingKeyFile);
   if (settings.mode !== 'prod') unless(sources.AGENTOS_DEFAULT_TENANT, 'AGENTOS_DEFAULT_TENANT', 'tnt_demo');
   if (settings.mode !== 'prod' && decided.localIssuerFile !== undefined) unless(sources.AGENTOS_LOCAL_ISSUER_FILE, 'AGENTOS_LOCAL_ISSUER_FILE', decided.localIssuerFile);
+  for (const [name, value] of Object.entries(ownCertificates(settings) ? {} : federationEnvironment(settings.home))) unless(sources[name as VariableName], name, value);
   result['AGENTOS_MODE'] = settings.mode;
   result['AGENTOS_ENV_FILE'] = settings.envFile;
   result['AGENTOS_DATA_DIR'] = settings.home;
@@ -130,6 +146,22 @@ export function serviceEnvironment(settings: Settings, decided: { readonly datab
   if (decided.databaseUrlFile !== null) result['DATABASE_URL_FILE'] = decided.databaseUrlFile;
   return result;
 }
+
+/** Certificates that a person named in variables are used as named, and those of the state folder left alone. */
+function ownCertificates({ config: { values } }: Settings): boolean {
+  return values.AGENTOS_FED_SERVER_CERT !== undefined || values.AGENTOS_FED_SERVER_KEY !== undefined || values.AGENTOS_FED_CA_CERT !== undefined;
+}
+
+/** The profile that the node was brought up with: `agentos up` again, without a word, is for the same nodes. */
+export function rememberedProfileFile(home: string): string {
+  return path.join(home, 'state', 'profile');
+}
+
+function readRememberedProfile(home: string): Profile | undefined {
+  return existsSync(rememberedProfileFile(home)) ? profileOf(readFileSync(rememberedProfileFile(home), 'utf8').trim()) : undefined;
+}
+
+const profileOf = (text: string | undefined): Profile | undefined => (text !== undefined && PROFILES.includes(text) ? (text as Profile) : undefined);
 
 /** The mode that the running node was brought up with, kept so that later commands need no flag. */
 export function rememberedModeFile(home: string): string {

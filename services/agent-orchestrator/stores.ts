@@ -84,16 +84,11 @@ export async function openPostgresStores(config: Config, log: Logger, metrics: M
   const named = configuredDatabase(config);
   const database = await patiently(log, () => openDatabase(config, named, log));
   const { wake, queue, events } = openHints(config, database.pool, log, metrics, options.listen ?? true);
-  const size = metrics.groupCommitSize.labels('runs');
-  const duration = metrics.groupCommitDuration.labels('runs');
   const trail = options.trail ?? new AuditTrail({ service: 'agent-orchestrator' });
   const runState = new PostgresRunState(database.pool, {
     trail,
     tail: wake.tail,
-    onFlush: (flush) => {
-      size.observe(flush.size);
-      duration.observe(flush.durationMs / 1000);
-    },
+    onFlush: metrics.flushesOf('runs'),
   });
   const directory = new PostgresDirectory(database.pool, { trail, ...(options.listen === false ? {} : { hints: { url: named.url, log } }) });
   const webhooks = new PostgresWebhooks(database.pool, createSecretBox(sealingKeys(config)), trail);

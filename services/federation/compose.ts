@@ -1,5 +1,4 @@
 /** Federation on PostgreSQL, as it runs: which adapters, from which configuration. */
-import { readFileSync } from 'node:fs';
 import type { Logger } from 'pino';
 import { AUDIT_SCHEMA, auditMigrations } from '../platform/audit/audit-migrations.ts';
 import { PostgresAudit } from '../platform/audit/audit-postgres.ts';
@@ -7,7 +6,7 @@ import { openServiceAudit } from '../platform/audit/configured-audit.ts';
 import { configuredVerifiers } from '../platform/auth/configured-verifiers.ts';
 import { createIdentity } from '../platform/auth/identity.ts';
 import { createServiceTokenIssuer, serviceTokenKey } from '../platform/auth/service-token.ts';
-import { ConfigError, type Config } from '../platform/config/load.ts';
+import type { Config } from '../platform/config/load.ts';
 import { requireKnownIdentity, resolveModeRules } from '../platform/config/mode.ts';
 import { configuredDatabase } from '../platform/db/configured-database.ts';
 import { migrate } from '../platform/db/migrate.ts';
@@ -22,19 +21,26 @@ import { createMetrics } from '../platform/telemetry/metrics.ts';
 import { directoryMigrations } from '../platform/tenancy/directory-migrations.ts';
 import { PostgresDirectory } from '../platform/tenancy/directory-postgres.ts';
 import { hasLiveApiKey } from '../platform/tenancy/live-keys.ts';
+import { PostgresAssertionUses } from './adapters/assertion-uses-postgres.ts';
+import { FEDERATION_SCHEMA, federationMigrations } from './adapters/migrations/index.ts';
 import { createNodeModelsSource } from './adapters/model-policy-models.ts';
+import { openForwarding } from './open-forwarding.ts';
 import { nodeIdentity } from './peers/identity.ts';
-import { parsePeersFile, PeersFileError, type PeersFile } from './peers/peers-file.ts';
+import { openPeers } from './peers/live-peers.ts';
+import type { PeerTrustRules } from './peers/peers-file.ts';
+import { createOwnDescription } from './peers/own-description.ts';
 import { createFederation } from './service.ts';
+import { openPeerTrust } from './trust/open-trust.ts';
+import { createPeerIdentity, verifierRules } from './trust/peer-identity.ts';
 
 /** @throws ConfigError, and AgentOsError dependency_unavailable when the database cannot be reached. */
-export async function compose(config: Config, log: Logger): Promise<RunningService & { readonly url: string }> {
+export async function compose(config: Config, log: Logger): Promise<RunningService & { readonly url: string; readonly peersUrl?: string }> {
   const { values } = config;
   const mode = resolveModeRules(config, { federation: true });
-  const node = nodeIdentity(config, mode.mode, readPeers(values.AGENTOS_PEERS_FILE));
-  if (values.AGENTOS_FED_REQUIRE_MTLS) {
-    throw new ConfigError('AGENTOS_FED_REQUIRE_MTLS', 'AGENTOS_FED_REQUIRE_MTLS is on, and this release does not serve mutual TLS yet: it would listen unprotected, so it does not start. Turn it off and keep Federation on a private network.');
-  }
+  const peers = openPeers(values.AGENTOS_PEERS_FILE, log);
+  const node = nodeIdentity(config, mode.mode, peers.current);
+  const rulesOf = (stackId: string): PeerTrustRules | null => peers.current().trust.get(stackId) ?? null;
+  const trust = openPeerTrust(config, { ownStackId: node.local.stack_id, authorityOf: (stackId) => rulesOf(stackId)?.authority ?? null }, log);
   // Read before anything is opened: settings that cannot be used must not cost a connection.
   const metrics = createMetrics({ service: 'federation', tenants: tenantSeriesOf(values) });
   const signingKeys = rotatingKeys(config, serviceTokenKey);
@@ -45,19 +51,29 @@ export async function compose(config: Config, log: Logger): Promise<RunningServi
   const url = named.url();
   await migrate({ url, schema: AUDIT_SCHEMA, migrations: auditMigrations, log });
   await migrate({ url, schema: 'directory', migrations: directoryMigrations, log });
+  await migrate({ url, schema: FEDERATION_SCHEMA, migrations: federationMigrations, log });
   const database = await createDatabase({ ...named, applicationName: 'agentos-federation', max: values.AGENTOS_DB_POOL_SIZE, log });
   await requireKnownIdentity(config, () => hasLiveApiKey(database.pool));
   const directory = new PostgresDirectory(database.pool, { hints: { url: named.url, log } });
   const audit = openServiceAudit('federation', config, log, metrics);
-  const { onRefused } = audit.attach(new PostgresAudit(database.pool, audit.trail), directory);
+  const auditLog = new PostgresAudit(database.pool, audit.trail);
+  const { onRefused } = audit.attach(auditLog, directory);
   const identity = createIdentity({
     mode: mode.mode, directory, defaultTenant: mode.defaultTenant, allowHeaderIdentity: mode.headerIdentity,
     verifiers,
   });
+  const uses = new PostgresAssertionUses(database.pool);
+  const models = createNodeModelsSource({ baseUrl: values.AGENTOS_MODEL_POLICY_URL, tokens: signingKeys === null ? null : createServiceTokenIssuer(signingKeys, 'federation'), log });
+  const own = createOwnDescription({ node, models, trusted: trust !== null, limits: { maxConcurrentRuns: values.AGENTOS_WORKER_CONCURRENCY, maxEventStreams: DEFAULT_LIMITS.maxStreams } });
+  const forwarding = openForwarding({ config, mode, node, own, connection: trust?.connection ?? null, signingKeys, pool: database.pool, trail: audit.trail, audit: auditLog, metrics, log });
   const server = createFederation({
-    node, directory, identity, log,
-    nodeLimits: { maxConcurrentRuns: values.AGENTOS_WORKER_CONCURRENCY, maxEventStreams: DEFAULT_LIMITS.maxStreams },
-    models: createNodeModelsSource({ baseUrl: values.AGENTOS_MODEL_POLICY_URL, tokens: signingKeys === null ? null : createServiceTokenIssuer(signingKeys, 'federation'), log }),
+    node, own, models, directory, identity, log,
+    forwarding: forwarding.forwarding,
+    runs: forwarding.runs,
+    peers: trust === null ? null : {
+      tls: trust.server,
+      identity: createPeerIdentity({ verifier: verifierRules(trust, node, rulesOf), rulesOf, uses }),
+    },
     metrics,
     checks: { postgres: () => database.ping(), ...verifiers.checks },
     metricsIdentity: mode.metricsRequireAuth ? identity : null,
@@ -66,27 +82,22 @@ export async function compose(config: Config, log: Logger): Promise<RunningServi
     limits: { maxBodyBytes: values.AGENTOS_MAX_BODY_BYTES, maxConnections: values.AGENTOS_MAX_CONNECTIONS, stopGraceMs: values.AGENTOS_STOP_GRACE_MS },
   });
   const listening = await server.listen(values.AGENTOS_PORT ?? values.PORT ?? values.AGENTOS_FEDERATION_PORT, values.AGENTOS_HOST);
-  log.info({ url: listening, mode: mode.mode, stack_id: node.local.stack_id, peers: node.peers.map((peer) => peer.stack_id) }, 'Federation listens.');
+  const peersUrl = await server.peers?.listen(values.AGENTOS_FED_PEER_PORT, values.AGENTOS_FED_PEER_HOST);
+  log.info({ url: listening, peers_url: peersUrl ?? null, mode: mode.mode, stack_id: node.local.stack_id, peers: node.peers.map((peer) => peer.stack_id) }, 'Federation listens.');
   return {
     url: listening,
+    ...(peersUrl === undefined ? {} : { peersUrl }),
     async close() {
       await server.close();
+      await forwarding.close();
       tls?.close();
+      await trust?.close();
+      peers.close();
+      await uses.close();
       await verifiers.close();
       await audit.close();
       await directory.close();
       await database.close();
     },
   };
-}
-
-/** @throws ConfigError that names the file and the place in it. */
-export function readPeers(path: string | undefined): PeersFile {
-  if (path === undefined) return { local: null, peers: [] };
-  try {
-    return parsePeersFile(readFileSync(path, 'utf8'));
-  } catch (error) {
-    if (error instanceof PeersFileError) throw new ConfigError('AGENTOS_PEERS_FILE', `AGENTOS_PEERS_FILE ${path}: ${error.message}.`);
-    throw new ConfigError('AGENTOS_PEERS_FILE', `AGENTOS_PEERS_FILE ${path} cannot be read: ${(error as Error).message}.`);
-  }
 }

@@ -18,7 +18,7 @@ import type { RunningService } from '../platform/http/lifecycle.ts';
 import { rotatingKeys } from '../platform/secrets/signing-keys.ts';
 import { openTls } from '../platform/secrets/tls-files.ts';
 import { tenantSeriesOf } from '../platform/telemetry/configured-tenants.ts';
-import { createMetrics, type Metrics } from '../platform/telemetry/metrics.ts';
+import { createMetrics } from '../platform/telemetry/metrics.ts';
 import { directoryMigrations } from '../platform/tenancy/directory-migrations.ts';
 import { PostgresDirectory } from '../platform/tenancy/directory-postgres.ts';
 import { hasLiveApiKey } from '../platform/tenancy/live-keys.ts';
@@ -62,7 +62,7 @@ export async function compose(config: Config, log: Logger): Promise<RunningServi
     verifiers,
   });
   const writer = await openCallWriter({
-    pool: database.pool, log, commit: values.AGENTOS_LEDGER_COMMIT, folder: values.AGENTOS_JOURNAL_DIR ?? path.join(values.AGENTOS_DATA_DIR, 'journal'), onFlush: observeFlushes(metrics, 'usage'),
+    pool: database.pool, log, commit: values.AGENTOS_LEDGER_COMMIT, folder: values.AGENTOS_JOURNAL_DIR ?? path.join(values.AGENTOS_DATA_DIR, 'journal'), onFlush: metrics.flushesOf('usage'),
     onAudited: (rows, appended) => audit.trail.committedTexts(rows, appended),
   });
   const usage = new PostgresUsage({ pool: database.pool, url: named.url, writer, journalGraceMs: values.AGENTOS_JOURNAL_GRACE_SECONDS * 1_000, log });
@@ -101,14 +101,5 @@ export async function compose(config: Config, log: Logger): Promise<RunningServi
       await directory.close();
       await database.close();
     },
-  };
-}
-
-function observeFlushes(metrics: Metrics, name: string): NonNullable<Parameters<typeof openCallWriter>[0]['onFlush']> {
-  const size = metrics.groupCommitSize.labels(name);
-  const duration = metrics.groupCommitDuration.labels(name);
-  return (flush) => {
-    size.observe(flush.size);
-    duration.observe(flush.durationMs / 1000);
   };
 }

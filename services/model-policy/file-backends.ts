@@ -3,11 +3,11 @@
  * changes, on SIGHUP and when an administrator asks. A file that cannot be used changes nothing.
  */
 import { createHash } from 'node:crypto';
-import { watch, type FSWatcher } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import type { Logger } from 'pino';
 import type { ModelsConfig, ModelsConfigBackend, ModelsConfigModel } from '../../generated/types/index.ts';
+import { followFile } from '../platform/config/followed-file.ts';
 import { ConfigError } from '../platform/config/load.ts';
 import type { ConfigValues, VariableName } from '../platform/config/variables.ts';
 import type { ConfigSecrets } from '../platform/secrets/config-secrets.ts';
@@ -18,11 +18,6 @@ import { catalogueOf, toModel, type BackendAttributes, type CatalogueModel } fro
 import { ModelsConfigError, parseModelsConfig, routingRulesOf } from './router/models-config.ts';
 
 type FileConfig = Pick<ConfigValues, 'AGENTOS_MODEL_TIMEOUT_MS' | 'AGENTOS_STACK_ID' | 'AWS_REGION' | 'AGENTOS_MODE' | 'AGENTOS_PROFILE'>;
-
-/** Editors write in several steps, and mounted files are swapped as whole folders. */
-const SETTLE_MS = 150;
-/** Not every file system tells of changes. */
-const LOOK_MS = 5_000;
 
 /** @throws ConfigError for a file that cannot be used. */
 export async function openFileBackends(path: string, config: FileConfig, log: Logger, secrets?: ConfigSecrets): Promise<Backends> {
@@ -63,30 +58,11 @@ class ModelsFile {
   }
 
   follow(): Backends {
-    const onSignal = (): void => void this.#reload().catch(() => undefined);
-    let timer: NodeJS.Timeout | null = null;
-    const look = setInterval(() => void this.#lookAgain(), LOOK_MS).unref();
-    let watcher: FSWatcher | null = null;
-    try {
-      watcher = watch(dirname(this.#path), { persistent: false }, () => {
-        if (timer !== null) clearTimeout(timer);
-        timer = setTimeout(() => void this.#lookAgain(), SETTLE_MS).unref();
-      });
-      watcher.on('error', (error) => this.#log.warn({ err: error, path: this.#path }, `The folder of the models file cannot be watched; the file is looked at every ${LOOK_MS / 1000} s.`));
-    } catch (error) {
-      this.#log.warn({ err: error, path: this.#path }, `The folder of the models file cannot be watched; the file is looked at every ${LOOK_MS / 1000} s.`);
-    }
-    process.on('SIGHUP', onSignal);
-    return this.#set.asBackends({
-      kind: 'file', path: this.#path,
-      reload: () => this.#reload(),
-      close: () => {
-        process.off('SIGHUP', onSignal);
-        clearInterval(look);
-        if (timer !== null) clearTimeout(timer);
-        watcher?.close();
-      },
-    });
+    const reload = (): void => void this.#reload().catch(() => undefined);
+    // What cannot be used is tried again with each look: what it refers to may have come meanwhile.
+    const look = (text: string): void => (text === this.#text ? this.#set.accept() : reload());
+    const followed = followFile(this.#path, this.#text, { changed: look, same: look, missing: reload, signaled: reload });
+    return this.#set.asBackends({ kind: 'file', path: this.#path, reload: () => this.#reload(), close: () => followed.close() });
   }
 
   /** One at a time, in the order asked for. @throws AgentOsError conflict (bad_configuration). */
@@ -100,13 +76,6 @@ class ModelsFile {
       }
     });
     return this.#loading;
-  }
-
-  async #lookAgain(): Promise<void> {
-    const text = await readFile(this.#path, 'utf8').catch(() => null);
-    // A file that is gone for a moment is being replaced; one that stays away is told of by the next look.
-    if (text === this.#text) return this.#set.accept();
-    await this.#reload().catch(() => undefined);
   }
 
   #apply(parsed: ModelsConfig): void {

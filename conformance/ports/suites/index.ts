@@ -1,6 +1,7 @@
 /** The suite of each port. */
 import type { PortHarnesses, PortName } from '../contract.ts';
 import { agentsSuite } from './agents.ts';
+import { assertionUsesSuite } from './assertion-uses.ts';
 import { auditSuite } from './audit.ts';
 import { canaryStateSuite } from './canary-state.ts';
 import { decisionsSuite } from './decisions.ts';
@@ -11,6 +12,7 @@ import { modelSuite } from './model.ts';
 import { policyRulesSuite } from './policy-rules.ts';
 import { providerSuite } from './provider.ts';
 import { queueSuite } from './queue.ts';
+import { replicaSuite } from './replica.ts';
 import { runStateSuite } from './run-state.ts';
 import { secretsSuite } from './secrets.ts';
 import { toolRegistrySuite } from './tool-registry.ts';
@@ -36,4 +38,6 @@ export const suites: { readonly [Name in PortName]: (create: () => Promise<PortH
   audit: auditSuite,
   webhooks: webhooksSuite,
   secrets: secretsSuite,
+  replica: replicaSuite,
+  'assertion-uses': assertionUsesSuite,
 };

@@ -2,6 +2,8 @@
 import { existsSync } from 'node:fs';
 import type { CliError } from '../errors.ts';
 import { apiKeyFile, signingKeyFile } from '../identity.ts';
+import { federationFiles, isFederated } from '../federation/files.ts';
+import { nodesOf, prefixOf } from '../nodes.ts';
 import type { PhasesResult } from '../phases.ts';
 import { passwordFile, postgresStatus } from '../postgres/index.ts';
 import { agentosVersion } from '../repository.ts';
@@ -20,13 +22,13 @@ export const ALERTING: ReportAlerting = {
 
 /** A report without phases and checks, of the node as it is now. */
 export async function emptyReport(settings: Settings, action: Report['action'], startedAt: Date): Promise<Report> {
-  const health = await readHealth(settings);
+  const nodes = await Promise.all(nodesOf(settings).map(async (node) => ({ node, prefix: prefixOf(node), health: await readHealth(node) })));
   return {
     ...refusalReport(settings, action, startedAt, null),
-    components: components(settings, health),
-    endpoints: endpoints(settings),
-    health: health.map(({ version: _version, ...row }) => row),
-    credentials: credentials(settings),
+    components: nodes.flatMap(({ node, prefix, health }) => components(node, health).map((row) => ({ ...row, name: `${prefix}${row.name}` }))),
+    endpoints: nodes.flatMap(({ node }) => endpoints(node)),
+    health: nodes.flatMap(({ prefix, health }) => health.map(({ version: _version, ...row }) => ({ ...row, service: `${prefix}${row.service}` }))),
+    credentials: nodes.flatMap(({ node }) => credentials(node)),
   };
 }
 
@@ -104,7 +106,17 @@ export function endpoints(settings: Settings): ReportEndpoint[] {
   const host = clientHost(settings);
   const services = [...SERVICES].sort((a, b) => settings.ports[a.name] - settings.ports[b.name]).map((service) => ({ name: service.title, url: `${schemeOf(settings)}://${host}:${settings.ports[service.name]}`, port: settings.ports[service.name] }));
   const server = settings.databaseUrl === null ? postgresStatus(settings.home) : null;
-  return server === null ? services : [...services, { name: 'Postgres (embedded)', url: `postgres://127.0.0.1:${server.port}/agentos`, port: server.port }];
+  const rows = [
+    ...services,
+    ...(isFederated(settings.home) && settings.peerPort !== null ? [{ name: 'Federation, for peers', url: `https://${peerHost(settings)}:${settings.peerPort}`, port: settings.peerPort }] : []),
+    ...(server === null ? [] : [{ name: 'Postgres (embedded)', url: `postgres://127.0.0.1:${server.port}/agentos`, port: server.port }]),
+  ];
+  return rows.map((row) => ({ ...row, name: `${prefixOf(settings)}${row.name}` }));
+}
+
+function peerHost({ config }: Settings): string {
+  const host = config.values.AGENTOS_FED_PEER_HOST;
+  return host === '0.0.0.0' || host === '::' ? '127.0.0.1' : host;
 }
 
 /** Where the credentials of this node lie; only what is there. */
@@ -114,6 +126,8 @@ export function credentials(settings: Settings): ReportCredential[] {
     { what: 'API key of the platform administrator', where: apiKeyFile(settings.home, 'platform') },
     { what: 'Signing key of the tokens between services', where: signingKeyFile(settings.home) },
     { what: 'Password of the embedded Postgres (user postgres)', where: passwordFile(settings.home) },
+    { what: 'Key of the authority that its peers trust', where: federationFiles(settings.home).authorityKey },
+    { what: 'Key of its certificate among peers', where: federationFiles(settings.home).key },
   ];
-  return rows.filter((row) => existsSync(row.where));
+  return rows.filter((row) => existsSync(row.where)).map((row) => (settings.node === 'node-a' ? row : { ...row, what: `${row.what}, ${settings.node}` }));
 }

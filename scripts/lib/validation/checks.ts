@@ -3,6 +3,8 @@ import type { ReportCheck } from '../reports/report.ts';
 
 export interface Check {
   readonly name: string;
+  /** It needs both nodes of the federated profile. */
+  readonly betweenNodes?: boolean;
   /** Answers what was seen. Throws with what is wrong. */
   run(): Promise<string>;
 }

@@ -1,11 +1,11 @@
 /** The few checks that `up` ends with: quick, and enough to know that a run goes through every part of the node. */
 import type { Settings } from '../settings.ts';
 import type { Check } from './checks.ts';
-import { validationChecks } from './run-checks.ts';
+import { nodeChecks } from './node-checks.ts';
 
 const SMOKE = new Set(['models are listed', 'a fresh run completes', 'its events have no gap and no repeat', 'it called a tool and a model', 'metrics are served']);
 
 /** In prod no run: it needs a tenant, and prod seeds none. */
-export function smokeChecks(settings: Settings, signal: AbortSignal): readonly Check[] {
-  return validationChecks(settings, signal).filter((check) => (SMOKE.has(check.name) && settings.mode !== 'prod') || check.name.endsWith('healthy and ready'));
+export async function smokeChecks(settings: Settings, signal: AbortSignal): Promise<readonly Check[]> {
+  return (await nodeChecks(settings, signal)).filter((check) => (SMOKE.has(check.name) && settings.mode !== 'prod') || check.name.endsWith('healthy and ready') || check.betweenNodes === true);
 }

@@ -13,15 +13,16 @@
  * it: no connection, an answer that is none, silence for longer than any answer takes. An error that it answers is an
  * answer. Readiness asks past the breaker.
  */
-import { setTimeout as sleep } from 'node:timers/promises';
-import { Pool, type Dispatcher } from 'undici';
+import { Pool } from 'undici';
 import { ERROR_CODES } from '../../../generated/types/error-codes.ts';
 import type { ModelCapability, ModelRequest, ModelResponse, PolicyCheck, PolicyResult } from '../../../generated/types/index.ts';
+import { Departure, type DepartureSignal } from '../../platform/departure.ts';
 import { AgentOsError, type ErrorCode } from '../../platform/errors.ts';
 import type { PortCapabilities } from '../../platform/port.ts';
 import { accountablePrincipal, type AuthContext } from '../../platform/tenancy/auth-context.ts';
 import type { ModelCallOptions, ModelPort } from '../ports/model.ts';
 import { CircuitBreaker, type CircuitOptions } from './circuit-breaker.ts';
+import { exchange, type ExchangeAnswer } from './model-exchange.ts';
 
 export const MODEL_POLICY = 'model-policy';
 
@@ -122,16 +123,16 @@ export class HttpModel implements ModelPort {
     const admission = this.#circuit.enter();
     if (!('pass' in admission)) throw circuitOpen(admission.refusedForMs);
     const { pass } = admission;
-    const controller = new AbortController();
+    const departure = new Departure();
     let timedOut = false;
     const timer = setTimeout(() => {
       timedOut = true;
-      controller.abort();
+      departure.abort(new Error(`No answer within ${timeoutMs} ms.`));
     }, timeoutMs);
-    const onAbort = (): void => controller.abort(signal.reason);
+    const onAbort = (): void => departure.abort(signal.reason);
     signal.addEventListener('abort', onAbort, { once: true });
     try {
-      const answer = await this.#attempt(auth, call, controller.signal);
+      const answer = await this.#attempt(auth, call, departure);
       pass.succeeded();
       return answer;
     } catch (error) {
@@ -147,7 +148,7 @@ export class HttpModel implements ModelPort {
     }
   }
 
-  async #attempt(auth: AuthContext, call: Call, signal: AbortSignal): Promise<unknown> {
+  async #attempt(auth: AuthContext, call: Call, signal: DepartureSignal): Promise<unknown> {
     const headers = {
       accept: 'application/json',
       'x-correlation-id': call.correlationId,
@@ -158,16 +159,28 @@ export class HttpModel implements ModelPort {
     const body = call.body === undefined ? null : JSON.stringify(call.body);
     for (let attempt = 1; ; attempt += 1) {
       try {
-        return await readAnswer(await this.#pool.request({ method: call.method, path: this.#basePath + call.path, headers, body, signal }));
+        return readAnswer(await exchange(this.#pool, { method: call.method, path: this.#basePath + call.path, headers, body }, signal));
       } catch (error) {
         if (error instanceof AgentOsError || signal.aborted) throw error;
         const code = (error as { code?: string }).code ?? '';
         if (!CONNECTION_ERRORS.has(code)) throw unreachable('The answer of Model Policy could not be read.', error);
         if (attempt >= CONNECTION_ATTEMPTS) throw unreachable(`Model Policy cannot be reached (${code}).`, error);
-        await sleep(30 * attempt * attempt, undefined, { signal });
+        await pause(30 * attempt * attempt, signal);
+        if (signal.aborted) throw signal.reason;
       }
     }
   }
+}
+
+/** Ends early when the signal aborts. */
+function pause(ms: number, signal: DepartureSignal): Promise<void> {
+  return new Promise((resolve) => {
+    const timer = setTimeout(resolve, ms);
+    signal.addEventListener('abort', () => {
+      clearTimeout(timer);
+      resolve();
+    });
+  });
 }
 
 /** One a run: its context is the same object over its calls, and so is the token made for it. */
@@ -190,16 +203,15 @@ export function serviceContext(auth: AuthContext): AuthContext {
   return context;
 }
 
-async function readAnswer({ statusCode, headers, body }: Dispatcher.ResponseData): Promise<unknown> {
-  const text = await body.text();
+function readAnswer({ status, headers, text }: ExchangeAnswer): unknown {
   let answer: unknown = null;
   try {
     answer = JSON.parse(text);
   } catch (error) {
-    if (statusCode < 400) throw unreachable('Model Policy answered something that is not JSON.', error);
+    if (status < 400) throw unreachable('Model Policy answered something that is not JSON.', error);
   }
-  if (statusCode < 400) return answer;
-  throw answeredError(statusCode, headers['retry-after'], answer);
+  if (status < 400) return answer;
+  throw answeredError(status, headers['retry-after'], answer);
 }
 
 function answeredError(status: number, retryAfter: string | string[] | undefined, answer: unknown): AgentOsError {

@@ -183,11 +183,14 @@ class Execution {
     const tools = action.toolChoice === 'none' ? [] : await this.#offeredTools();
     if (!action.resumed) this.#record(openingOf(before, modelStepOpening(work, before, action.step, tools, action.toolChoice)));
     const request = modelRequestOf(work, before, action.step, tools, action.toolChoice);
+    const asking = { work, progress: before, step: action.step, request };
+    // A run that was handed over has its request in the log already: nothing is being written that could turn out refused.
+    if (this.#pending.length === 0) return this.#record(await callModel(model, clock, { ...asking, signal: this.#signal }));
 
     const calls = new AbortController();
     const signal = AbortSignal.any([this.#signal, calls.signal]);
     const committed = this.#commit(null);
-    const call = callModel(model, clock, { work, progress: before, step: action.step, request, signal });
+    const call = callModel(model, clock, { ...asking, signal });
     call.catch(() => undefined);
     try {
       await committed;

@@ -28,14 +28,12 @@ export class MemoryForwardIndex implements ForwardIndexPort {
     return { adapter: 'memory', contractVersion: '1.0', durable: false, features: [] };
   }
 
-  async find(auth: AuthContext, agentId: string, { key, requestHash }: ForwardKey): Promise<Exclude<BeginForward, { readonly outcome: 'new' }> | null> {
-    const stored = this.#underKey(auth, agentId, key);
-    if (stored === undefined) return null;
-    return stored.key!.requestHash === requestHash ? { outcome: 'repeated', forward: structuredClone(stored.record) } : { outcome: 'key_reused' };
+  async find(auth: AuthContext, agentId: string, idempotency: ForwardKey): Promise<Exclude<BeginForward, { readonly outcome: 'new' }> | null> {
+    return this.#underKey(auth, agentId, idempotency);
   }
 
   async begin(auth: AuthContext, { forwardId, targetStackId, run, correlationId, idempotency }: NewForward): Promise<BeginForward> {
-    const known = idempotency === null ? null : await this.find(auth, run.agent_id, idempotency);
+    const known = idempotency === null ? null : this.#underKey(auth, run.agent_id, idempotency);
     if (known !== null) return known;
     const record: ForwardRecord = {
       forwardId, tenantId: auth.tenant_id, principalId: auth.principal.principal_id, agentId: run.agent_id, targetStackId, correlationId, createdAt: new Date(this.#now()).toISOString(), remote: null,
@@ -52,7 +50,7 @@ export class MemoryForwardIndex implements ForwardIndexPort {
     if (stored === undefined) throw forwardNotFound(forwardId);
     const { remote } = stored.record;
     if (remote !== null && remote.runId === runId) return structuredClone(stored.record);
-    if (remote !== null || (await this.findByRun(auth, runId)) !== null) throw forwardedElsewhere(forwardId);
+    if (remote !== null || this.#byRun(auth, runId) !== undefined) throw forwardedElsewhere(forwardId);
     stored.record = { ...stored.record, remote: { runId, eventsUrl, status } };
     await this.#audit.append(auth, [auditRow('federation', auth, runForwarded(stored.record, stored.record.remote!))]);
     return structuredClone(stored.record);
@@ -64,7 +62,7 @@ export class MemoryForwardIndex implements ForwardIndexPort {
   }
 
   async findByRun(auth: AuthContext, remoteRunId: string): Promise<ForwardRecord | null> {
-    const found = [...this.#ofTenant(auth).values()].find(({ record }) => record.remote?.runId === remoteRunId);
+    const found = this.#byRun(auth, remoteRunId);
     return found === undefined ? null : structuredClone(found.record);
   }
 
@@ -83,9 +81,15 @@ export class MemoryForwardIndex implements ForwardIndexPort {
     return this.#forwards.get(auth.tenant_id) ?? new Map();
   }
 
-  #underKey(auth: AuthContext, agentId: string, key: string): StoredForward | undefined {
-    return [...this.#ofTenant(auth).values()].find(
-      (stored) => stored.key?.key === key && stored.key.untilMs > this.#now() && stored.record.agentId === agentId && stored.record.principalId === auth.principal.principal_id,
+  #byRun(auth: AuthContext, runId: string): StoredForward | undefined {
+    return [...this.#ofTenant(auth).values()].find(({ record }) => record.remote?.runId === runId);
+  }
+
+  #underKey(auth: AuthContext, agentId: string, { key, requestHash }: ForwardKey): Exclude<BeginForward, { readonly outcome: 'new' }> | null {
+    const stored = [...this.#ofTenant(auth).values()].find(
+      (each) => each.key?.key === key && each.key.untilMs > this.#now() && each.record.agentId === agentId && each.record.principalId === auth.principal.principal_id,
     );
+    if (stored === undefined) return null;
+    return stored.key!.requestHash === requestHash ? { outcome: 'repeated', forward: structuredClone(stored.record) } : { outcome: 'key_reused' };
   }
 }

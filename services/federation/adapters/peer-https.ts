@@ -2,21 +2,25 @@
  * Another node, at its peers' listener: mutual TLS, and with each request an assertion that names the caller and is
  * signed with the key of this node's certificate. Without certificates there is no such adapter, so nothing goes out.
  */
-import { Agent, type Dispatcher } from 'undici';
-import type { buildConnector } from 'undici';
+import type { Dispatcher } from 'undici';
 import type { EventEnvelope, FederationForwardResponse, Peer, PeerCapabilities, PeerInfoResponse, Run } from '../../../generated/types/index.ts';
-import { AgentOsError } from '../../platform/errors.ts';
 import type { PortCapabilities } from '../../platform/port.ts';
 import type { AuthContext } from '../../platform/tenancy/auth-context.ts';
 import type { ForwardedRun, ForwardedRunRequest, PeerCall, PeerDescription, PeerPort } from '../ports/peer.ts';
+import { peersListener } from '../peers/peers-listener.ts';
 import type { PeerAssertions } from '../trust/assertions.ts';
 import { conforming, eventsIn, runIn } from './node-answers.ts';
 import { askNode, impossible, openNodeStream, type NodeRequest, type NodeService } from './node-requests.ts';
 
-export interface HttpsPeerOptions {
+/** What one request to a node takes: an assertion is believed on a connection with the certificate that signed it. */
+export interface PeerConnection {
+  readonly dispatcher: Dispatcher;
   readonly assertions: PeerAssertions;
-  /** Connects to the node of this stack id, and to none that cannot prove to be it. */
-  readonly connector: (targetStackId: string) => buildConnector.connector;
+}
+
+export interface HttpsPeerOptions {
+  /** To the node of this stack id, and to none that cannot prove to be it; asked for at each request, and closed by its owner. */
+  readonly connection: (targetStackId: string) => PeerConnection;
   readonly timeoutMs?: number;
 }
 
@@ -24,7 +28,6 @@ const DEFAULT_TIMEOUT_MS = 10_000;
 
 export class HttpsPeer implements PeerPort {
   readonly #options: HttpsPeerOptions;
-  readonly #agents = new Map<string, Dispatcher>();
 
   constructor(options: HttpsPeerOptions) {
     this.#options = options;
@@ -66,30 +69,15 @@ export class HttpsPeer implements PeerPort {
     return eventsIn(target.stack_id, auth, runId, await openNodeStream(this.#service(target), auth, at(target, 'GET', path), call));
   }
 
-  async close(): Promise<void> {
-    await Promise.all([...this.#agents.values()].map((agent) => agent.destroy()));
-  }
-
   #service({ stack_id: stackId }: Peer): NodeService {
-    let dispatcher = this.#agents.get(stackId);
-    if (dispatcher === undefined) this.#agents.set(stackId, (dispatcher = new Agent({ connect: this.#options.connector(stackId) })));
-    const { assertions, timeoutMs = DEFAULT_TIMEOUT_MS } = this.#options;
+    const { dispatcher, assertions } = this.#options.connection(stackId);
     return {
-      stackId, dispatcher, timeoutMs,
+      stackId, dispatcher, timeoutMs: this.#options.timeoutMs ?? DEFAULT_TIMEOUT_MS,
       credentials: async (auth, { method, url }, body) => ({ authorization: `Bearer ${await assertions.issue({ audience: stackId, auth, method, url, body })}` }),
     };
   }
 }
 
-/** @throws AgentOsError conflict, when the configuration does not say where the node hears its peers. */
-function at({ stack_id: stackId, endpoints }: Peer, method: NodeRequest['method'], path: string, body?: unknown): NodeRequest {
-  const base = endpoints.federation_base_url;
-  if (base === undefined || !base.startsWith('https://')) throw endpointMissing(stackId);
-  return { method, url: new URL(`${base.replace(/\/+$/, '')}${path}`).href, ...(body === undefined ? {} : { body }) };
+function at(target: Peer, method: NodeRequest['method'], path: string, body?: unknown): NodeRequest {
+  return { method, url: new URL(`${peersListener(target)}${path}`).href, ...(body === undefined ? {} : { body }) };
 }
-
-export const endpointMissing = (stackId: string): AgentOsError =>
-  new AgentOsError('conflict', {
-    message: `The peers file does not say where ${stackId} listens for other nodes. Set endpoints.federation_base_url of that peer to the https address of its peers' listener.`,
-    details: { reason: 'peer_endpoint_missing', peer: stackId },
-  });

@@ -1,4 +1,9 @@
-/** The statements of replicas in Postgres. Each names the tenant; row-level security stands behind them. */
+/**
+ * The statements of replicas in Postgres. Each names the tenant; row-level security stands behind them.
+ *
+ * Those that join a batch with the table have no name, so they are planned each time: a plan that was kept from when the
+ * table was small reads all of it once for each event of the batch.
+ */
 
 export interface HolderRow {
   readonly event_id: string;
@@ -16,13 +21,11 @@ export const ENTER_RUNS = {
 };
 
 export const LOCK_RUNS = {
-  name: 'fed_replica_lock_runs',
   text: `SELECT run_id, source_stack_id FROM federation.replica_runs WHERE tenant_id = $1 AND run_id = ANY ($2::text[]) ORDER BY run_id FOR UPDATE`,
 };
 
 /** $1 tenant, $2 event ids, $3 and $4 places. */
 export const HOLDERS = {
-  name: 'fed_replica_holders',
   text: `SELECT event_id, run_id, sequence, digest FROM federation.replica_events WHERE tenant_id = $1 AND event_id = ANY ($2::text[])
     UNION
     SELECT e.event_id, e.run_id, e.sequence, e.digest FROM unnest($3::text[], $4::bigint[]) AS p (run_id, sequence)
@@ -39,7 +42,6 @@ export const INSERT_EVENTS = {
 
 /** $1 tenant, $2 runs, $3 whether the last event of each is among the new ones. Looks only at what stands behind the whole part. */
 export const EXTEND_RUNS = {
-  name: 'fed_replica_extend_runs',
   text: `UPDATE federation.replica_runs r SET
       stored_at = clock_timestamp(),
       ended = r.ended OR n.ended,
@@ -53,7 +55,6 @@ export const EXTEND_RUNS = {
 
 /** A run that was entered and got none of its events. $1 tenant. */
 export const DROP_EMPTY_RUNS = {
-  name: 'fed_replica_drop_empty_runs',
   text: `DELETE FROM federation.replica_runs r WHERE r.tenant_id = $1 AND r.run_id = ANY ($2::text[])
       AND NOT EXISTS (SELECT FROM federation.replica_events e WHERE e.tenant_id = r.tenant_id AND e.run_id = r.run_id)`,
 };
@@ -70,7 +71,6 @@ export const READ_EXTENT = {
 
 /** $1 the moment, $2 how many. Several processes may do it at once. */
 export const DELETE_EXPIRED = {
-  name: 'fed_replica_delete_expired',
   text: `WITH victims AS (
       SELECT tenant_id, run_id FROM federation.replica_runs WHERE stored_at < $1 ORDER BY stored_at LIMIT $2 FOR UPDATE SKIP LOCKED
     ), e AS (

@@ -1,10 +1,14 @@
 /** Every operation of Federation that this release serves; the planned ones are answered by the pipeline. */
 import type { FederationHandlers } from '../../../generated/handlers/federation.ts';
 import type { Health } from '../../platform/http/health.ts';
-import type { NodeModelsSource } from '../adapters/model-policy-models.ts';
-import type { NodeLimits } from '../peers/capabilities.ts';
+import type { Forwarding } from '../forwarding/forwarding.ts';
+import type { RunLocation } from '../forwarding/run-location.ts';
 import type { NodeIdentity } from '../peers/identity.ts';
+import type { OwnDescription } from '../peers/own-description.ts';
+import { cancelFederatedRun } from './cancelFederatedRun.ts';
 import { federationHealth } from './federationHealth.ts';
+import { forwardRun } from './forwardRun.ts';
+import { getFederatedRun } from './getFederatedRun.ts';
 import { getMetrics } from './getMetrics.ts';
 import { getPeerCapabilities } from './getPeerCapabilities.ts';
 import { getPeerInfo } from './getPeerInfo.ts';
@@ -13,16 +17,20 @@ import { listPeers } from './listPeers.ts';
 
 export interface ApiParts {
   readonly node: NodeIdentity;
-  readonly limits: NodeLimits;
-  readonly models: NodeModelsSource;
+  readonly own: OwnDescription;
+  readonly forwarding: Forwarding;
+  readonly runs: RunLocation;
   readonly health: Health<'federation'>;
 }
 
-export function createHandlers({ node, limits, models, health }: ApiParts) {
+export function createHandlers({ node, own, forwarding, runs, health }: ApiParts) {
   return {
     getPeerInfo: getPeerInfo(node),
-    getPeerCapabilities: getPeerCapabilities(node, limits, models),
+    getPeerCapabilities: getPeerCapabilities(own),
     listPeers: listPeers(node),
+    forwardRun: forwardRun(forwarding),
+    getFederatedRun: getFederatedRun(runs),
+    cancelFederatedRun: cancelFederatedRun(runs),
     federationHealth: federationHealth(health),
     getReadiness: getReadiness(health),
     getMetrics: getMetrics(health),

@@ -10,17 +10,21 @@ import type { PeersFile } from './peers-file.ts';
 
 export interface NodeIdentity {
   readonly local: Peer;
-  /** Without the node itself. */
+  /** Without the node itself; as the peers file has them now. */
   readonly peers: readonly Peer[];
 }
 
 /** Region of a node that was told none. */
 const DEFAULT_REGION = 'local';
 
-/** @param mode stands for the environment where neither the variable nor the file names one */
-export function nodeIdentity(config: Pick<Config, 'values' | 'sources'>, mode: string, file: PeersFile): NodeIdentity {
+/**
+ * @param mode stands for the environment where neither the variable nor the file names one
+ * @param file a function where the file may change; what it says of this node counts as it is now
+ */
+export function nodeIdentity(config: Pick<Config, 'values' | 'sources'>, mode: string, file: PeersFile | (() => PeersFile)): NodeIdentity {
   const { values, sources } = config;
-  const told = file.local ?? {};
+  const current = typeof file === 'function' ? file : () => file;
+  const told = current().local ?? {};
   const choose = (variable: 'AGENTOS_STACK_ID' | 'AGENTOS_ENVIRONMENT' | 'AGENTOS_REGION', fromFile: string | undefined, fallback: string): string =>
     sources[variable] === 'default' || sources[variable] === 'unset' ? fromFile || fallback : values[variable];
   const local: Peer = {
@@ -36,5 +40,10 @@ export function nodeIdentity(config: Pick<Config, 'values' | 'sources'>, mode: s
     // A file cannot know which build reads it.
     build: { version: SERVICE_VERSION, git_sha: values.AGENTOS_GIT_SHA, timestamp: values.AGENTOS_BUILD_TIMESTAMP ?? programTimestamp() },
   };
-  return { local, peers: file.peers.filter((peer) => peer.stack_id !== local.stack_id) };
+  return {
+    local,
+    get peers() {
+      return current().peers.filter((peer) => peer.stack_id !== local.stack_id);
+    },
+  };
 }

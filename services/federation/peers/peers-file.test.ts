@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { loadConfig } from '../../platform/config/load.ts';
 import { nodeIdentity } from './identity.ts';
-import { parsePeersFile, PeersFileError } from './peers-file.ts';
+import { NO_PEERS, parsePeersFile, PeersFileError } from './peers-file.ts';
 
 const PEER = {
   stack_id: 'stk_b', environment: 'dev', region: 'us-west-2', api_versions: ['v1'],
@@ -12,7 +12,7 @@ const file = (value: unknown) => parsePeersFile(JSON.stringify(value));
 
 describe('parsePeersFile', () => {
   it('reads the Appendix form as it is', () => {
-    expect(file({ peers: [PEER] })).toEqual({ local: null, peers: [PEER] });
+    expect(file({ peers: [PEER] })).toEqual({ local: null, peers: [PEER], trust: new Map() });
   });
 
   it.each([
@@ -35,9 +35,27 @@ describe('parsePeersFile', () => {
     [{ peers: [{ ...PEER, endpoints: { ...PEER.endpoints, stack_a_base_url: 'http://x.example' } }] }, '/peers/0/endpoints/stack_a_base_url', 'is another spelling'],
     [{ local: { build: { version: '1', git_sha: 'x', timestamp: 'yesterday' } } }, '/local/build/timestamp', 'must be a time'],
     [{ local: { api_versions: 'v1' } }, '/local/api_versions', 'must be a list'],
+    [{ local: { trust: { tenants: ['*'] } } }, '/local/trust', 'is not known'],
+    [{ peers: [{ ...PEER, trust: ['tnt_a'] }] }, '/peers/0/trust', 'must be an object'],
+    [{ peers: [{ ...PEER, trust: { tenant: ['tnt_a'] } }] }, '/peers/0/trust/tenant', 'is not known'],
+    [{ peers: [{ ...PEER, trust: { tenants: 'tnt_a' } }] }, '/peers/0/trust/tenants', 'must be a list'],
+    [{ peers: [{ ...PEER, trust: { tenants: ['*', 'tnt_a'] } }] }, '/peers/0/trust/tenants', 'names every tenant'],
+    [{ peers: [{ ...PEER, trust: { tenants: ['tnt_a', 'tnt a'] } }] }, '/peers/0/trust/tenants/1', 'is no tenant id'],
+    [{ peers: [{ ...PEER, trust: { tenants: ['*'], scopes: ['runs:reed'] } }] }, '/peers/0/trust/scopes/0', 'is no scope'],
+    [{ peers: [{ ...PEER, trust: { tenants: ['*'], scopes: ['runs:read', 'tenants:admin'] } }] }, '/peers/0/trust/scopes/1', 'reaches beyond one tenant'],
+    [{ peers: [{ ...PEER, trust: { tenants: ['*'], authority: 'AB:CD' } }] }, '/peers/0/trust/authority', 'must be a SHA-256 fingerprint'],
   ])('names the place of a mistake in %j', (value, pointer, message) => {
     expect(() => file(value)).toThrowError(PeersFileError);
     expect(() => file(value)).toThrowError(`${pointer === '' ? '/' : pointer} ${message}`);
+  });
+
+  it('reads whom a peer may speak for, apart from what others are told of it', () => {
+    const authority = Array.from({ length: 32 }, () => 'ab').join(':');
+    const { peers, trust } = file({ peers: [{ ...PEER, trust: { tenants: ['tnt_a'], scopes: ['runs:read'], authority } }, { ...PEER, stack_id: 'stk_c', trust: { tenants: ['*'] } }, { ...PEER, stack_id: 'stk_d', trust: {} }] });
+    expect(peers[0]).toEqual(PEER);
+    expect(trust.get('stk_b')).toEqual({ tenants: new Set(['tnt_a']), scopes: new Set(['runs:read']), authority: authority.toUpperCase() });
+    expect(trust.get('stk_c')).toEqual({ tenants: 'all', scopes: null, authority: null });
+    expect(trust.get('stk_d')).toEqual({ tenants: new Set(), scopes: null, authority: null });
   });
 
   it('refuses what is no JSON', () => {
@@ -49,7 +67,7 @@ describe('nodeIdentity', () => {
   const config = (env: Record<string, string>) => loadConfig({ env, envFile: null });
 
   it('needs no file', () => {
-    const { local, peers } = nodeIdentity(config({}), 'demo', { local: null, peers: [] });
+    const { local, peers } = nodeIdentity(config({}), 'demo', NO_PEERS);
     expect(local).toMatchObject({ stack_id: 'stk_local', environment: 'demo', region: 'local', api_versions: ['v1'] });
     expect(local.endpoints['agent-orchestrator_base_url']).toBe('http://127.0.0.1:50081');
     expect(local.build.version).toMatch(/^1\.0\.2/);

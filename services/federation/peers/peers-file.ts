@@ -4,12 +4,27 @@
  * what a peer need not know of another (environment, region, versions, build) may be absent.
  */
 import type { Peer } from '../../../generated/types/index.ts';
+import { isTenantId } from '../../platform/auth/claims.ts';
+import { isPlatformScope, scopesNamed } from '../../platform/tenancy/roles.ts';
 
 export interface PeersFile {
   /** What the file says about this node; environment variables go before it. */
   readonly local: Partial<Peer> | null;
   readonly peers: readonly Peer[];
+  /** By stack id; this node's own business, so it is told to nobody. A peer that is not there speaks for no tenant. */
+  readonly trust: ReadonlyMap<string, PeerTrustRules>;
 }
+
+/** What a peer may do here: `{"tenants": ["tnt_a"], "scopes": ["runs:read"], "authority": "AB:…"}`; `["*"]` is every tenant, none is none. */
+export interface PeerTrustRules {
+  readonly tenants: 'all' | ReadonlySet<string>;
+  /** null: whatever a tenant's callers can have. */
+  readonly scopes: ReadonlySet<string> | null;
+  /** SHA-256 fingerprint (hex with colons) of the authority that its certificate must come from; null: any that this node knows. */
+  readonly authority: string | null;
+}
+
+export const NO_PEERS: PeersFile = { local: null, peers: [], trust: new Map() };
 
 /** A peers file that cannot be used; the message begins with the JSON pointer of the place. */
 export class PeersFileError extends Error {
@@ -29,7 +44,9 @@ const ENDPOINT_KEYS = {
   'model-policy_base_url': ['model-policy_base_url', 'model_policy_base_url', 'stack_b_base_url'],
   federation_base_url: ['federation_base_url', 'federation-base_url'],
 } as const;
-const PEER_MEMBERS = new Set(['stack_id', 'environment', 'region', 'api_versions', 'endpoints', 'build']);
+const LOCAL_MEMBERS = new Set(['stack_id', 'environment', 'region', 'api_versions', 'endpoints', 'build']);
+const PEER_MEMBERS = new Set([...LOCAL_MEMBERS, 'trust']);
+const FINGERPRINT = /^[0-9a-f]{2}(?::[0-9a-f]{2}){31}$/i;
 /** Stands where a file says nothing about a build. */
 const UNKNOWN_BUILD: Peer['build'] = { version: 'unknown', git_sha: 'unknown', timestamp: '1970-01-01T00:00:00Z' };
 
@@ -53,13 +70,51 @@ export function parsePeersFile(text: string): PeersFile {
     if (first !== undefined) throw new PeersFileError(`/peers/${index}/stack_id`, `repeats ${peer.stack_id}, which /peers/${first} has already`);
     seen.set(peer.stack_id, index);
   });
-  return { local, peers };
+  return { local, peers, trust: readTrust(list) };
+}
+
+/** The lists have been read as peers before. */
+function readTrust(list: readonly unknown[]): ReadonlyMap<string, PeerTrustRules> {
+  const trust = new Map<string, PeerTrustRules>();
+  for (const [index, entry] of (list as Json[]).entries()) {
+    if (entry['trust'] === undefined) continue;
+    const pointer = `/peers/${index}/trust`;
+    const raw = requireObject(entry['trust'], pointer);
+    refuseUnknown(raw, new Set(['tenants', 'scopes', 'authority']), pointer);
+    const tenants = readNames(raw['tenants'] ?? [], `${pointer}/tenants`, 'tenant ids, or ["*"] for every tenant');
+    if (tenants.includes('*') && tenants.length > 1) throw new PeersFileError(`${pointer}/tenants`, 'names every tenant by "*", and others beside it; give one of them');
+    const unfit = tenants.findIndex((tenant) => tenant !== '*' && !isTenantId(tenant));
+    if (unfit !== -1) throw new PeersFileError(`${pointer}/tenants/${unfit}`, 'is no tenant id');
+    const authority = raw['authority'];
+    if (authority !== undefined && !(typeof authority === 'string' && FINGERPRINT.test(authority))) throw new PeersFileError(`${pointer}/authority`, 'must be a SHA-256 fingerprint: 32 bytes in hex, with colons between them');
+    trust.set(entry['stack_id'] as string, {
+      tenants: tenants[0] === '*' ? 'all' : new Set(tenants),
+      scopes: raw['scopes'] === undefined ? null : readScopes(raw['scopes'], `${pointer}/scopes`),
+      authority: authority?.toUpperCase() ?? null,
+    });
+  }
+  return trust;
+}
+
+function readScopes(value: unknown, pointer: string): ReadonlySet<string> {
+  const names = readNames(value, pointer, 'scopes such as "runs:read"');
+  return new Set(names.flatMap((name, index) => {
+    const scopes = scopesNamed(name);
+    if (scopes === null) throw new PeersFileError(`${pointer}/${index}`, `is no scope: ${name}`);
+    if (scopes.some(isPlatformScope)) throw new PeersFileError(`${pointer}/${index}`, `reaches beyond one tenant (${name}), which no peer can`);
+    return scopes;
+  }));
+}
+
+function readNames(value: unknown, pointer: string, what: string): readonly string[] {
+  if (!Array.isArray(value) || !value.every((each) => typeof each === 'string' && each !== '')) throw new PeersFileError(pointer, `must be a list of ${what}`);
+  return value as string[];
 }
 
 /** @param whole a peer needs its id and endpoints; of this node the file may say as little as it likes */
 function readPeer(value: unknown, pointer: string, whole: boolean): Partial<Peer> {
   const raw = requireObject(value, pointer);
-  refuseUnknown(raw, PEER_MEMBERS, pointer);
+  refuseUnknown(raw, whole ? PEER_MEMBERS : LOCAL_MEMBERS, pointer);
   const stackId = readString(raw, 'stack_id', pointer, whole);
   const environment = readString(raw, 'environment', pointer, false);
   const region = readString(raw, 'region', pointer, false);

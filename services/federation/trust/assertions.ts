@@ -60,14 +60,11 @@ export function digestOf(body: Uint8Array): string {
   return createHash('sha256').update(body).digest('base64url');
 }
 
-/** @param material the client certificate that stands now, and its key */
-export function createPeerAssertions(ownStackId: string, material: () => TlsMaterial): PeerAssertions {
-  const signers = new WeakMap<TlsMaterial, Signer>();
+/** @param material the client certificate and its key */
+export function createPeerAssertions(ownStackId: string, material: Pick<TlsMaterial, 'cert' | 'key'>): PeerAssertions {
+  const signer = signerOf(material);
   return {
     async issue({ audience, auth, method, url, body }) {
-      const current = material();
-      let signer = signers.get(current);
-      if (signer === undefined) signers.set(current, (signer = signerOf(current)));
       const claims: AssertionClaims = {
         htm: method,
         htu: new URL(url).href,
@@ -101,7 +98,7 @@ interface Signer {
   readonly thumbprint: string;
 }
 
-function signerOf({ cert, key }: TlsMaterial): Signer {
+function signerOf({ cert, key }: Pick<TlsMaterial, 'cert' | 'key'>): Signer {
   const certificate = new X509Certificate(cert);
   const [algorithm] = algorithmsOf(certificate.publicKey);
   if (algorithm === undefined) throw new Error(`${unusableKey(certificate.publicKey)}.`);

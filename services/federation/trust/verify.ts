@@ -12,6 +12,7 @@ import { PEER_ASSERTION_TYPE } from '../../platform/auth/peer-assertion.ts';
 import { AgentOsError } from '../../platform/errors.ts';
 import type { AuthContext, PolicyContext } from '../../platform/tenancy/auth-context.ts';
 import { algorithmsOf, MAX_LIFETIME_SECONDS, thumbprintOf } from './assertions.ts';
+import { leadsTo } from './authority.ts';
 import { isStackId, stackIdOf } from './stack-uri.ts';
 
 /** What one connection says of its other end; computed once a connection. */
@@ -20,6 +21,8 @@ export interface PeerCertificate {
   /** null: it names no stack, or several. */
   readonly stackId: string | null;
   readonly thumbprint: string;
+  /** Certificates that were sent with it. */
+  readonly chain: readonly X509Certificate[];
 }
 
 export interface PresentedAssertion {
@@ -37,6 +40,9 @@ export interface VerifierRules {
   /** Hosts, with ports, that this node's listener for peers is reached by. */
   readonly ownHosts: ReadonlySet<string>;
   isPeer(stackId: string): boolean;
+  /** Fingerprint of the authority that the peer is bound to; null: any of `authorities`. */
+  authorityOf(stackId: string): string | null;
+  authorities(): readonly X509Certificate[];
 }
 
 export interface VerifiedAssertion {
@@ -67,8 +73,15 @@ export function untrusted(evidence: string, peer: string | null = null): AgentOs
   });
 }
 
-export function peerCertificate(certificate: X509Certificate): PeerCertificate {
-  return { certificate, stackId: stackIdOf(certificate), thumbprint: thumbprintOf(certificate) };
+export function peerCertificate(certificate: X509Certificate, chain: readonly X509Certificate[] = []): PeerCertificate {
+  return { certificate, stackId: stackIdOf(certificate), thumbprint: thumbprintOf(certificate), chain };
+}
+
+/** That whoever the certificate names is a peer here, by the authority that it is bound to. @throws AgentOsError unauthorized. */
+export function requirePeer({ certificate, stackId, chain }: PeerCertificate, rules: VerifierRules): void {
+  if (stackId === null || !rules.isPeer(stackId)) throw untrusted(`${String(stackId)} is not in the peers file`);
+  const authority = rules.authorityOf(stackId);
+  if (authority !== null && !leadsTo(authority, certificate, [...rules.authorities(), ...chain])) throw untrusted(`the certificate of ${stackId} is not of the authority that the peers file binds it to`);
 }
 
 /** A connection outlives the moment it was made in; its certificate may not. @throws AgentOsError unauthorized. */
@@ -95,7 +108,7 @@ export async function verifyAssertion(presented: PresentedAssertion, rules: Veri
   if (sub !== auth.principal.principal_id) throw untrusted('sub is another principal than the one in auth');
   // Only now, since whoever answers a loop says that the caller is known.
   if (peer.stackId === rules.ownStackId || via.includes(rules.ownStackId)) throw loop(rules.ownStackId, via);
-  if (!rules.isPeer(peer.stackId)) throw untrusted(`${peer.stackId} is not in the peers file`);
+  requirePeer(peer, rules);
   return { issuer: peer.stackId, jti, expiresAtMs: exp! * 1000, digest: digest ?? null, via, auth };
 }
 

@@ -14,6 +14,7 @@ import type { DecisionQuery, DecisionsPort } from '../ports/decisions.ts';
 import { deedOf } from './decisions-audit.ts';
 import { noSuchDecision, servedBy } from './decisions-memory.ts';
 import type { CallWriter } from './usage-call-writer.ts';
+import type { Booking } from './usage-postgres-bookings.ts';
 import { DatabaseWriter } from './usage-postgres-writer.ts';
 
 export interface PostgresDecisionsOptions {
@@ -62,13 +63,12 @@ export class PostgresDecisions implements DecisionsPort {
     return { adapter: 'postgres', contractVersion: '1.0', durable: true, features: [] };
   }
 
-  async record(auth: AuthContext, decision: ModelDecision): Promise<void> {
+  record(auth: AuthContext, decision: ModelDecision): Promise<void> {
     const record = decision.tenant_id === auth.tenant_id ? decision : { ...decision, tenant_id: auth.tenant_id };
-    const kept = this.#writer.book({
-      kind: 'trace', tenantId: auth.tenant_id, decisionId: record.decision_id, model: servedBy(record), record: storableJson(record),
-    });
-    if (this.#trail === null) return kept;
-    await Promise.all([kept, this.#writer.book({ kind: 'audit', tenantId: auth.tenant_id, decisionId: record.decision_id, row: storableJson(this.#trail.row(auth, deedOf(record))) })]);
+    const call = { tenantId: auth.tenant_id, decisionId: record.decision_id };
+    const trace: Booking = { kind: 'trace', ...call, model: servedBy(record), record: storableJson(record) };
+    if (this.#trail === null) return this.#writer.book([trace]);
+    return this.#writer.book([trace, { kind: 'audit', ...call, row: storableJson(this.#trail.row(auth, deedOf(record))) }]);
   }
 
   async get(auth: AuthContext, requestId: string): Promise<ModelDecision> {

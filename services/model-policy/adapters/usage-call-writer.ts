@@ -28,8 +28,8 @@ export interface CallWriter {
   readonly isStalled: boolean;
   /** Something was booked that the database does not have yet. */
   readonly isBehind: boolean;
-  /** Resolves when the caller may be answered. @throws AgentOsError dependency_unavailable; it is booked later then. */
-  book(booking: Booking, options?: BookOptions): Promise<void>;
+  /** Resolves when the caller may be answered. @throws AgentOsError dependency_unavailable; all of it is booked later then. */
+  book(bookings: readonly Booking[], options?: BookOptions): Promise<void>;
   /** Resolves when the database has all that was booked before. @throws AgentOsError dependency_unavailable. */
   flush(): Promise<void>;
   /** The same for all processes, for who reads: what was answered anywhere is found then, but what the dead have left. */
@@ -49,7 +49,7 @@ export interface CallWriterOptions extends Pick<FlushOptions, 'pool' | 'onAudite
 }
 
 export interface Booked {
-  readonly booking: Booking;
+  readonly bookings: readonly Booking[];
   readonly options: BookOptions;
   readonly resolve: () => void;
   readonly reject: (error: unknown) => void;
@@ -65,9 +65,9 @@ export class Gathering {
     this.#take = take;
   }
 
-  add(booking: Booking, options: BookOptions): Promise<void> {
+  add(bookings: readonly Booking[], options: BookOptions): Promise<void> {
     return new Promise<void>((resolve, reject) => {
-      this.#booked.push({ booking, options, resolve, reject });
+      this.#booked.push({ bookings, options, resolve, reject });
       this.#taking ??= new Promise<void>((taken) => {
         // Behind everything that this turn of the loop has received: calls that end together share what follows.
         setImmediate(() => {

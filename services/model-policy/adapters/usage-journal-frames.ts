@@ -10,6 +10,7 @@ import { crc32 } from 'node:zlib';
 
 const HEADER = /^([0-9a-f]{8}) ([0-9a-f]{8}) $/;
 const HEADER_BYTES = 18;
+const LINE_BREAK = 10;
 
 export interface ReadFrames {
   /** The records of each, JSON texts, in the order in which they were written. */
@@ -22,13 +23,17 @@ export interface ReadFrames {
 
 /** @param records JSON texts, which hold no line break @param room to write into, where it suffices */
 export function encodeFrame(records: readonly string[], room?: Buffer): Buffer {
-  const payload = `${records.join('\n')}\n`;
-  // A character takes three bytes at most.
-  const most = HEADER_BYTES + payload.length * 3;
-  const buffer = room !== undefined && room.length >= most ? room : Buffer.allocUnsafe(HEADER_BYTES + Buffer.byteLength(payload));
-  const length = buffer.write(payload, HEADER_BYTES);
-  const frame = buffer.subarray(0, HEADER_BYTES + length);
-  frame.write(`${length.toString(16).padStart(8, '0')} ${checkOf(frame.subarray(HEADER_BYTES))} `, 0, 'latin1');
+  // A character takes three bytes at most, a line break one.
+  const most = records.reduce((sum, record) => sum + record.length * 3 + 1, HEADER_BYTES);
+  const buffer = room !== undefined && room.length >= most ? room : Buffer.allocUnsafe(most);
+  let end = HEADER_BYTES;
+  // Record by record: joined, they would be copied twice more.
+  for (const record of records) {
+    end += buffer.write(record, end);
+    buffer[end++] = LINE_BREAK;
+  }
+  const frame = buffer.subarray(0, end);
+  frame.write(`${(end - HEADER_BYTES).toString(16).padStart(8, '0')} ${checkOf(frame.subarray(HEADER_BYTES))} `, 0, 'latin1');
   return frame;
 }
 

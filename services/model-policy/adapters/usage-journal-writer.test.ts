@@ -378,7 +378,7 @@ describe('where something fails', () => {
     const auth = freshTenant('poison');
     const opened = await open({ folder: ownFolder(), shipAfterMs: NEVER_MS });
     await opened.call(auth, 'req_1');
-    await opened.writer.book({ kind: 'trace', tenantId: auth.tenant_id, decisionId: 'dec_poison', model: null, record: JSON.stringify({ tenant_id: auth.tenant_id, decision_id: 'dec_poison', request_id: 'req_poison', at: 'never', policy: { decision: 'allowed' } }) });
+    await opened.writer.book([{ kind: 'trace', tenantId: auth.tenant_id, decisionId: 'dec_poison', model: null, record: JSON.stringify({ tenant_id: auth.tenant_id, decision_id: 'dec_poison', request_id: 'req_poison', at: 'never', policy: { decision: 'allowed' } }) }]);
     await opened.call(auth, 'req_2');
     await opened.writer.flush();
     expect([await ledgerOf(auth), await tracesOf(auth)]).toEqual([['req_1', 'req_2'], ['req_1', 'req_2']]);

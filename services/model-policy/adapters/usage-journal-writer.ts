@@ -95,9 +95,9 @@ export class JournalWriter implements CallWriter {
     return this.#waiting.length > 0;
   }
 
-  book(booking: Booking, options: BookOptions = {}): Promise<void> {
+  book(bookings: readonly Booking[], options: BookOptions = {}): Promise<void> {
     if (this.#closed) return Promise.reject(new Error('The writer is closed: the service is stopping.'));
-    return this.#gathering.add(booking, options);
+    return this.#gathering.add(bookings, options);
   }
 
   async flush(): Promise<void> {
@@ -154,10 +154,11 @@ export class JournalWriter implements CallWriter {
   }
 
   #take(booked: readonly Booked[]): void {
-    const frame = encodeFrame(booked.map(({ booking }) => bookingToText(booking)), this.#room);
+    const bookings = booked.flatMap((each) => each.bookings);
+    const frame = encodeFrame(bookings.map(bookingToText), this.#room);
     const file = this.#append(frame);
     if (file === null && this.#unwritten >= MOST_UNBOOKED) {
-      this.#options.log?.error({ bookings: booked.length, kept: this.#unwritten }, 'The database has been away for too long: usage is lost.');
+      this.#options.log?.error({ bookings: bookings.length, kept: this.#unwritten }, 'The database has been away for too long: usage is lost.');
       for (const { reject } of booked) reject(this.#away());
       return;
     }
@@ -169,10 +170,10 @@ export class JournalWriter implements CallWriter {
       else each.resolve();
     }
     // What waits for the database is little else than texts: it outlives many calls, and garbage collection walks what lives.
-    const shipment = { bookings: booked.map(({ booking }) => booking), patient, onStored, file, bytes: frame.length, at: performance.now() };
+    const shipment = { bookings, patient, onStored, file, bytes: frame.length, at: performance.now() };
     this.#waiting.push(shipment);
     this.#bytes += frame.length;
-    if (file === null) this.#unwritten += booked.length;
+    if (file === null) this.#unwritten += bookings.length;
     if (this.#waiting.length === 1) this.#behindSince = shipment.at;
     if (patient.length > 0) {
       this.#hurried += 1;

@@ -4,6 +4,7 @@ import type pg from 'pg';
 import { FlushRolledBackError } from '../../platform/db/group-commit.ts';
 import { fromDatabaseError, isRetryableTransaction } from '../../platform/db/sqlstate.ts';
 import { withTenant } from '../../platform/db/transaction.ts';
+import { AgentOsError } from '../../platform/errors.ts';
 import { CLAIM_TTL_MS, type ClaimOutcome } from '../ports/usage.ts';
 import { byClaim, claimId, isAway } from './usage-postgres-bookings.ts';
 import { CLAIM, READ_CLAIMS } from './usage-postgres-sql.ts';
@@ -43,12 +44,11 @@ async function tryClaims(pool: pg.Pool, replicaId: string, claims: readonly Clai
   const sorted = [...claims].sort(byClaim);
   const tenants = [...new Set(sorted.map((claim) => claim.tenantId))];
   const keys = [sorted.map((claim) => claim.tenantId), sorted.map((claim) => claim.requestId)];
-  let made: Promise<pg.QueryResult<ClaimRow>> | null = null;
-  await withTenant(pool, tenants, async (client) => {
-    made = client.query<ClaimRow>({ ...CLAIM, values: [...keys, sorted.map((claim) => claim.requestHash), replicaId, CLAIM_TTL_MS, again] });
-    made.catch(() => undefined);
-  }, { attempts: 1, asynchronous: true });
-  const claimed = new Set((await made!).rows.map(idOf));
+  // The setting is a list: a comma would name two tenants.
+  const impossible = tenants.find((tenantId) => tenantId.includes(','));
+  if (impossible !== undefined) throw new AgentOsError('not_found', { message: `'${impossible}' cannot be a tenant id: it contains a comma.`, details: {} });
+  const made = await pool.query<ClaimRow>({ ...CLAIM, values: [...keys, sorted.map((claim) => claim.requestHash), replicaId, CLAIM_TTL_MS, again, tenants.join(',')] });
+  const claimed = new Set(made.rows.map(idOf));
   if (claimed.size === claims.length) return claims.map(() => 'claimed');
   const { rows } = await withTenant(pool, tenants, (client) => client.query<ClaimRow & { request_hash: string; done: boolean }>({ ...READ_CLAIMS, values: keys }));
   const known = new Map(rows.map((row) => [idOf(row), row]));

@@ -125,12 +125,20 @@ export const ADD_DECISIONS: Statement = {
     FROM ROWS FROM (jsonb_array_elements($1::jsonb), unnest($2::text[])) AS k (record, model) ON CONFLICT DO NOTHING`,
 };
 
-/** Free again: a claim that was charged and has run out, and one of a process that is gone and has left no journal. $4 the process, $5 the time kept, $6 that its own open claims count as made now. */
+/**
+ * Free again: a claim that was charged and has run out, and one of a process that is gone and has left no journal. $4 the process,
+ * $5 the time kept, $6 that its own open claims count as made now.
+ *
+ * Every call with an id of its caller's waits for this, so it is one statement and its own transaction: it sets the tenants ($7) that
+ * row-level security lets it see, and that its commit does not wait for the disk, before it looks at the first claim. OFFSET 0 keeps
+ * the planner from turning that around; were it to happen all the same, row-level security would refuse the rows.
+ */
 export const CLAIM: Statement = {
   name: 'mp_claim',
   text: `INSERT INTO model_policy.request_claims AS c (tenant_id, request_id, request_hash, replica_id, expires_at)
     SELECT k.tenant_id, k.request_id, k.request_hash, $4, clock_timestamp() + $5 * interval '1 millisecond'
-    FROM unnest($1::text[], $2::text[], $3::text[]) AS k (tenant_id, request_id, request_hash)
+    FROM (SELECT set_config('app.tenant_ids', $7, true) || set_config('synchronous_commit', 'off', true) AS settings OFFSET 0) s
+    CROSS JOIN LATERAL (SELECT * FROM unnest($1::text[], $2::text[], $3::text[]) AS k (tenant_id, request_id, request_hash) WHERE s.settings IS NOT NULL OFFSET 0) k
     ON CONFLICT (tenant_id, request_id) DO UPDATE SET request_hash = excluded.request_hash, replica_id = excluded.replica_id, done = false, expires_at = excluded.expires_at
       WHERE (c.done AND c.expires_at <= clock_timestamp()) OR ($6 AND NOT c.done AND c.replica_id = $4 AND c.request_hash = excluded.request_hash)
         OR (NOT c.done AND NOT EXISTS (SELECT FROM model_policy.usage_replicas r WHERE r.replica_id = c.replica_id AND (r.alive_until > clock_timestamp() OR r.journal IS NOT NULL)))

@@ -47,9 +47,9 @@ export class DatabaseWriter implements CallWriter {
     options.pool.on('error', this.#onPoolError);
   }
 
-  book(booking: Booking, options: BookOptions = {}): Promise<void> {
+  book(bookings: readonly Booking[], options: BookOptions = {}): Promise<void> {
     if (this.#closed) return Promise.reject(new Error('The writer is closed: the service is stopping.'));
-    return this.#gathering.add(booking, options);
+    return this.#gathering.add(bookings, options);
   }
 
   /** Nobody was answered before the database had it. */
@@ -110,7 +110,7 @@ export class DatabaseWriter implements CallWriter {
     const done = (): void => {
       for (const { options } of booked) options.onStored?.();
     };
-    this.#commits.submit(booked.map((each) => each.booking)).then(
+    this.#commits.submit(booked.flatMap((each) => each.bookings)).then(
       () => {
         done();
         for (const { resolve } of booked) resolve();

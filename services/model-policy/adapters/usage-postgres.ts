@@ -185,9 +185,9 @@ export class PostgresUsage implements UsagePort {
     const requestHash = this.#openClaims.get(id);
     this.#openClaims.delete(id);
     // Who waits for it, here or elsewhere, may make the call.
-    if (!done || requestHash === undefined) return this.#writer.book({ kind: 'free', ...claim }, { stored: true });
+    if (!done || requestHash === undefined) return this.#writer.book([{ kind: 'free', ...claim }], { stored: true });
     this.#ending.add(id);
-    await this.#writer.book({ kind: 'finish', ...claim, requestHash, replicaId: this.#replica.id }, { onStored: () => this.#ending.delete(id) });
+    await this.#writer.book([{ kind: 'finish', ...claim, requestHash, replicaId: this.#replica.id }], { onStored: () => this.#ending.delete(id) });
   }
 
   async budgets(auth: AuthContext): Promise<readonly BudgetState[]> {
@@ -262,7 +262,7 @@ export class PostgresUsage implements UsagePort {
       for (const { lease } of hold.parts) lease.bookings -= 1;
     };
     // What a lease loses is spent, as a rule: others find as much room before as after. Where it is not, they have to see it.
-    await this.#writer.book({ kind: 'end', tenantId: hold.tenantId, entryId: holdId, entry, parts }, { stored: changesRoom, onStored });
+    await this.#writer.book([{ kind: 'end', tenantId: hold.tenantId, entryId: holdId, entry, parts }], { stored: changesRoom, onStored });
   }
 
   async #take(parts: readonly Part[]): Promise<TakingVerdict> {

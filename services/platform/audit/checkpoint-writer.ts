@@ -10,7 +10,8 @@ import type { Logger } from 'pino';
 import type { AuditRow } from './audit-row.ts';
 import type { AppendedRow } from './audit-sql.ts';
 import type { AuditFollower } from './audit-trail.ts';
-import { checkpointLine, signCheckpoint } from './checkpoint.ts';
+import { checkpointKeyId, checkpointLine, signCheckpoint } from './checkpoint.ts';
+import { setAsideBeyond } from './file-parts.ts';
 
 export interface CheckpointWriterOptions {
   readonly key: KeyObject;
@@ -18,6 +19,8 @@ export interface CheckpointWriterOptions {
   readonly path: string;
   readonly log: Logger;
   readonly intervalMs?: number;
+  /** Beyond it the file is set aside and a new one begins. */
+  readonly fileBytes?: number;
   /** Records after which a chain does not wait for its turn. */
   readonly records?: number;
 }
@@ -32,6 +35,7 @@ interface Progress {
 
 const INTERVAL_MS = 10_000;
 const RECORDS = 1_000;
+const FILE_BYTES = 64 * 1024 * 1024;
 /** Chains that have not moved since they were signed are forgotten beyond this many. */
 const REMEMBERED = 10_000;
 
@@ -41,12 +45,14 @@ export class CheckpointWriter implements AuditFollower {
   readonly #chains = new Map<string, Progress>();
   readonly #timer: NodeJS.Timeout;
   readonly #records: number;
+  readonly #keyId: string;
   #writing: Promise<void> = Promise.resolve();
   #queued = false;
 
   constructor(options: CheckpointWriterOptions) {
     this.#options = options;
     this.#records = options.records ?? RECORDS;
+    this.#keyId = checkpointKeyId(options.key);
     this.#timer = setInterval(() => void this.write(), options.intervalMs ?? INTERVAL_MS).unref();
   }
 
@@ -85,8 +91,9 @@ export class CheckpointWriter implements AuditFollower {
     if (moved.length === 0) return;
     const at = new Date().toISOString();
     const taken = moved.map(({ tenantId, service, sequence, hash }) => ({ tenantId, service, sequence, hash, at }));
-    const lines = await Promise.all(taken.map(async (unsigned) => checkpointLine(await signCheckpoint(this.#options.key, unsigned))));
+    const lines = await Promise.all(taken.map(async (unsigned) => checkpointLine(await signCheckpoint(this.#options.key, unsigned, this.#keyId))));
     await mkdir(dirname(this.#options.path), { recursive: true, mode: 0o700 });
+    setAsideBeyond(this.#options.path, this.#options.fileBytes ?? FILE_BYTES);
     await appendFile(this.#options.path, lines.join(''), { mode: 0o600, flush: true });
     for (const [index, progress] of moved.entries()) progress.signed = taken[index]!.sequence;
     if (this.#chains.size > REMEMBERED) for (const [key, { sequence, signed }] of this.#chains) if (sequence === signed) this.#chains.delete(key);

@@ -7,7 +7,7 @@ import type { Refusal } from '../http/refusal.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import type { DirectoryPort } from '../tenancy/directory.ts';
 import type { AuditPort } from './audit.ts';
-import { openAuditKey, publishAuditKey } from './audit-key.ts';
+import { openAuditKey, publishAuditKeys } from './audit-key.ts';
 import { AuditTrail, type AuditFollower } from './audit-trail.ts';
 import { BackgroundAudit } from './background-audit.ts';
 import { CheckpointWriter } from './checkpoint-writer.ts';
@@ -28,11 +28,11 @@ export interface ServiceAudit {
 export interface AuditFiles {
   readonly keyFile: string;
   readonly checkpoints: string;
-  /** Of the public half of the key. */
+  /** Of the public halves of the keys. */
   readonly publicKeyFile: string;
 }
 
-/** null: neither a key nor a folder for it is named, so nothing is signed. */
+/** null: neither a key nor a folder for it is named, so nothing is signed; prod refuses that (`unsafe-settings.ts`). */
 export function auditFiles({ values, sources }: Pick<Config, 'values' | 'sources'>): AuditFiles | null {
   const { AGENTOS_AUDIT_KEY_FILE: keyFile, AGENTOS_AUDIT_CHECKPOINTS: named, AGENTOS_DATA_DIR: folder } = values;
   if (keyFile === undefined && sources.AGENTOS_DATA_DIR === 'default') return null;
@@ -43,7 +43,7 @@ export function auditFiles({ values, sources }: Pick<Config, 'values' | 'sources
 /** @param durable false: records live in this process, and nobody could check them against a checkpoint later. @throws ConfigError. */
 export function openServiceAudit(service: string, config: Pick<Config, 'values' | 'sources' | 'secrets'>, log: Logger, metrics: Metrics, durable = true): ServiceAudit {
   const omitted = new Counter({ name: 'agentos_audit_omitted_total', help: 'Refusals and secret reads that were not recorded, and lines left out of a mirror, because there were too many.', labelNames: ['what'] as const, registers: [metrics.registry] });
-  const mirrors = parseAuditSink(config.values.AGENTOS_AUDIT_SINK).map((target) => new AuditMirror(target, log, (lines) => omitted.inc({ what: 'mirror' }, lines)));
+  const mirrors = parseAuditSink(config.values.AGENTOS_AUDIT_SINK).map((target) => new AuditMirror(target, log, (lines) => omitted.inc({ what: 'mirror' }, lines), { bytes: config.values.AGENTOS_AUDIT_FILE_BYTES, parts: config.values.AGENTOS_AUDIT_MIRROR_PARTS }));
   const writer = durable ? openCheckpoints(config, log) : null;
   const followers = [...mirrors, ...(writer === null ? [] : [writer])];
   const onOmitted = (records: number): void => omitted.inc({ what: 'record' }, records);
@@ -66,10 +66,10 @@ export function openServiceAudit(service: string, config: Pick<Config, 'values' 
 function openCheckpoints(config: Pick<Config, 'values' | 'sources'>, log: Logger): CheckpointWriter | null {
   const files = auditFiles(config);
   if (files === null) {
-    log[config.values.AGENTOS_MODE === 'prod' ? 'warn' : 'info']('The audit log is not signed: set AGENTOS_AUDIT_KEY_FILE and AGENTOS_AUDIT_CHECKPOINTS, or AGENTOS_DATA_DIR, so that a database that is rewritten would be noticed.');
+    log.info('The audit log is not signed: set AGENTOS_AUDIT_KEY_FILE and AGENTOS_AUDIT_CHECKPOINTS, or AGENTOS_DATA_DIR, so that a database that is rewritten would be noticed.');
     return null;
   }
   const key = openAuditKey(files.keyFile);
-  publishAuditKey(key, files.publicKeyFile);
-  return new CheckpointWriter({ key, path: files.checkpoints, log });
+  publishAuditKeys(files.keyFile, files.publicKeyFile);
+  return new CheckpointWriter({ key, path: files.checkpoints, log, fileBytes: config.values.AGENTOS_AUDIT_FILE_BYTES });
 }

@@ -1,11 +1,11 @@
 /** Who follows the log: checkpoints, mirrors; and what is written beside transactions: refusals, reads of secrets. */
 import { generateKeyPairSync } from 'node:crypto';
-import { chmodSync, existsSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pino } from 'pino';
-import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, onTestFinished, vi } from 'vitest';
 import { freshTenant } from '../../../conformance/ports/fixtures.ts';
 import { verifies } from '../../../conformance/http/verifies.ts';
 import { ConfigError, loadConfig } from '../config/load.ts';
@@ -14,14 +14,15 @@ import type { Refusal } from '../http/refusal.ts';
 import { createMetrics } from '../telemetry/metrics.ts';
 import type { AuthContext } from '../tenancy/auth-context.ts';
 import { MemoryAudit } from './audit-memory.ts';
-import { openAuditKey } from './audit-key.ts';
+import { openAuditKey, publishAuditKeys, readAuditPublicKeys, rotateAuditKey } from './audit-key.ts';
 import { auditRow, PLATFORM_TENANT } from './audit-row.ts';
 import { parseExportLine } from './audit-record.ts';
 import type { AuditRecord } from './audit.ts';
 import { BackgroundAudit } from './background-audit.ts';
 import { CheckpointWriter } from './checkpoint-writer.ts';
-import { readCheckpoints } from './checkpoint.ts';
+import { checkpointKeyId, checkpointLine, readCheckpoints, signCheckpoint } from './checkpoint.ts';
 import { openServiceAudit } from './configured-audit.ts';
+import { partsOf } from './file-parts.ts';
 import { AuditMirror, parseAuditSink } from './mirror.ts';
 import { recorded } from './recorded.ts';
 import { recordRefusals } from './refusals.ts';
@@ -51,6 +52,35 @@ describe('the key', () => {
     const rsa = generateKeyPairSync('rsa', { modulusLength: 2048 }).privateKey.export({ type: 'pkcs8', format: 'pem' });
     writeFileSync(join(folder, 'rsa.pem'), rsa, { mode: 0o600 });
     expect(() => openAuditKey(join(folder, 'rsa.pem'))).toThrow(/rsa; checkpoints are signed with ed25519/);
+    for (const name of ['nonsense.pem', 'rsa.pem']) expect(() => readAuditPublicKeys(join(folder, name))).toThrow(ConfigError);
+  });
+
+  it('is replaced, and what the earlier ones signed stays good', async () => {
+    const [path, published] = [join(folder, 'rotated', 'key.pem'), join(folder, 'rotated', 'key.pub.pem')];
+    const line = async (sequence: number): Promise<string> => checkpointLine(await signCheckpoint(openAuditKey(path), { tenantId: 't', service: 's', sequence, hash: 'h', at: new Date().toISOString() }));
+    const lines = [await line(1)];
+    publishAuditKeys(path, published);
+    const [first, second] = [checkpointKeyId(openAuditKey(path)), rotateAuditKey(path)];
+    lines.push(await line(2));
+    const last = rotateAuditKey(path);
+    lines.push(await line(3));
+    publishAuditKeys(path, published);
+    expect(new Set([first, second, last]).size).toBe(3);
+    expect(checkpointKeyId(openAuditKey(path))).toBe(last);
+    for (const file of [path, published]) {
+      expect(readAuditPublicKeys(file).map(checkpointKeyId)).toEqual([last, second, first]);
+      expect(readCheckpoints(lines.join(''), readAuditPublicKeys(file))).toMatchObject({ bad: [], good: [{ sequence: 1, keyId: first }, { sequence: 2, keyId: second }, { sequence: 3, keyId: last }] });
+    }
+    expect([statSync(path).mode & 0o777, readFileSync(path, 'utf8').match(/PRIVATE KEY-----\n[^-]/g)?.length], 'the earlier ones cannot sign any more').toEqual([0o600, 1]);
+    expect(readCheckpoints(lines.join(''), [openAuditKey(path)]).bad).toMatchObject([{ line: 1, unknownKeyId: first }, { line: 2, unknownKeyId: second }]);
+    const [earlier] = lines.map((text) => text.replace(/"kid":"[0-9a-f]+",/, ''));
+    expect(readCheckpoints(earlier!, readAuditPublicKeys(path)).good, 'a line of a release that named no keys').toHaveLength(1);
+    expect(readCheckpoints(lines[0]!.replace(first, last), readAuditPublicKeys(path)).bad, 'a line that names another key').toMatchObject([{ line: 1, unknownKeyId: null }]);
+    // A file that was replaced as a whole: auditors still have what was published.
+    rmSync(path);
+    const fresh = checkpointKeyId(openAuditKey(path));
+    publishAuditKeys(path, published);
+    expect(readAuditPublicKeys(published).map(checkpointKeyId)).toEqual([fresh, last, second, first]);
   });
 });
 
@@ -69,7 +99,7 @@ describe('checkpoints', () => {
     await writer.write();
     audit.add(...some(one, 1));
     await writer.close();
-    const { good, bad } = readCheckpoints(readFileSync(path, 'utf8'), privateKey);
+    const { good, bad } = readCheckpoints(readFileSync(path, 'utf8'), [privateKey]);
     expect(bad).toEqual([]);
     expect(good.map(({ tenantId, sequence }) => [tenantId === one.tenant_id ? 'one' : 'two', sequence])).toEqual([['one', 6], ['two', 1], ['one', 7]]);
     const [head] = await audit.heads(one.tenant_id);
@@ -85,7 +115,53 @@ describe('checkpoints', () => {
     await writer.write();
     await rm(join(folder, 'a-file'));
     await writer.close();
-    expect(readCheckpoints(readFileSync(path, 'utf8'), privateKey).good).toHaveLength(1);
+    expect(readCheckpoints(readFileSync(path, 'utf8'), [privateKey]).good).toHaveLength(1);
+  });
+});
+
+describe('files that became large', () => {
+  it('of checkpoints are set aside by whoever comes first, and every part is read', async () => {
+    const { privateKey } = generateKeyPairSync('ed25519');
+    const path = join(folder, 'parts', 'checkpoints.jsonl');
+    const writers = [1, 2].map(() => new CheckpointWriter({ key: privateKey, path, log, intervalMs: 3_600_000, fileBytes: 600 }));
+    const audits = writers.map((writer) => new MemoryAudit([writer]));
+    const auth = freshTenant();
+    for (let round = 0; round < 12; round += 1) {
+      for (const audit of audits) audit.add(...some(auth));
+      await Promise.all(writers.map((writer) => writer.write()));
+    }
+    await Promise.all(writers.map((writer) => writer.close()));
+    const parts = partsOf(path);
+    expect(parts.length).toBeGreaterThan(3);
+    expect(parts.at(-1)).toBe(path);
+    for (const part of parts) expect(statSync(part).size).toBeLessThan(600 + 2 * 400);
+    const read = parts.map((part) => readCheckpoints(readFileSync(part, 'utf8'), [privateKey], part));
+    expect(read.flatMap(({ bad }) => bad)).toEqual([]);
+    expect(read.flatMap(({ good }) => good.map(({ sequence }) => sequence)).sort((a, b) => a - b)).toEqual(Array.from({ length: 24 }, (_, index) => Math.floor(index / 2) + 1));
+  });
+
+  it('of a mirror are set aside, the oldest deleted, and one that somebody else moved is opened anew', async () => {
+    vi.useFakeTimers({ toFake: ['performance'] });
+    onTestFinished(() => void vi.useRealTimers());
+    const path = join(folder, 'parts', 'mirror.jsonl');
+    const mirror = new AuditMirror({ kind: 'file', path }, log, undefined, { bytes: 1_000, parts: 2 });
+    const audit = new MemoryAudit([mirror]);
+    const auth = freshTenant();
+    const write = async (): Promise<void> => {
+      // Beyond the limit each time, so the next one begins a new part.
+      audit.add(...some(auth, 4));
+      await expect.poll(() => statSync(path, { throwIfNoEntry: false })?.size ?? 0).toBeGreaterThan(1_000);
+      vi.advanceTimersByTime(1_001);
+    };
+    for (let round = 0; round < 6; round += 1) await write();
+    expect(partsOf(path)).toHaveLength(3);
+    await write();
+    renameSync(path, join(folder, 'moved.jsonl'));
+    await write();
+    await mirror.close();
+    const lines = [...partsOf(path).slice(0, -1), join(folder, 'moved.jsonl'), path].flatMap((part) => readFileSync(part, 'utf8').trimEnd().split('\n').map((line) => parseExportLine(line)!));
+    expect(lines.at(-1)!.record.sequence).toBe(32);
+    expect(await verifyChain({ name: lines[0]!.name, records: lines.map(({ record }) => record), part: 'range' }), 'no line between them is missing').toMatchObject({ faults: [], records: lines.length });
   });
 });
 
@@ -127,7 +203,7 @@ describe('the mirror', () => {
     audit.add(...some(freshTenant()));
     await service.close();
     expect(readFileSync(join(folder, 'sink.jsonl'), 'utf8')).toContain('run.create');
-    expect(readCheckpoints(readFileSync(join(folder, 'home', 'audit', 'checkpoints.jsonl'), 'utf8'), openAuditKey(join(folder, 'home', 'secrets', 'audit-key.pem'))).good).toHaveLength(1);
+    expect(readCheckpoints(readFileSync(join(folder, 'home', 'audit', 'checkpoints.jsonl'), 'utf8'), [openAuditKey(join(folder, 'home', 'secrets', 'audit-key.pem'))]).good).toHaveLength(1);
     expect(readFileSync(join(folder, 'home', 'audit', 'audit-key.pub.pem'), 'utf8')).toContain('PUBLIC KEY');
   }));
 });

@@ -3,8 +3,6 @@
  * stdout, stderr or a file. It is a copy and not the log: a process that is killed between a commit and its line leaves
  * the line out, and a reader that is too slow costs lines, which are counted, and never memory.
  */
-import { createWriteStream } from 'node:fs';
-import type { Writable } from 'node:stream';
 import type { Logger } from 'pino';
 import { ConfigError } from '../config/load.ts';
 import { storableJson } from '../db/storable.ts';
@@ -13,6 +11,7 @@ import type { AuditRow } from './audit-row.ts';
 import type { AppendedRow } from './audit-sql.ts';
 import type { AuditFollower } from './audit-trail.ts';
 import { chainTexts } from './chain.ts';
+import { MirrorFile, type MirrorLimits } from './mirror-file.ts';
 
 export type MirrorTarget = { readonly kind: 'stdout' | 'stderr' } | { readonly kind: 'file'; readonly path: string };
 
@@ -28,32 +27,37 @@ export function parseAuditSink(text: string | undefined): readonly MirrorTarget[
 
 const MOST_WAITING_BYTES = 8 * 1024 * 1024;
 
+const LIMITS: MirrorLimits = { bytes: 64 * 1024 * 1024, parts: 10 };
+
 export class AuditMirror implements AuditFollower {
-  readonly #stream: Writable;
-  readonly #owned: boolean;
+  readonly #file: MirrorFile | null;
+  readonly #stream: NodeJS.WriteStream | null;
   readonly #onDropped: (lines: number) => void;
   readonly #log: Logger;
   #complained = false;
 
-  constructor(target: MirrorTarget, log: Logger, onDropped: (lines: number) => void = () => undefined) {
-    this.#owned = target.kind === 'file';
-    this.#stream = target.kind === 'file' ? createWriteStream(target.path, { flags: 'a', mode: 0o600 }) : process[target.kind];
+  /** @param limits of a file. */
+  constructor(target: MirrorTarget, log: Logger, onDropped: (lines: number) => void = () => undefined, limits = LIMITS) {
     this.#log = log;
     this.#onDropped = onDropped;
-    if (this.#owned) this.#stream.on('error', (error) => this.#complain({ err: error }, 'The mirror of the audit log cannot be written.'));
+    this.#file = target.kind === 'file' ? new MirrorFile(target.path, limits, (error) => this.#complain({ err: error }, 'The mirror of the audit log cannot be written.')) : null;
+    this.#stream = target.kind === 'file' ? null : process[target.kind];
   }
 
   committed(rows: readonly AuditRow[], chains: readonly AppendedRow[]): void {
-    if (this.#stream.writableLength > MOST_WAITING_BYTES || this.#stream.destroyed) {
+    const waiting = this.#file?.waitingBytes ?? this.#stream!.writableLength;
+    if (waiting > MOST_WAITING_BYTES || (this.#file?.broken ?? this.#stream!.destroyed)) {
       this.#onDropped(rows.length);
       this.#complain({}, 'The mirror of the audit log does not keep up: lines are left out. The log itself is whole.');
       return;
     }
-    this.#stream.write(mirrorLines(rows, chains));
+    const lines = mirrorLines(rows, chains);
+    if (this.#file === null) this.#stream!.write(lines);
+    else this.#file.write(lines);
   }
 
   async close(): Promise<void> {
-    if (this.#owned && !this.#stream.destroyed) await new Promise<void>((resolve) => this.#stream.end(() => resolve()));
+    await this.#file?.close();
   }
 
   #complain(what: object, message: string): void {

@@ -122,7 +122,7 @@ describe('a checkpoint', () => {
     const { privateKey: theirs } = generateKeyPairSync('ed25519');
     const unsigned = { ...NAME, sequence: 3, hash: 'a'.repeat(64), at: AT };
     const lines = [checkpointLine(await signCheckpoint(privateKey, unsigned)), checkpointLine(await signCheckpoint(theirs, unsigned)), checkpointLine({ ...(await signCheckpoint(privateKey, unsigned)), sequence: 4 }), 'nonsense\n', '{"half'];
-    const { good, bad } = readCheckpoints(lines.join(''), privateKey);
+    const { good, bad } = readCheckpoints(lines.join(''), [privateKey]);
     expect(good.map(({ sequence }) => sequence)).toEqual([3]);
     expect(bad.map(({ line }) => line), 'a last line without its end was being written').toEqual([2, 3, 4]);
   });

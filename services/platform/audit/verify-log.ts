@@ -30,8 +30,8 @@ export async function verifyLog(audit: Pick<AuditPort, 'heads' | 'chain'>, { ten
       checkpoints: checkpoints.good.filter((checkpoint) => keyOf(checkpoint) === key),
     }));
   }
-  const unsigned = checkpoints.bad.filter(({ name }) => name === null || concerned(name)).map(({ line, name, sequence }): ChainFault => ({
-    tenantId: name?.tenantId ?? '', service: name?.service ?? '', sequence, kind: 'unsigned', detail: `Line ${line} of the checkpoints is signed by no key of this node: it was changed or put there by somebody else.`,
+  const unsigned = checkpoints.bad.filter(({ name }) => name === null || concerned(name)).map(({ file, line, name, sequence, unknownKeyId }): ChainFault => ({
+    tenantId: name?.tenantId ?? '', service: name?.service ?? '', sequence, kind: 'unsigned', detail: `Line ${line} of ${file} is signed by no key of this node: ${unknownKeyId === null ? 'it was changed or put there by somebody else' : `it names the key ${unknownKeyId}. Where that is an earlier key of this node, put its public half behind the one that signs`}.`,
   }));
   return { chains, faults: [...chains.flatMap(({ faults }) => faults), ...unsigned] };
 }

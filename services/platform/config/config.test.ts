@@ -185,13 +185,13 @@ describe('modes', () => {
   });
 
   it('prod names everything at once, and counts it', () => {
-    const env = { AGENTOS_MODE: 'prod', AGENTOS_DEFAULT_TENANT: 'tnt_demo', AGENTOS_IMPLICIT_AGENTS: 'on', OPENAI_API_KEY: 'sk-1', AGENTOS_DATA_DIR: folder };
+    const env = { AGENTOS_MODE: 'prod', AGENTOS_DEFAULT_TENANT: 'tnt_demo', AGENTOS_IMPLICIT_AGENTS: 'on', OPENAI_API_KEY: 'sk-1' };
     try {
       rules(env);
       expect.unreachable();
     } catch (error) {
-      expect((error as UnsafeSettingsError).unsafe.map((each) => each.variable)).toEqual(['AGENTOS_DEFAULT_TENANT', 'AGENTOS_IMPLICIT_AGENTS', 'AGENTOS_SIGNING_KEY', 'OPENAI_API_KEY', 'AGENTOS_JWT_ISSUER', 'AGENTOS_TLS_CERT_FILE']);
-      expect((error as Error).message).toMatch(/^prod refuses 6 unsafe settings:\n {2}AGENTOS_DEFAULT_TENANT is set/);
+      expect((error as UnsafeSettingsError).unsafe.map((each) => each.variable)).toEqual(['AGENTOS_DEFAULT_TENANT', 'AGENTOS_IMPLICIT_AGENTS', 'AGENTOS_SIGNING_KEY', 'AGENTOS_DATA_DIR', 'OPENAI_API_KEY', 'AGENTOS_JWT_ISSUER', 'AGENTOS_TLS_CERT_FILE']);
+      expect((error as Error).message).toMatch(/^prod refuses 7 unsafe settings:\n {2}AGENTOS_DEFAULT_TENANT is set/);
       expect((error as Error).message).not.toContain('sk-1');
     }
   });
@@ -205,10 +205,16 @@ describe('modes', () => {
     expect(() => rules(fine)).not.toThrow();
   });
 
-  it('prod refuses Federation beyond this machine without certificates, and only where it is started', () => {
-    const beyond = load({ ...prod, AGENTOS_HOST: '0.0.0.0' });
-    expect(unsafeSettings(beyond, { federation: false })).toEqual([]);
-    expect(unsafeSettings(beyond, { federation: true }).map((each) => each.variable)).toEqual(['AGENTOS_FED_REQUIRE_MTLS']);
+  it('prod refuses peers without certificates, and only where Federation is started', () => {
+    const named = { ...prod, AGENTOS_HOST: '0.0.0.0', AGENTOS_PEERS_FILE: file('{"peers": [{"stack_id": "stk_b"}]}') };
+    const certificates = { AGENTOS_FED_SERVER_CERT: 'a.crt', AGENTOS_FED_SERVER_KEY: 'a.key', AGENTOS_FED_CA_CERT: 'ca.crt' };
+    expect(unsafeSettings(load(named), { federation: false })).toEqual([]);
+    expect(unsafeSettings(load({ ...named, ...certificates }), { federation: true })).toEqual([]);
+    expect(unsafeSettings(load({ ...named, AGENTOS_PEERS_FILE: file('{"local": {}, "peers": []}') }), { federation: true })).toEqual([]);
+    const { AGENTOS_FED_CA_CERT: _, ...half } = certificates;
+    const [unsafe, ...others] = unsafeSettings(load({ ...named, ...half }), { federation: true });
+    expect(others).toEqual([]);
+    expect(unsafe).toMatchObject({ variable: 'AGENTOS_PEERS_FILE', problem: expect.stringContaining('AGENTOS_FED_CA_CERT is not set') as string });
   });
 
   it('prod without an issuer asks the directory for keys; with other faults it names that gap among them', async () => {

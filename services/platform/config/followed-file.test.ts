@@ -2,7 +2,7 @@ import { mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { followFile, type FollowedFile } from './followed-file.ts';
+import { fileVersion, followFile, type FollowedFile } from './followed-file.ts';
 
 let folder: string;
 let file: string;
@@ -43,6 +43,33 @@ describe('a followed file', () => {
     await expect.poll(() => told, { timeout: 2_000 }).toEqual(['one']);
     followed.close();
     expect(process.listenerCount('SIGHUP')).toBe(before);
+  });
+
+  it('tells of looks that found nothing new, or nothing, and leaves SIGHUP to who wants it; one listener serves all', async () => {
+    followed.close();
+    const before = process.listenerCount('SIGHUP');
+    const heard: string[] = [];
+    followed = followFile(file, 'one', { changed: (text) => void heard.push(text), same: (text) => void heard.push(`same ${text}`), missing: ({ code }) => void heard.push(code!), signaled: () => void heard.push('signal') });
+    const others = Array.from({ length: 20 }, () => followFile(file, 'one', () => undefined));
+    expect(process.listenerCount('SIGHUP')).toBe(before + 1);
+    const { look } = followed as ReturnType<typeof followFile>;
+    await look();
+    rmSync(file);
+    await look();
+    process.emit('SIGHUP', 'SIGHUP');
+    expect(heard).toEqual(['same one', 'ENOENT', 'signal']);
+    for (const each of [...others, followed]) each.close();
+    expect(process.listenerCount('SIGHUP')).toBe(before);
+  });
+
+  it('has a version that changes with its text and with what stands in its place', async () => {
+    const one = await fileVersion(file);
+    expect(await fileVersion(file)).toEqual(one);
+    writeFileSync(path.join(folder, 'next'), 'two');
+    renameSync(path.join(folder, 'next'), file);
+    expect((await fileVersion(file)).version).not.toBe(one.version);
+    expect(one.bytes).toBe(3);
+    await expect(fileVersion(path.join(folder, 'absent'))).rejects.toMatchObject({ code: 'ENOENT' });
   });
 
   it('that is gone says nothing until it is back', async () => {

@@ -35,11 +35,17 @@ export function openSecretFiles(config: Config): readonly OpenSecretFile[] {
 }
 
 function lookAt(variable: string, path: string): OpenSecretFile | null {
+  const mode = openMode(path);
+  return mode === null ? null : { variable, path, mode };
+}
+
+/** The mode of a file that others may read, e.g. `0644`; null for one that they may not, and for what is mounted or not there. */
+export function openMode(path: string): string | null {
   try {
     const real = realpathSync(path);
     if (MOUNTS.test(path) || MOUNTS.test(real) || PROJECTED.test(real)) return null;
     const { mode } = statSync(real);
-    return (mode & OTHERS) === 0 ? null : { variable, path, mode: (mode & 0o7777).toString(8).padStart(4, '0') };
+    return (mode & OTHERS) === 0 ? null : (mode & 0o7777).toString(8).padStart(4, '0');
   } catch {
     return null;
   }

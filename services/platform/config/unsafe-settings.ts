@@ -2,6 +2,7 @@
  * What prod refuses, as one list: each row looks at the configuration and says what is unsafe there and what to set in
  * its place. They are all asked, so that a first start in prod names everything at once (PRS 8.1, 10).
  */
+import { readFileSync } from 'node:fs';
 import { ConfigError, type Config } from './load.ts';
 import { openSecretFiles } from './secret-files.ts';
 import { VARIABLES, type Variable, type VariableName } from './variables.ts';
@@ -48,12 +49,13 @@ const ROWS: readonly Row[] = [
   ({ values }) => one(values.AGENTOS_METRICS_REQUIRE_AUTH === false, 'AGENTOS_METRICS_REQUIRE_AUTH', 'is off; prod asks for a credential on /metrics.', 'Unset it, and give Prometheus a key.'),
   ({ values }) => one(values.AGENTOS_STORE === 'memory', 'AGENTOS_STORE', 'is memory; prod keeps runs in PostgreSQL.', 'Unset it, and set DATABASE_URL_FILE.'),
   signingKey,
+  ({ values, sources }) => one(values.AGENTOS_AUDIT_KEY_FILE === undefined && sources.AGENTOS_DATA_DIR === 'default', 'AGENTOS_DATA_DIR', 'is not set, nor is AGENTOS_AUDIT_KEY_FILE: the audit log would not be signed, and nobody could tell a rewritten one from the true one.', 'Set AGENTOS_DATA_DIR to a folder that outlives the process, or AGENTOS_AUDIT_KEY_FILE and AGENTOS_AUDIT_CHECKPOINTS.'),
   plainSecrets,
   (config) => openSecretFiles(config).map(({ variable, path, mode }) => ({ variable, problem: `: ${path} may be read by others (mode ${mode}).`, instead: `Run: chmod ${path.endsWith('/secrets') ? '700' : '600'} ${path}` })),
   identity,
   transport,
   ({ values }) => one(values.AGENTOS_TRUSTED_PROXY.some((each) => each.endsWith('/0')), 'AGENTOS_TRUSTED_PROXY', 'believes everybody who sends X-Forwarded-For.', 'Set it to the addresses of your proxies.'),
-  ({ values }, { federation }) => one(federation && !LOOPBACK.has(values.AGENTOS_HOST) && !values.AGENTOS_FED_REQUIRE_MTLS, 'AGENTOS_FED_REQUIRE_MTLS', `is off, and Federation is to listen on ${values.AGENTOS_HOST}; beyond this machine peers are known by their certificates.`, 'Set it to on with AGENTOS_FED_SERVER_CERT, AGENTOS_FED_SERVER_KEY and AGENTOS_FED_CA_CERT, or AGENTOS_HOST to 127.0.0.1.'),
+  peers,
   ({ values }) => one(isPlainHttp(values.VAULT_ADDR), 'VAULT_ADDR', `is ${values.VAULT_ADDR}; secrets would travel unencrypted.`, 'Set it to the https:// address.'),
   ({ values }) => one(isPlainHttp(values.AGENTOS_JWT_JWKS_URI), 'AGENTOS_JWT_JWKS_URI', `is ${values.AGENTOS_JWT_JWKS_URI}; whoever sits in between could put keys of their own there.`, 'Set it to the https:// address.'),
 ];
@@ -107,6 +109,24 @@ function transport({ values }: Config): readonly UnsafeSetting[] {
     return one(true, missing, 'is not set, but its other half is.', 'Set AGENTOS_TLS_CERT_FILE and AGENTOS_TLS_KEY_FILE, both or neither.');
   }
   return one(cert === undefined && proxies.length === 0, 'AGENTOS_TLS_CERT_FILE', 'is not set, nor is AGENTOS_TRUSTED_PROXY: credentials would travel unencrypted.', 'Set AGENTOS_TLS_CERT_FILE and AGENTOS_TLS_KEY_FILE, or AGENTOS_TRUSTED_PROXY to the proxy that ends TLS (loopback, or its addresses).');
+}
+
+/** Nodes know each other by certificates alone, so a peer without them is one that will never be reached. */
+function peers({ values }: Config, { federation }: UnsafeQuestion): readonly UnsafeSetting[] {
+  const missing = (['AGENTOS_FED_SERVER_CERT', 'AGENTOS_FED_SERVER_KEY', 'AGENTOS_FED_CA_CERT'] as const).filter((name) => values[name] === undefined);
+  if (!federation || missing.length === 0 || !namesPeers(values.AGENTOS_PEERS_FILE)) return [];
+  return one(true, 'AGENTOS_PEERS_FILE', `names other nodes, and ${missing.join(' and ')} ${missing.length === 1 ? 'is' : 'are'} not set: nodes know each other by certificates.`, 'Set AGENTOS_FED_SERVER_CERT, AGENTOS_FED_SERVER_KEY and AGENTOS_FED_CA_CERT, or take the peers out of the file.');
+}
+
+/** What else may be wrong with the file, whoever reads it says. */
+function namesPeers(path: string | undefined): boolean {
+  if (path === undefined) return false;
+  try {
+    const { peers: named } = JSON.parse(readFileSync(path, 'utf8')) as { readonly peers?: unknown };
+    return Array.isArray(named) && named.length > 0;
+  } catch {
+    return false;
+  }
 }
 
 function isPlainHttp(url: string | undefined): boolean {

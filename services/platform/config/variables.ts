@@ -102,9 +102,9 @@ export const VARIABLES = [
   { name: 'AGENTOS_IMPLICIT_AGENTS', type: 'boolean', description: 'Run unregistered agents with a default definition. Default: on in demo and dev; refused in prod.', services: AO },
   { name: 'AGENTOS_IDEMPOTENCY_TTL_HOURS', type: 'integer', default: 24, min: 1, max: 8760, description: 'How long an idempotency key is remembered.', services: 'all' },
   { name: 'AGENTOS_TENANT_DELETION_GRACE_HOURS', type: 'integer', default: 168, min: 0, max: 87600, description: 'Hours in which a deleted tenant can be restored; afterwards its data is deleted for good. 0 deletes it at once.', services: AO },
-  { name: 'AGENTOS_RUN_RETENTION_DAYS', type: 'integer', default: 30, min: 0, max: 36500, description: 'Days after its end that a run is kept with its events; 0 keeps runs for ever.', services: AO },
-  { name: 'AGENTOS_RETENTION_INTERVAL_MS', type: 'integer', default: 60000, min: 100, max: 86400000, description: 'Time between two looks for runs and idempotency records to delete.', services: AO },
-  { name: 'AGENTOS_RETENTION_BATCH', type: 'integer', default: 500, min: 1, max: 10000, description: 'Runs deleted in one transaction.', services: AO },
+  { name: 'AGENTOS_RUN_RETENTION_DAYS', type: 'integer', default: 30, min: 0, max: 36500, description: 'Days after its end that a run is kept with its events; 0 keeps runs for ever.', services: ['agent-orchestrator', 'federation'] },
+  { name: 'AGENTOS_RETENTION_INTERVAL_MS', type: 'integer', default: 60000, min: 100, max: 86400000, description: 'Time between two looks for runs and idempotency records to delete.', services: ['agent-orchestrator', 'federation'] },
+  { name: 'AGENTOS_RETENTION_BATCH', type: 'integer', default: 500, min: 1, max: 10000, description: 'Runs deleted in one transaction.', services: ['agent-orchestrator', 'federation'] },
   { name: 'AGENTOS_QUOTA_RUN_CREATE_QPS', type: 'number', default: 10, min: 0, description: 'Run creations a second for tenants without a quota of their own.', services: AO },
   { name: 'AGENTOS_QUOTA_RUN_CREATE_BURST', type: 'integer', min: 0, description: 'Run creations at once above that rate. Default: the rate.', services: AO },
   { name: 'AGENTOS_QUOTA_CONCURRENT_RUNS', type: 'integer', default: 25, min: 0, description: 'Runs queued or running at once for tenants without a quota of their own.', services: AO },
@@ -159,8 +159,10 @@ export const VARIABLES = [
 
   // Audit.
   { name: 'AGENTOS_AUDIT_SINK', type: 'string', default: 'postgres', description: 'Where audit records are copied to, beside PostgreSQL, which always has them: stdout, stderr, file:<path>; several are separated by commas.', services: 'all' },
-  { name: 'AGENTOS_AUDIT_KEY_FILE', type: 'path', description: 'Ed25519 key (PEM file, mode 600) that signs checkpoints of the audit log; made where there is none. Default: secrets/audit-key.pem in AGENTOS_DATA_DIR.', services: 'all' },
+  { name: 'AGENTOS_AUDIT_KEY_FILE', type: 'path', description: 'Ed25519 key (PEM file, mode 600) that signs checkpoints of the audit log; made where there is none. Behind it may stand the public halves of earlier ones (agentos audit rotate-key). Default: secrets/audit-key.pem in AGENTOS_DATA_DIR.', services: 'all' },
   { name: 'AGENTOS_AUDIT_CHECKPOINTS', type: 'path', description: 'File that those checkpoints are appended to; keep it where the owner of the database cannot write. Default: audit/checkpoints.jsonl in AGENTOS_DATA_DIR.', services: 'all' },
+  { name: 'AGENTOS_AUDIT_FILE_BYTES', type: 'integer', min: 4_096, default: 67_108_864, description: 'Size at which a file of checkpoints or of AGENTOS_AUDIT_SINK is set aside, under the time at which it was, and a new one begins.', services: 'all' },
+  { name: 'AGENTOS_AUDIT_MIRROR_PARTS', type: 'integer', min: 1, max: 10_000, default: 10, description: 'Files of AGENTOS_AUDIT_SINK that are kept once they were set aside; older ones are deleted. Parts of checkpoints are never deleted.', services: 'all' },
 
   // Federation.
   { name: 'AGENTOS_PEERS_FILE', type: 'path', description: 'JSON file with this node (local) and its peers.', services: FED },

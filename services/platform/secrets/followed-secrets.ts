@@ -1,9 +1,10 @@
 /**
- * The secrets of a running process. Files are looked at every second; references are read again at an interval, and at
+ * The secrets of a running process. Files are looked at when their folders change, and every second; references are read again at an interval, and at
  * once (not more often than every few seconds) when somebody was refused with their value. What cannot be read, or is
  * no possible value of its variable, leaves everything as it was and is told of once.
  */
 import type { Logger } from 'pino';
+import { lookOften, type FollowedFile } from '../config/followed-file.ts';
 import { checkSecret, ConfigError, type Config } from '../config/load.ts';
 import { VARIABLES, type ConfigValues, type Variable, type VariableName } from '../config/variables.ts';
 import type { ConfigSecrets, SecretObservers, SecretRead } from './config-secrets.ts';
@@ -40,7 +41,8 @@ export class FollowedSecrets implements ConfigSecrets {
   readonly #refreshMs: number;
   readonly #overlapMs: number;
   readonly #lookMs: number;
-  readonly #timers: NodeJS.Timeout[] = [];
+  readonly #files: FollowedFile[] = [];
+  #timer: NodeJS.Timeout | null = null;
   #log: Logger | null = null;
   #audit: ((read: SecretRead) => void) | null = null;
   #kept: SecretRead[] = [];
@@ -79,12 +81,9 @@ export class FollowedSecrets implements ConfigSecrets {
       if (followed === undefined) this.#tell({ name: name as VariableName, adapter: 'environment', version: null, outcome: 'allowed', changed: false, atMs: Date.now() });
     }
     if (!follow) return;
-    const every = (ms: number, which: (each: Followed) => boolean): void => {
-      const due = this.#followed.filter(which);
-      if (due.length > 0) this.#timers.push(setInterval(() => due.forEach((each) => void this.#look(each)), ms).unref());
-    };
-    every(this.#lookMs, (each) => each.adapter === 'files');
-    every(this.#refreshMs, (each) => each.adapter !== 'files');
+    for (const each of this.#followed) if (each.adapter === 'files') this.#files.push(lookOften(each.name, () => void this.#look(each), { lookMs: this.#lookMs }));
+    const references = this.#followed.filter((each) => each.adapter !== 'files');
+    if (references.length > 0) this.#timer = setInterval(() => references.forEach((each) => void this.#look(each)), this.#refreshMs).unref();
   }
 
   live(name: VariableName): LiveSecret | undefined {
@@ -103,7 +102,8 @@ export class FollowedSecrets implements ConfigSecrets {
   }
 
   async close(): Promise<void> {
-    for (const timer of this.#timers) clearInterval(timer);
+    for (const file of this.#files) file.close();
+    if (this.#timer !== null) clearInterval(this.#timer);
     await Promise.all([...this.#adapters.values()].map((adapter) => adapter.close()));
   }
 

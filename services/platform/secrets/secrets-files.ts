@@ -1,9 +1,9 @@
 /**
  * Secrets as files, the way Docker and Kubernetes mount them. A name is a path. Kubernetes replaces a mounted secret by
- * swapping a symbolic link above it, and others write a new file and rename it: so a file's version is what `stat`
- * finds at the end of all links, and changes with any of these.
+ * swapping a symbolic link above it, and others write a new file and rename it: a file's version changes with any of these.
  */
-import { readFile, stat } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
+import { fileVersion } from '../config/followed-file.ts';
 import { AgentOsError } from '../errors.ts';
 import type { PortCapabilities } from '../port.ts';
 import type { AuthContext } from '../tenancy/auth-context.ts';
@@ -34,9 +34,9 @@ export class FileSecrets implements SecretsPort {
   /** What a look at a file costs, without reading it. @throws AgentOsError as `get`. */
   async version(name: string): Promise<string> {
     try {
-      const { mtimeMs, size, ino, dev } = await stat(name);
-      if (size > MAX_BYTES) throw noSecret(ADAPTER, `The file ${name} has ${size} bytes, which no secret has.`);
-      return `${mtimeMs}-${size}-${dev}-${ino}`;
+      const { version, bytes } = await fileVersion(name);
+      if (bytes > MAX_BYTES) throw noSecret(ADAPTER, `The file ${name} has ${bytes} bytes, which no secret has.`);
+      return version;
     } catch (error) {
       throw error instanceof AgentOsError ? error : fileFailure(name, error as NodeJS.ErrnoException);
     }

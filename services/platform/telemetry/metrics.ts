@@ -1,5 +1,5 @@
 /** Prometheus metrics of one service: a registry of its own, the process's vital signs, and HTTP traffic. */
-import { Gauge, Histogram, Registry, collectDefaultMetrics } from 'prom-client';
+import { Counter, Gauge, Histogram, Registry, collectDefaultMetrics } from 'prom-client';
 import { TallyCounter, TallyHistogram, type Tally } from './tallies.ts';
 import { DEFAULT_TENANT_SERIES, TenantSeries, type TenantCounter } from './tenant-series.ts';
 
@@ -33,9 +33,8 @@ export interface Metrics {
   observeRefusal(refused: RefusedRequest): void;
   /** Streams that are open now. */
   readonly openStreams: Gauge;
-  /** Writes in one flush of a group commit, by `writer`. */
-  readonly groupCommitSize: Histogram<'writer'>;
-  readonly groupCommitDuration: Histogram<'writer'>;
+  /** To be told of each flush of a group commit, for the series of that `writer`. */
+  flushesOf(writer: string): (flush: { readonly size: number; readonly durationMs: number; readonly failed: boolean; readonly waiting: number }) => void;
   /** Text exposition format; `withTenants` for readers who may see every tenant. */
   render(withTenants?: boolean): Promise<string>;
   readonly contentType: string;
@@ -78,6 +77,8 @@ export function createMetrics(options: MetricsOptions): Metrics {
     buckets: DURATION_BUCKETS,
     registers: [registry],
   });
+  const flushFailures = new Counter({ name: 'agentos_group_commit_failures_total', help: 'Flushes that failed; what they held waits or was refused.', labelNames: ['writer'] as const, registers: [registry] });
+  const flushWaiting = new Gauge({ name: 'agentos_group_commit_waiting', help: 'Writes that waited for the next flush when the last one ended.', labelNames: ['writer'] as const, registers: [registry] });
   const children = new Map<string, { readonly count: Tally; readonly seconds: Tally }>();
   const childOf = (method: string, operation: string, status: string) => {
     const key = `${method} ${operation} ${status}`;
@@ -99,8 +100,15 @@ export function createMetrics(options: MetricsOptions): Metrics {
     registry,
     tenants,
     openStreams,
-    groupCommitSize,
-    groupCommitDuration,
+    flushesOf(writer) {
+      const [sizes, durations, failures, waitings] = [groupCommitSize.labels(writer), groupCommitDuration.labels(writer), flushFailures.labels(writer), flushWaiting.labels(writer)];
+      return ({ size, durationMs, failed, waiting }) => {
+        sizes.observe(size);
+        durations.observe(durationMs / 1000);
+        if (failed) failures.inc();
+        waitings.set(waiting);
+      };
+    },
     contentType: registry.contentType,
     async render(withTenants = false) {
       if (!withTenants) return registry.metrics();

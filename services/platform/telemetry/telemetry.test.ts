@@ -73,11 +73,13 @@ describe('metrics', () => {
     const [first, second] = [createMetrics({ service: 'a' }), createMetrics({ service: 'b', process: false })];
     first.observeHttp({ operation: 'getItem', method: 'GET', status: 200, durationSeconds: 0.002 });
     first.observeHttp({ operation: 'streamItem', method: 'GET', status: 200, durationSeconds: null });
-    first.groupCommitSize.labels('runs').observe(7);
+    first.flushesOf('runs')({ size: 7, durationMs: 3, failed: true, waiting: 2 });
     const text = await first.render();
     expect(text).toContain('agentos_http_requests_total{method="GET",operation="getItem",status="200",service="a"} 1');
     expect(text).toContain('agentos_http_request_duration_seconds_count{service="a",method="GET",operation="getItem",status="200"} 1');
     expect(text).not.toMatch(/duration_seconds_count\{.*streamItem.*\} [1-9]/);
+    expect(text).toContain('agentos_group_commit_writes_sum{service="a",writer="runs"} 7');
+    expect(text).toContain('agentos_group_commit_failures_total{writer="runs",service="a"} 1');
     expect(text).toMatch(/process_cpu_seconds_total/);
     expect(await second.render()).not.toMatch(/getItem|process_cpu/);
   });

@@ -1,8 +1,9 @@
 /**
- * A backend's key, read from where configuration says it is. A file is looked at again at most once a second and read
- * when it has changed, so that a rotated key is used without a restart.
+ * A backend's key, read from where configuration says it is. A file is followed, so that a rotated key is used without a
+ * restart.
  */
-import { readFileSync, statSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
+import { followFile } from '../../../platform/config/followed-file.ts';
 import type { LiveSecret } from '../../../platform/secrets/live-secret.ts';
 
 export type KeyOrigin =
@@ -14,14 +15,11 @@ export type KeyOrigin =
   /** Of the process's configuration, which follows its source itself. */
   | { readonly kind: 'live'; readonly secret: LiveSecret };
 
-const LOOK_AGAIN_MS = 1_000;
-
 export class ApiKey {
   private readonly origin: KeyOrigin;
   private key: string | null = null;
-  private lookAtMs = 0;
-  private version = '';
   private unfollow: (() => void) | null = null;
+  private lookNow: (() => void) | null = null;
 
   /** @throws Error when the file or the variable is not there; neither message holds the key. */
   constructor(origin: KeyOrigin) {
@@ -34,46 +32,37 @@ export class ApiKey {
       this.key = checked(value);
     }
     if (origin.kind === 'file') {
-      this.version = versionOf(origin.path);
-      this.key = checked(readFileSync(origin.path, 'utf8'));
-      this.lookAtMs = performance.now() + LOOK_AGAIN_MS;
+      const text = readFileSync(origin.path, 'utf8');
+      this.key = checked(text);
+      const followed = followFile(origin.path, text, (changed) => this.replace(changed));
+      this.unfollow = () => followed.close();
+      this.lookNow = () => void followed.look();
     }
   }
 
   /** null: the backend wants none. A file that is gone for a moment, as while it is replaced, leaves the key as it was. */
   current(): string | null {
-    if (this.origin.kind !== 'file') return this.key;
-    const now = performance.now();
-    if (now < this.lookAtMs) return this.key;
-    this.lookAtMs = now + LOOK_AGAIN_MS;
-    try {
-      const version = versionOf(this.origin.path);
-      if (version !== this.version) {
-        this.key = checked(readFileSync(this.origin.path, 'utf8'));
-        this.version = version;
-      }
-    } catch {
-      return this.key;
-    }
     return this.key;
   }
 
   /** The backend refused the key: its source is looked at ahead of time. */
   refused(): void {
-    this.lookAtMs = 0;
+    this.lookNow?.();
     if (this.origin.kind === 'live') this.origin.secret.refused();
   }
 
-  /** A new value that no key can have leaves the key as it was. */
   private follow(secret: LiveSecret): void {
     this.key = checked(secret.current());
-    this.unfollow = secret.watch((value) => {
-      try {
-        this.key = checked(value);
-      } catch {
-        // The backend's refusals will tell of a key that is no longer right.
-      }
-    });
+    this.unfollow = secret.watch((value) => this.replace(value));
+  }
+
+  /** A new value that no key can have leaves the key as it was. */
+  private replace(text: string): void {
+    try {
+      this.key = checked(text);
+    } catch {
+      // The backend's refusals will tell of a key that is no longer right.
+    }
   }
 
   /** For the end of the backend that it belongs to. */
@@ -88,11 +77,6 @@ export class ApiKey {
   [Symbol.for('nodejs.util.inspect.custom')](): string {
     return 'ApiKey { [key] }';
   }
-}
-
-function versionOf(path: string): string {
-  const { mtimeMs, size, ino } = statSync(path);
-  return `${mtimeMs} ${size} ${ino}`;
 }
 
 /** A line break in a header would be refused by the client with a message that repeats it. */
