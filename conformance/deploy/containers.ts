@@ -112,7 +112,7 @@ export class Engine {
   /** The image over what it needs of its base. All containers share it: none can write to it. */
   #makeBase(): string {
     const base = join(this.#folder, 'root');
-    cpSync(this.#image.folder, base, { recursive: true, verbatimSymlinks: true, preserveTimestamps: true });
+    execFileSync('cp', ['-a', '--link', '-T', this.#image.folder, base]);
     own(join(base, 'var/lib/agentos'), this.#image.user);
     for (const folder of ['proc', 'dev', 'tmp', 'etc', 'nodejs/bin', 'run/secrets', 'lib64']) mkdirSync(join(base, folder), { recursive: true });
     // As the base has it; the user that programs run as is in neither file.
@@ -209,7 +209,7 @@ class RunningContainer implements Container {
     const entrypoint = this.#service.entrypoint ?? this.#image.entrypoint;
     // The setup has the container's variables already; its own two it takes out before it becomes the program.
     const child = spawn('nsenter', [
-      `--net=/var/run/netns/${namespace}`, 'unshare', '--mount', '--pid', '--ipc', '--uts', '--fork', '--kill-child', '--propagation', 'private',
+      `--net=/var/run/netns/${namespace}`, 'unshare', '--mount', '--pid', '--ipc', '--uts', '--fork', '--propagation', 'private',
       'env', '-i', `MOUNTS=${mounts}`, `PATH=${process.env['PATH']}`, ...Object.entries(this.#environment).filter(([key]) => key !== 'PATH').map(([key, value]) => `${key}=${value}`),
       'sh', SETUP, root, this.#image.workingDirectory, ...this.#privileges, ...entrypoint, ...command,
     ], { stdio: ['ignore', 'pipe', 'pipe'] });
@@ -262,8 +262,8 @@ class RunningContainer implements Container {
 
   async kill(): Promise<void> {
     if (!this.running) return;
-    // --kill-child ends the container's first process with the one that waits for it.
-    this.#child!.kill('SIGKILL');
+    // The first process takes all others of its namespace with it, and ends the one that waits for it here.
+    process.kill(this.pid, 'SIGKILL');
     await this.ended();
   }
 }

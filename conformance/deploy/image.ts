@@ -4,7 +4,7 @@
  * `npm ci` takes the packages from this clone's node_modules, those and only those that the lockfile has for it.
  */
 import { execFileSync } from 'node:child_process';
-import { chmodSync, chownSync, cpSync, lstatSync, mkdirSync, readFileSync, readdirSync, statSync, symlinkSync } from 'node:fs';
+import { chmodSync, chownSync, cpSync, lstatSync, mkdirSync, readFileSync, readdirSync, rmSync, statSync, symlinkSync } from 'node:fs';
 import { basename, join, posix } from 'node:path';
 import { ROOT } from '../architecture/sources.ts';
 import { createIgnore, parseCopy, parseDockerfile, type Copy, type Stage } from './dockerfile.ts';
@@ -58,6 +58,10 @@ function copy({ from, chown, sources, target }: Copy, { root, cwd, folder }: { r
     const isFolder = statSync(origin).isDirectory();
     const place = join(root, posix.resolve(cwd, target), into && !isFolder ? basename(source) : '');
     mkdirSync(join(place, '..'), { recursive: true });
+    if (from !== null && chown === null) {
+      execFileSync('cp', ['-a', '--link', '-T', origin, place]);
+      continue;
+    }
     const ignored = from === null ? createIgnore(readFileSync(join(ROOT, '.dockerignore'), 'utf8')) : () => false;
     const passes = (file: string): boolean => from !== null || file === origin || lstatSync(file).isDirectory() || !ignored(posix.relative(ROOT, file));
     if (from === null && !isFolder && ignored(source)) throw new Error(`COPY ${source}: .dockerignore keeps it back`);
@@ -83,12 +87,19 @@ function run(command: string, cwd: string): void {
 
 function installProduction(cwd: string): void {
   const { packages } = JSON.parse(readFileSync(join(cwd, 'package-lock.json'), 'utf8')) as { packages: Readonly<Record<string, Locked>> };
-  for (const [place, { dev, optional, devOptional, link, resolved }] of Object.entries(packages)) {
-    if (!place.startsWith('node_modules/') || dev === true || optional === true || devOptional === true) continue;
-    mkdirSync(join(cwd, place, '..'), { recursive: true });
-    if (link === true) symlinkSync(posix.relative(posix.dirname(place), resolved!), join(cwd, place));
-    else cpSync(join(ROOT, place), join(cwd, place), { recursive: true, verbatimSymlinks: true, filter: (file) => !file.slice(join(ROOT, place).length).includes('/node_modules') });
+  const places = Object.entries(packages).filter(([place]) => place.startsWith('node_modules/'));
+  const isLeftOut = ({ dev, optional, devOptional }: Locked): boolean => dev === true || optional === true || devOptional === true;
+  const isNested = (place: string): boolean => place.lastIndexOf('node_modules/') > 0;
+  const folders = new Map<string, string[]>();
+  for (const [place, locked] of places) {
+    if (isLeftOut(locked) || isNested(place)) continue;
+    const into = posix.dirname(place);
+    mkdirSync(join(cwd, into), { recursive: true });
+    if (locked.link === true) symlinkSync(posix.relative(into, locked.resolved!), join(cwd, place));
+    else folders.set(into, [...(folders.get(into) ?? []), join(ROOT, place)]);
   }
+  for (const [into, sources] of folders) execFileSync('cp', ['-a', '--reflink=auto', '-t', join(cwd, into), ...sources]);
+  for (const [place, locked] of places) if (isNested(place) && isLeftOut(locked)) rmSync(join(cwd, place), { recursive: true, force: true });
 }
 
 function describe(stage: Stage, folder: string): BuiltImage {

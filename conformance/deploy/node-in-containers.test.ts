@@ -5,11 +5,11 @@
  */
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
-import { connect, createServer, type Server } from 'node:net';
+import { connect, createServer, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Agent, fetch as undiciFetch } from 'undici';
-import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect, inject, it } from 'vitest';
 import { ROOT } from '../architecture/sources.ts';
 import { databaseName, dropDatabase, onServer } from '../harness/database-server.ts';
 import { verifies } from '../http/verifies.ts';
@@ -23,22 +23,28 @@ const SERVICES = { 'nodea-model-policy': 50082, 'nodea-agent-orchestrator': 5008
 /** A stop takes 25 seconds at the most. */
 const STOP_LIMIT_MS = 25_000;
 
+interface Question {
+  readonly key?: string;
+  readonly body?: unknown;
+  readonly idempotencyKey?: string;
+  readonly port?: number;
+}
+
 interface Node {
   readonly file: ComposeFile;
   readonly engine: Engine;
   readonly running: Readonly<Record<keyof typeof SERVICES, Container>>;
   /** Asks a service from beyond the node, over its published network. */
-  ask(service: keyof typeof SERVICES, path: string, options?: { readonly key?: string; readonly body?: unknown; readonly port?: number }): Promise<{ readonly status: number; readonly body: Json }>;
+  ask(service: keyof typeof SERVICES, path: string, options?: Question): Promise<{ readonly status: number; readonly body: Json }>;
   /** `docker compose run --rm nodea-agentos …` */
   agentos(...words: readonly string[]): Promise<{ readonly code: number | null; readonly output: string }>;
-  close(): Promise<void>;
 }
 // eslint-disable-next-line @typescript-eslint/no-explicit-any
 type Json = any;
 
 let folder: string;
 let image: BuiltImage;
-const leftovers: (() => Promise<void>)[] = [];
+const leftovers: (() => Promise<unknown>)[] = [];
 
 beforeAll(() => {
   if (OBSTACLE !== null) return;
@@ -47,13 +53,16 @@ beforeAll(() => {
   image = buildImage(join(folder, 'build'));
 }, 240_000);
 
-afterAll(async () => {
-  for (const step of leftovers.reverse()) await step();
-  if (folder !== undefined) rmSync(folder, { recursive: true, force: true });
+afterEach(async () => {
+  for (const step of leftovers.splice(0).reverse()) await step();
 }, 120_000);
 
+afterAll(() => {
+  if (folder !== undefined) rmSync(folder, { recursive: true, force: true });
+});
+
 /** A database of its own with the roles that operators make, and where the containers find it. */
-async function makeDatabase(place: string): Promise<{ readonly url: (host: string) => string; relay(host: string): Promise<Server>; drop(): Promise<void> }> {
+async function makeDatabase(place: string): Promise<{ readonly url: (host: string) => string; relay(host: string): Promise<() => Promise<void>>; drop(): Promise<void> }> {
   const server = inject('postgresUrl');
   const database = databaseName(inject('testRunId'), process.pid.toString(36), place);
   const owner = `${database}_owner`.slice(-60);
@@ -61,14 +70,21 @@ async function makeDatabase(place: string): Promise<{ readonly url: (host: strin
   const { hostname, port } = new URL(server);
   return {
     url: (host) => `postgres://${owner}:a-password@${host}:5432/${database}`,
-    relay: (host) => new Promise((resolve, reject) => {
+    async relay(host) {
+      const sockets = new Set<Socket>();
       const relay = createServer((from) => {
         const to = connect(Number(port || 5432), hostname);
-        from.on('error', () => to.destroy()).on('close', () => to.destroy()).pipe(to);
-        to.on('error', () => from.destroy()).on('close', () => from.destroy()).pipe(from);
+        for (const [one, other] of [[from, to], [to, from]] as const) {
+          sockets.add(one);
+          one.on('error', () => other.destroy()).on('close', () => sockets.delete(one) && other.destroy()).pipe(other);
+        }
       });
-      relay.once('error', reject).listen(5432, host, () => resolve(relay));
-    }),
+      await new Promise<void>((resolve, reject) => relay.once('error', reject).listen(5432, host, resolve));
+      return async () => {
+        for (const socket of sockets) socket.destroy();
+        await new Promise((resolve) => relay.close(resolve));
+      };
+    },
     async drop() {
       await dropDatabase(server, database);
       await onServer(server, (client) => client.query(`DROP ROLE "${owner}"`));
@@ -100,8 +116,7 @@ async function bringUp(mode: 'dev' | 'prod'): Promise<Node> {
   writeFileSync(join(secrets, 'database-url'), database.url('nodea-postgres'));
   const engine = new Engine({ image, folder: place, file, secrets, outside: ['nodea-postgres'] });
   leftovers.push(() => engine.close());
-  const relay = await database.relay(engine.host('nodea-data'));
-  leftovers.push(async () => void relay.close());
+  leftovers.push(await database.relay(engine.host('nodea-data')));
   const seed = await engine.start('nodea-seed');
   expect(await seed.ended(), seed.output()).toBe(0);
   const running = {} as Record<keyof typeof SERVICES, Container>;
@@ -111,13 +126,14 @@ async function bringUp(mode: 'dev' | 'prod'): Promise<Node> {
   }
   const ca = readFileSync(join(secrets, 'ca.crt'));
   const agents = Object.fromEntries(Object.keys(SERVICES).map((name) => [name, new Agent({ connect: { ca, servername: name } })]));
+  leftovers.push(() => Promise.all(Object.values(agents).map((agent) => agent.destroy())));
   return {
     file, engine, running,
-    async ask(service, path, { key, body, port = SERVICES[service] } = {}) {
+    async ask(service, path, { key, body, idempotencyKey, port = SERVICES[service] } = {}) {
       const url = `${mode === 'prod' ? 'https' : 'http'}://${running[service].address('nodea-edge')}:${port}${path}`;
       const answer = await undiciFetch(url, {
         dispatcher: agents[service]!, signal: AbortSignal.timeout(20_000), method: body === undefined ? 'GET' : 'POST',
-        headers: { ...(key === undefined ? {} : { authorization: `Bearer ${key}` }), ...(body === undefined ? {} : { 'content-type': 'application/json' }) },
+        headers: { ...(key === undefined ? {} : { authorization: `Bearer ${key}` }), ...(body === undefined ? {} : { 'content-type': 'application/json' }), ...(idempotencyKey === undefined ? {} : { 'idempotency-key': idempotencyKey }) },
         ...(body === undefined ? {} : { body: JSON.stringify(body) }),
       });
       const text = await answer.text();
@@ -127,17 +143,13 @@ async function bringUp(mode: 'dev' | 'prod'): Promise<Node> {
       const container = await engine.start('nodea-agentos', words);
       return { code: await container.ended(), output: container.output() };
     },
-    async close() {
-      await Promise.all(Object.values(agents).map((agent) => agent.close()));
-      await engine.close();
-    },
   };
 }
 
 /** Creates a run and waits for its end. */
 async function runAgent(node: Node, key: string, agentId: string, input: string): Promise<Json> {
   const made = await node.ask('nodea-agent-orchestrator', `/v1/agents/${agentId}/runs`, { key, body: { input, idempotency_key: `idem_${agentId}_${input.length}` } });
-  expect(made.status, JSON.stringify(made.body)).toBe(201);
+  expect(made.status, `${JSON.stringify(made.body)}\n${node.running['nodea-agent-orchestrator'].output().slice(-3_000)}`).toBe(201);
   for (let attempt = 0; attempt < 100; attempt += 1) {
     const { body } = await node.ask('nodea-agent-orchestrator', `/v1/runs/${made.body.run.run_id}`, { key });
     if (['completed', 'failed', 'canceled'].includes(body.run?.status)) return body.run;
@@ -200,10 +212,11 @@ describe.skipIf(OBSTACLE !== null)(`a node in containers${OBSTACLE === null ? ''
     expect((await node.ask('nodea-agent-orchestrator', '/v1/admin/tenants', { key: readFileSync(operator, 'utf8').trim() })).status).toBe(404);
     const tenant = await node.agentos('tenants', 'create', 'tnt_acme', '--name', 'Acme');
     expect(tenant.code, tenant.output).toBe(0);
-    const made = await node.agentos('keys', 'create', '--tenant', 'tnt_acme', '--principal', 'svc_orders', '--role', 'tenant_admin', '--json');
+    expect((await node.agentos('principals', 'put', 'svc_orders', '--tenant', 'tnt_acme', '--role', 'tenant_admin')).code).toBe(0);
+    const made = await node.agentos('keys', 'create', '--tenant', 'tnt_acme', '--principal', 'svc_orders', '--json');
     expect(made.code, made.output).toBe(0);
-    const key = /aos_[\w.-]+/.exec(made.output)![0];
-    const agent = await node.ask('nodea-agent-orchestrator', '/v1/agents', { key, body: { agent_id: 'agt_counter', name: 'Counter', version: '1', instructions: 'Call the tool text_stats (tool.text.stats) once with the text of the user. Then answer with what it says.', tools: [{ tool_id: 'tool.text.stats' }], idempotency_key: 'idem_agent' } });
+    const key = /"secret":\s*"([^"]+)"/.exec(made.output)![1]!;
+    const agent = await node.ask('nodea-agent-orchestrator', '/v1/agents', { key, body: { agent_id: 'agt_counter', name: 'Counter', version: '1', instructions: 'Call the tool text_stats (tool.text.stats) once with the text of the user. Then answer with what it says.', tools: ['tool.text.stats'] }, idempotencyKey: 'idem_agent' });
     expect(agent.status, JSON.stringify(agent.body)).toBe(201);
     const run = await runAgent(node, key, 'agt_counter', 'One two three.');
     expect(run.status, JSON.stringify(run)).toBe('completed');
@@ -215,7 +228,6 @@ describe.skipIf(OBSTACLE !== null)(`a node in containers${OBSTACLE === null ? ''
     await expectStops(node);
     expect(filesBelow(node.engine.volume('nodea-audit'))).toEqual(['audit-key.pub.pem', 'checkpoints.jsonl']);
     expect(filesBelow(node.engine.volume('nodea-journal')), 'a stopped service has shipped its journal').toEqual([]);
-    await node.close();
   }), 240_000);
 
   it('in dev: seeded, with keys, it runs the sample agents, and a worker of its own joins', verifies(['PRS-8.5-04'], async () => {
@@ -232,6 +244,5 @@ describe.skipIf(OBSTACLE !== null)(`a node in containers${OBSTACLE === null ? ''
     expect([await again.ended(), filesBelow(secrets), readFileSync(join(secrets, 'tnt_demo-admin.api-key'), 'utf8').trim()]).toEqual([0, ['platform-admin.api-key', 'tnt_demo-admin.api-key'], key]);
     expectConfined(node);
     await expectStops(node);
-    await node.close();
   }), 240_000);
 });

@@ -9,6 +9,7 @@ import { startPostgresProxy } from '../harness/postgres-proxy.ts';
 import { freshTenant, pause } from '../ports/fixtures.ts';
 import { allEvents, claimOptions, completion, create, createAndClaim, createMany, newRun, step, WORKER } from '../ports/run-fixtures.ts';
 import { IDENTITY_CHECKS } from './identity-checks.ts';
+import { PEER_CHECKS } from './peer-checks.ts';
 import { SETTLE_CHECKS } from './settle-checks.ts';
 import type * as UnderTest from './under-test.ts';
 
@@ -28,6 +29,7 @@ async function withStores(build: BuildUnderTest, url: string, work: (stores: Und
 
 export const CHECKS = {
   ...IDENTITY_CHECKS,
+  ...PEER_CHECKS,
   ...SETTLE_CHECKS,
 
   'who has lost the lease writes nothing': (build, url) =>
@@ -171,9 +173,8 @@ async function rowsAs(url: string, tenantId: string): Promise<number> {
   try {
     await client.query('BEGIN');
     await client.query("SELECT set_config('app.tenant_ids', $1, true)", [tenantId]);
-    const tables = ['runs', 'run_events', 'tenant_runs'];
-    const counts = await Promise.all(tables.map(async (table) => (await client.query<{ n: number }>(`SELECT count(*)::int AS n FROM orchestrator.${table}`)).rows[0]!.n));
-    return counts.reduce((sum, count) => sum + count, 0);
+    const counts = ['runs', 'run_events', 'tenant_runs'].map((table) => `(SELECT count(*) FROM orchestrator.${table})`);
+    return (await client.query<{ n: number }>(`SELECT (${counts.join(' + ')})::int AS n`)).rows[0]!.n;
   } finally {
     await client.end();
   }

@@ -71,8 +71,49 @@ const OF_IDENTITY: readonly Mutant[] = [
   },
 ];
 
+const TRUST = 'services/federation/trust';
+
+/** What one node believes of another. */
+const OF_PEERS: readonly Mutant[] = [
+  {
+    name: 'jti',
+    caughtBy: 'an assertion of a peer is good for one request',
+    replacements: [{ file: `${TRUST}/peer-identity.ts`, find: "if (!first) throw untrusted('it was used before');", replace: 'void first;' }],
+  },
+  {
+    name: 'jti over processes',
+    caughtBy: 'an assertion of a peer is good for one request',
+    replacements: [{ file: 'services/federation/adapters/assertion-uses-postgres.ts', find: 'return rowCount === 1;', replace: 'return rowCount !== null;' }],
+  },
+  {
+    name: "audience of peers' assertions",
+    caughtBy: 'an assertion for another node opens nothing',
+    replacements: [{ file: `${TRUST}/verify.ts`, find: 'audience: ownStackId,', replace: '' }],
+  },
+  {
+    name: 'digest of the body',
+    caughtBy: 'an assertion of a peer is good for its own body',
+    replacements: [{ file: `${TRUST}/peer-identity.ts`, find: "if (digestOf(raw) !== digest) throw", replace: 'if (raw === null) throw' }],
+  },
+  {
+    name: 'binding to the connection',
+    caughtBy: 'an assertion is good over the connection that shows its certificate',
+    replacements: [
+      { file: `${TRUST}/verify.ts`, find: "if (header['x5t#S256'] !== peer.thumbprint) throw untrusted('it was signed for another certificate than the one presented');", replace: '' },
+      { file: `${TRUST}/verify.ts`, find: 'const { payload } = await jwtVerify(token, publicKey, {', replace: 'const { payload } = await jwtVerify(token, (await import("node:crypto")).createPublicKey({ key: (header as unknown as { jwk: object }).jwk as never, format: "jwk" }), {' },
+      { file: `${TRUST}/verify.ts`, find: "const HEADER_MEMBERS: ReadonlySet<string> = new Set(['alg', 'typ', 'x5t#S256']);", replace: "const HEADER_MEMBERS: ReadonlySet<string> = new Set(['alg', 'typ', 'x5t#S256', 'jwk']);" },
+    ],
+  },
+  {
+    name: 'rule of whom a peer may speak for',
+    caughtBy: 'a peer speaks for the tenants that it may speak for',
+    replacements: [{ file: `${TRUST}/peer-identity.ts`, find: "if (rules === null || !(rules.tenants === 'all' || rules.tenants.has(auth.tenant_id))) {", replace: 'if (rules === null) {' }],
+  },
+];
+
 export const MUTANTS: readonly Mutant[] = [
   ...OF_IDENTITY,
+  ...OF_PEERS,
   {
     name: 'fence',
     caughtBy: 'who has lost the lease writes nothing',

@@ -7,11 +7,15 @@ import { PostgresRunState } from '../../services/agent-orchestrator/adapters/run
 import { modelPolicyMigrations, MODEL_POLICY_SCHEMA } from '../../services/model-policy/adapters/migrations/index.ts';
 import { PostgresUsage } from '../../services/model-policy/adapters/usage-postgres.ts';
 import type { UsagePort } from '../../services/model-policy/ports/usage.ts';
+import { PostgresAssertionUses } from '../../services/federation/adapters/assertion-uses-postgres.ts';
+import { federationMigrations, FEDERATION_SCHEMA } from '../../services/federation/adapters/migrations/index.ts';
+import type { AssertionUsesPort } from '../../services/federation/ports/assertion-uses.ts';
 import { auditMigrations, AUDIT_SCHEMA } from '../../services/platform/audit/audit-migrations.ts';
 import { migrate } from '../../services/platform/db/migrate.ts';
 import { createDatabase } from '../../services/platform/db/pool.ts';
 import type { RunStores } from '../ports/contract.ts';
 
+export { createPeerIdentity } from '../../services/federation/trust/peer-identity.ts';
 export { createIdentity } from '../../services/platform/auth/identity.ts';
 export { createApiKey } from '../../services/platform/auth/api-key.ts';
 export { createJwtVerifier } from '../../services/platform/auth/jwt-verifier.ts';
@@ -27,7 +31,22 @@ export type StoresUnderTest = RunStores & { close(): Promise<void> };
 export async function migrateStores(url: string): Promise<void> {
   await migrate({ url, schema: AUDIT_SCHEMA, migrations: auditMigrations });
   await migrate({ url, schema: SCHEMA, migrations });
+  await migrate({ url, schema: FEDERATION_SCHEMA, migrations: federationMigrations });
   await migrate({ url, schema: MODEL_POLICY_SCHEMA, migrations: modelPolicyMigrations });
+}
+
+/** Where a process notes which assertions of peers were used. */
+export async function openAssertionUses(url: string): Promise<AssertionUsesPort & { close(): Promise<void> }> {
+  const database = await createDatabase({ url, applicationName: 'mutants', max: 2 });
+  const uses = new PostgresAssertionUses(database.pool);
+  return {
+    capabilities: () => uses.capabilities(),
+    use: (use) => uses.use(use),
+    async close() {
+      await uses.close();
+      await database.close();
+    },
+  };
 }
 
 /** @param role null connects as the owner, whom row-level security does not hold. */

@@ -53,6 +53,8 @@ export interface TwoNodes {
 export interface TwoNodesOptions {
   readonly mode?: NonNullable<NodeOptions['mode']>;
   readonly env?: Readonly<Record<'a' | 'b', Readonly<Record<string, string>>>>;
+  /** Address that the peers' listeners are on; this machine's own when absent. */
+  readonly peerHost?: string;
   /** What a node lets the other do; tenants ["*"] when absent. */
   readonly trust?: Partial<Readonly<Record<'a' | 'b', PeerTrust>>>;
 }
@@ -62,6 +64,7 @@ interface Plan {
   readonly region: string;
   readonly ports: readonly number[];
   readonly peerPort: number;
+  readonly peerHost: string;
   readonly folder: string;
   readonly authority: CertificateAndKey;
   readonly certificate: CertificateAndKey;
@@ -69,8 +72,9 @@ interface Plan {
 
 export async function startTwoNodes(options: TwoNodesOptions = {}): Promise<TwoNodes> {
   const ports = await freePorts(8);
-  const a = await planOf('stk_node_a', 'region-a', ports.slice(0, 4));
-  const b = await planOf('stk_node_b', 'region-b', ports.slice(4));
+  const host = options.peerHost ?? '127.0.0.1';
+  const a = await planOf('stk_node_a', 'region-a', host, ports.slice(0, 4));
+  const b = await planOf('stk_node_b', 'region-b', host, ports.slice(4));
   writePeers(a, b, options.trust?.a);
   writePeers(b, a, options.trust?.b);
   const nodes: FederatedNode[] = [];
@@ -93,10 +97,10 @@ export async function startTwoNodes(options: TwoNodesOptions = {}): Promise<TwoN
   return { a: first, b: second, tenant: (on = {}) => tenantOnBoth(first, second, on), close };
 }
 
-async function planOf(stackId: string, region: string, ports: readonly number[]): Promise<Plan> {
+async function planOf(stackId: string, region: string, peerHost: string, ports: readonly number[]): Promise<Plan> {
   const authority = await createAuthority(`Authority of ${stackId}`);
-  const certificate = await stackCertificate(authority, stackId);
-  return { stackId, region, ports: ports.slice(0, 3), peerPort: ports[3]!, folder: mkdtempSync(join(tmpdir(), `agentos-${stackId}-`)), authority, certificate };
+  const certificate = await stackCertificate(authority, stackId, { names: [...new Set(['localhost', '127.0.0.1', peerHost])] });
+  return { stackId, region, ports: ports.slice(0, 3), peerPort: ports[3]!, peerHost, folder: mkdtempSync(join(tmpdir(), `agentos-${stackId}-`)), authority, certificate };
 }
 
 /** Certificates, the bundle of authorities and the peers file of `own`, which knows `other`. */
@@ -110,8 +114,8 @@ function writePeers(own: Plan, other: Plan, trust: PeerTrust = { tenants: ['*'] 
   write('peers.json', JSON.stringify({ local, peers: [peer] }));
 }
 
-function endpointsOf({ ports: [orchestrator, models], peerPort }: Plan): Readonly<Record<string, string>> {
-  return { 'agent-orchestrator_base_url': `http://127.0.0.1:${orchestrator}`, 'model-policy_base_url': `http://127.0.0.1:${models}`, federation_base_url: `https://127.0.0.1:${peerPort}` };
+function endpointsOf({ ports: [orchestrator, models], peerHost, peerPort }: Plan): Readonly<Record<string, string>> {
+  return { 'agent-orchestrator_base_url': `http://127.0.0.1:${orchestrator}`, 'model-policy_base_url': `http://127.0.0.1:${models}`, federation_base_url: `https://${peerHost}:${peerPort}` };
 }
 
 async function nodeOf(plan: Plan, mode: NonNullable<NodeOptions['mode']>, env: Readonly<Record<string, string>>): Promise<FederatedNode> {
@@ -121,13 +125,13 @@ async function nodeOf(plan: Plan, mode: NonNullable<NodeOptions['mode']>, env: R
   const file = (name: string): string => join(plan.folder, name);
   const settings = {
     AGENTOS_STACK_ID: plan.stackId, AGENTOS_REGION: plan.region, AGENTOS_ENVIRONMENT: 'test', AGENTOS_SIGNING_KEY: randomBytes(48).toString('base64'),
-    AGENTOS_FED_PEER_PORT: String(plan.peerPort), AGENTOS_PEERS_FILE: file('peers.json'), AGENTOS_FED_REQUIRE_MTLS: 'true',
+    AGENTOS_FED_PEER_PORT: String(plan.peerPort), AGENTOS_FED_PEER_HOST: plan.peerHost, AGENTOS_PEERS_FILE: file('peers.json'), AGENTOS_FED_REQUIRE_MTLS: 'true',
     AGENTOS_FED_SERVER_CERT: file('node.crt'), AGENTOS_FED_SERVER_KEY: file('node.key'), AGENTOS_FED_CA_CERT: file('trusted.pem'),
     AGENTOS_FED_BASE_BACKOFF_MS: '20', ...env,
   };
   let running: TestNode | null = null;
   return {
-    stackId: plan.stackId, region: plan.region, peerUrl: `https://127.0.0.1:${plan.peerPort}`, database, authority: plan.authority, certificate: plan.certificate, folder: plan.folder,
+    stackId: plan.stackId, region: plan.region, peerUrl: `https://${plan.peerHost}:${plan.peerPort}`, database, authority: plan.authority, certificate: plan.certificate, folder: plan.folder,
     urls: { 'agent-orchestrator': `http://127.0.0.1:${plan.ports[0]}`, 'model-policy': `http://127.0.0.1:${plan.ports[1]}`, federation: `http://127.0.0.1:${plan.ports[2]}` },
     running() {
       if (running === null) throw new Error(`${plan.stackId} is stopped.`);

@@ -2,6 +2,8 @@
  * What a suite needs of an adapter: instances, fresh tenants, and an end. See README.md for the rules.
  */
 import type { AssertionUsesPort } from '../../services/federation/ports/assertion-uses.ts';
+import type { ForwardIndexPort } from '../../services/federation/ports/forward-index.ts';
+import type { PeerPort } from '../../services/federation/ports/peer.ts';
 import type { ReplicaPort } from '../../services/federation/ports/replica.ts';
 import type { RunStatePort } from '../../services/agent-orchestrator/ports/run-state.ts';
 import type { QueuePort } from '../../services/agent-orchestrator/ports/queue.ts';
@@ -22,6 +24,8 @@ import type { SecretsPort } from '../../services/platform/secrets/secrets.ts';
 import type { DirectoryPort } from '../../services/platform/tenancy/directory.ts';
 import type { AuthContext } from '../../services/platform/tenancy/auth-context.ts';
 import type { PortCapabilities } from '../../services/platform/port.ts';
+import type { Peer } from '../../generated/types/index.ts';
+import type { NodeUpstream } from './node-upstream.ts';
 
 export interface StoreOutage {
   /** From now on the store refuses connections, and those that are open are cut. */
@@ -169,6 +173,23 @@ export interface SecretsHarness extends Harness {
   setKeeper?(mode: KeeperMode): Promise<void>;
 }
 
+export interface ForwardIndexHarness extends Harness {
+  readonly index: ForwardIndexPort;
+  /** New instances over the same store, as another process would have them; only where the adapter is durable. */
+  restart?(): Promise<{ readonly index: ForwardIndexPort; close(): Promise<void> }>;
+  /** All that is stored is that much older afterwards. */
+  letHoursPass(hours: number): Promise<void>;
+  /** Milliseconds, by the clock that counts. */
+  now(): number;
+}
+
+export interface PeerHarness extends Harness {
+  readonly peer: PeerPort;
+  /** The node behind the adapter. */
+  readonly target: Peer;
+  readonly node: NodeUpstream;
+}
+
 /** One row a port. Adding a port without a row (and a suite) does not pass `adapters.test.ts`. */
 export interface PortHarnesses {
   'run-state': RunStoreHarness;
@@ -189,6 +210,8 @@ export interface PortHarnesses {
   webhooks: WebhooksHarness;
   secrets: SecretsHarness;
   replica: ReplicaHarness;
+  'forward-index': ForwardIndexHarness;
+  peer: PeerHarness;
   'assertion-uses': AssertionUsesHarness;
 }
 
@@ -226,6 +249,8 @@ export const KNOWN_FEATURES: Readonly<Record<PortName, readonly string[]>> = {
   webhooks: [],
   secrets: ['fields'],
   replica: [],
+  'forward-index': [],
+  peer: [],
   'assertion-uses': [],
 };
 
@@ -249,6 +274,8 @@ export const HARNESS_MEMBERS: Readonly<Record<PortName, readonly [instance: stri
   webhooks: ['webhooks', 'runState', 'queue', 'events'],
   secrets: ['secrets', 'put', 'remove'],
   replica: ['replica'],
+  'forward-index': ['index', 'letHoursPass', 'now'],
+  peer: ['peer', 'target', 'node'],
   'assertion-uses': ['uses'],
 };
 

@@ -1,9 +1,11 @@
 /** Per port: a harmless read, questions that must be refused, and how a stranger asks for what is not theirs. */
 import { auditRow } from '../../services/platform/audit/audit-row.ts';
+import type { AgentOsError } from '../../services/platform/errors.ts';
 import { newId } from '../../services/platform/ids.ts';
 import type { AuthContext } from '../../services/platform/tenancy/auth-context.ts';
-import type { AgentsHarness, AssertionUsesHarness, AuditHarness, CanaryStateHarness, DecisionsHarness, DirectoryHarness, MemoryHarness, ModelHarness, PolicyRulesHarness, PortHarnesses, PortName, ProviderHarness, ReplicaHarness, RunStoreHarness, SecretsHarness, ToolHarness, ToolRegistryHarness, UsageHarness, WebhooksHarness } from './contract.ts';
+import type { AgentsHarness, AssertionUsesHarness, AuditHarness, CanaryStateHarness, DecisionsHarness, DirectoryHarness, ForwardIndexHarness, MemoryHarness, ModelHarness, PeerHarness, PolicyRulesHarness, PortHarnesses, PortName, ProviderHarness, ReplicaHarness, RunStoreHarness, SecretsHarness, ToolHarness, ToolRegistryHarness, UsageHarness, WebhooksHarness } from './contract.ts';
 import { decisionOf } from './decision-fixtures.ts';
+import { peerCall } from './peer-fixtures.ts';
 import { replicaEvent } from './replica-fixtures.ts';
 import { agentDefinition, canceled, create, step } from './run-fixtures.ts';
 
@@ -233,6 +235,39 @@ const replica: Probes<ReplicaHarness> = {
   },
 };
 
+const forwardIndex: Probes<ForwardIndexHarness> = {
+  read: ({ index }, auth) => index.findByRun(auth, 'run_absent'),
+  refused: { 'completing a forward that there is not': ({ index }, auth) => index.complete(auth, 'fwd_absent', { runId: 'run_x', eventsUrl: 'https://b.example/', status: 'queued' }) },
+  foreign: {
+    make: async ({ index }, auth) => {
+      const [forwardId, runId] = [newId('fwd'), newId('run')];
+      await index.begin(auth, { forwardId, targetStackId: 'stk_b', run: { agent_id: 'agt_x', input: 'x' }, correlationId: 'corr_probe', idempotency: null });
+      await index.complete(auth, forwardId, { runId, eventsUrl: 'https://b.example/', status: 'queued' });
+      return runId;
+    },
+    absent: 'run_absent',
+    ask: { findByRun: ({ index }, auth, id) => index.findByRun(auth, id) },
+  },
+};
+
+const peer: Probes<PeerHarness> = {
+  read: ({ peer, target }, auth) => peer.getRun(auth, target, 'run_absent', peerCall()).catch((error: AgentOsError) => (error.code === 'not_found' ? 'absent' : Promise.reject(error))),
+  refused: {
+    'a run that there is not': ({ peer, target }, auth) => peer.getRun(auth, target, 'run_absent', peerCall()),
+    'canceling a run that there is not': ({ peer, target }, auth) => peer.cancelRun(auth, target, 'run_absent', peerCall()),
+    'the events of a run that there is not': ({ peer, target }, auth) => peer.openEvents(auth, target, { runId: 'run_absent', afterSequence: 0 }, peerCall()),
+  },
+  foreign: {
+    make: async ({ peer, target }, auth) => (await peer.createRun(auth, target, { idempotencyKey: `fed:stk_a:${newId('fwd')}`, run: { agent_id: 'agt_x', input: 'x' } }, peerCall())).runId,
+    absent: 'run_absent',
+    ask: {
+      get: ({ peer, target }, auth, id) => peer.getRun(auth, target, id, peerCall()),
+      cancel: ({ peer, target }, auth, id) => peer.cancelRun(auth, target, id, peerCall()),
+      events: ({ peer, target }, auth, id) => peer.openEvents(auth, target, { runId: id, afterSequence: 0 }, peerCall()),
+    },
+  },
+};
+
 const assertionUses: Probes<AssertionUsesHarness> = {
   read: ({ uses }) => uses.use({ issuer: 'stk_probe', jti: newId('jti'), expiresAtMs: Date.now() + 60_000 }),
   refused: {},
@@ -243,5 +278,5 @@ export const probes = {
   'run-state': runState,
   queue: { ...runState, read: ({ queue }: RunStoreHarness) => queue.depth({ workerId: 'wrk_probe' }) },
   events: { ...runState, read: ({ events }: RunStoreHarness, auth: AuthContext) => events.read(auth, 'run_absent', { after: 0, limit: 1 }) },
-  agents, memory, tool, 'tool-registry': registry, model, provider, 'policy-rules': policyRules, directory, audit, webhooks, usage, decisions, 'canary-state': canaryState, secrets, replica, 'assertion-uses': assertionUses,
+  agents, memory, tool, 'tool-registry': registry, model, provider, 'policy-rules': policyRules, directory, audit, webhooks, usage, decisions, 'canary-state': canaryState, secrets, replica, 'forward-index': forwardIndex, peer, 'assertion-uses': assertionUses,
 } satisfies { readonly [Name in PortName]: Probes<PortHarnesses[Name]> };

@@ -95,9 +95,14 @@ export interface paths {
         put?: never;
         /**
          * Take in events from another node
-         * @description Stores events of the caller's tenant. Items are bare events or `{event}` envelopes, judged one by one: an event
-         *     id or a (run, sequence) that is there already counts as rejected and as a duplicate, an event of another tenant
-         *     as rejected. A late event that fills a gap is taken. Repeating a request therefore stores nothing twice.
+         * @description Stores events of the caller's tenant that happened on another node, which must be a peer of this one: an unknown
+         *     source, and this node itself, is 409. Items are bare events or `{event}` envelopes, judged one by one. An event
+         *     that is there already counts as rejected and as a duplicate. Rejected with a `reason` is another event under its
+         *     id or in its place (`conflict`), one of another tenant (`tenant_mismatch`), one of a run that executes here
+         *     (`run_is_local`) or that was forwarded to another node than the source (`source_mismatch`), one that names no
+         *     agent of a run that nothing is known of (`agent_unknown`), one that does not fit `ingest-item` (`invalid`), and
+         *     one of more new runs than a batch may bring (`too_many_runs`); the list is open. A late event that fills a gap
+         *     is taken. Repeating a request therefore stores nothing twice.
          */
         post: operations["ingestFederatedEvents"];
         delete?: never;
@@ -283,7 +288,8 @@ export interface paths {
         /**
          * Stream the events of a run, wherever it executes
          * @description The stream of `streamRunEvents` for a run that was forwarded (passed through from its node), that was replicated
-         *     here, or that is local. Cursors are exclusive and are passed on to the executing node.
+         *     here, or that is local. Cursors are exclusive and are passed on to the executing node. While that node is away,
+         *     what is replicated here stands in for it; without a replica the stream is tried again a few times and then ends.
          */
         get: operations["streamFederatedRunEvents"];
         put?: never;
@@ -1246,27 +1252,6 @@ export interface components {
                 "application/json": components["schemas"]["ErrorResponse"];
             };
         };
-        /** @description The contract specifies this operation; this release does not have it yet. */
-        NotImplemented: {
-            headers: {
-                "Cache-Control": components["headers"]["Cache-Control"];
-                "Content-Security-Policy": components["headers"]["Content-Security-Policy"];
-                RateLimit: components["headers"]["RateLimit"];
-                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
-                "Referrer-Policy": components["headers"]["Referrer-Policy"];
-                "Strict-Transport-Security": components["headers"]["Strict-Transport-Security"];
-                traceparent: components["headers"]["traceparent"];
-                "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
-                "X-Correlation-Id": components["headers"]["X-Correlation-Id"];
-                "X-Frame-Options": components["headers"]["X-Frame-Options"];
-                "X-Request-Id": components["headers"]["X-Request-Id"];
-                "X-Tenant-Id": components["headers"]["X-Tenant-Id"];
-                [name: string]: unknown;
-            };
-            content: {
-                "application/json": components["schemas"]["ErrorResponse"];
-            };
-        };
         /** @description Something the service stands on does not work, or the service is stopping. */
         NotReady: {
             headers: {
@@ -1893,7 +1878,6 @@ export interface operations {
             415: components["responses"]["UnsupportedMediaType"];
             429: components["responses"]["TooManyRequests"];
             500: components["responses"]["InternalError"];
-            501: components["responses"]["NotImplemented"];
             503: components["responses"]["Unavailable"];
         };
     };
@@ -2415,7 +2399,6 @@ export interface operations {
             404: components["responses"]["NotFound"];
             429: components["responses"]["TooManyRequests"];
             500: components["responses"]["InternalError"];
-            501: components["responses"]["NotImplemented"];
             503: components["responses"]["Unavailable"];
         };
     };

@@ -145,5 +145,5 @@ function request(settings: Settings, options: OptionValues): { readonly headers:
     query.set('from', moment.toISOString());
   }
   if (!own) query.set('tenant_id', tenant!);
-  return { headers: key === null ? { ...demoHeaders(role, settings.defaultTenant), 'x-scopes': 'audit:read audit:read-all' } : { authorization: `Bearer ${key}` }, query };
+  return { headers: key === null ? demoHeaders(role, settings.defaultTenant) : { authorization: `Bearer ${key}` }, query };
 }

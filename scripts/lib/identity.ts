@@ -6,13 +6,12 @@ import { existsSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { CliError, EXIT } from './errors.ts';
 import { SEED_PLATFORM_ADMIN, SEED_TENANT_ADMIN } from '../../services/agent-orchestrator/seed.ts';
-import { TENANT_SCOPES } from '../../services/platform/tenancy/scopes.ts';
+import { OPERATOR_SCOPES, TENANT_SCOPES } from '../../services/platform/tenancy/scopes.ts';
 import type { ServiceName } from './services/catalog.ts';
 import type { Settings } from './settings.ts';
 
 /** `tenant` does a tenant's work, `platform` administers tenants. */
 export type Role = 'tenant' | 'platform';
-
 
 export function apiKeyFile(home: string, role: Role): string {
   return path.join(home, 'secrets', role === 'tenant' ? 'tnt_demo-admin.api-key' : 'platform-admin.api-key');
@@ -43,8 +42,9 @@ export async function operatorHeaders(settings: Settings, role: Role, tenantId: 
   return { authorization: `Bearer ${token}` };
 }
 
-function scopesOf(role: Role): readonly string[] {
-  return role === 'tenant' ? TENANT_SCOPES : [...TENANT_SCOPES, 'tenants:admin', 'routing:admin'];
+/** What each may do, by key or by header. */
+export function scopesOf(role: Role): readonly string[] {
+  return role === 'tenant' ? TENANT_SCOPES : OPERATOR_SCOPES;
 }
 
 function signingKey(settings: Settings): string {

@@ -4,8 +4,7 @@
  */
 import { existsSync, writeFileSync } from 'node:fs';
 import type { DirectoryPort } from '../../services/platform/tenancy/directory.ts';
-import { TENANT_SCOPES } from '../../services/platform/tenancy/scopes.ts';
-import { apiKeyFile, type Role } from './identity.ts';
+import { apiKeyFile, scopesOf, type Role } from './identity.ts';
 import { writeSeeded } from './seeded.ts';
 import type { Settings } from './settings.ts';
 
@@ -34,8 +33,8 @@ export async function seedNode(settings: Settings, databaseUrl: string, tell: (d
 async function ensureKeys(settings: Settings, directory: DirectoryPort): Promise<number> {
   const [{ createApiKey }, { SEED_AUTH, SEED_PLATFORM_ADMIN, SEED_TENANT_ADMIN, SEED_TENANT_ID }] = await Promise.all([import('../../services/platform/auth/api-key.ts'), import('../../services/agent-orchestrator/seed.ts')]);
   const grants: ReadonlyArray<readonly [Role, string, readonly string[], readonly string[]]> = [
-    ['tenant', SEED_TENANT_ADMIN, TENANT_SCOPES, ['tenant_admin']],
-    ['platform', SEED_PLATFORM_ADMIN, [...TENANT_SCOPES, 'tenants:admin', 'routing:admin', 'audit:read-all'], ['platform_admin']],
+    ['tenant', SEED_TENANT_ADMIN, scopesOf('tenant'), ['tenant_admin']],
+    ['platform', SEED_PLATFORM_ADMIN, scopesOf('platform'), ['platform_admin']],
   ];
   let made = 0;
   for (const [role, principalId, scopes, roles] of grants) {

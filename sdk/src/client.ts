@@ -1,6 +1,7 @@
 import { Agents } from './resources/agents.ts';
 import { Audit } from './resources/audit.ts';
 import { Decisions } from './resources/decisions.ts';
+import { Federation } from './resources/federation.ts';
 import { Keys } from './resources/keys.ts';
 import { McpServers } from './resources/mcp-servers.ts';
 import { Memory } from './resources/memory.ts';
@@ -43,6 +44,7 @@ export class AgentOS {
   readonly tenants: Tenants;
   readonly routing: Routing;
   readonly peers: Peers;
+  readonly federation: Federation;
 
   constructor(options: ClientOptions = {}) {
     const baseUrl = options.baseUrl ?? process.env['AGENTOS_BASE_URL'];
@@ -64,5 +66,6 @@ export class AgentOS {
     this.tenants = new Tenants(session);
     this.routing = new Routing(session);
     this.peers = new Peers(session);
+    this.federation = new Federation(session);
   }
 }

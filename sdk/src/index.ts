@@ -23,13 +23,14 @@ export type { TenantPrincipals } from './resources/tenant-principals.ts';
 export type { TenantKeys } from './resources/tenant-keys.ts';
 export type { Routing } from './resources/routing.ts';
 export type { Peers } from './resources/peers.ts';
+export type { Federation, ForwardedRun } from './resources/federation.ts';
 export type {
   Agent, AgentPermissions, AgentWrite, ApiKey, ApiKeyAnswer, ApiKeyRotateRequest, ApiKeyWrite, AuditPrincipal, AuditRecord, AuditResource, AuthContext, CloudEvent, Event, EventEnvelope, McpServer, McpServerRefreshAnswer,
   McpServerWrite, MemoryItem, MemoryItemWrite, MemoryNamespace, MemorySearchAnswer, MemorySearchRequest, MemoryUsageAnswer,
-  BudgetState, ModelCapability, ModelDecision, ModelRequest, ModelResponse, ModelStreamCompleted, ModelStreamDelta, Peer, PeerCapabilities,
+  BudgetState, FederationEventsIngestAnswer, ForwardRunRequest, ModelCapability, ModelDecision, ModelRequest, ModelResponse, ModelStreamCompleted, ModelStreamDelta, Peer, PeerCapabilities,
   OpenaiChatChunk, OpenaiChatRequest, OpenaiChatResponse, OpenaiEmbeddingsRequest, OpenaiEmbeddingsResponse,
   Policy, PolicyCheck, PolicyResult, PolicyRule, PolicyWrite, PrincipalDeleted, PrincipalRecord, PrincipalWrite, RoutingCanary, RoutingCatalogue, Run, RunBatchResult, UsageEntry, UsageReport,
-  RunCreateForAgentRequest, RunCreateRequest, RunReplayAnswer, RunRetryRequest, RunStatus, Tenant, TenantCreate, TenantDeleted, TenantPatch,
+  RunCreateForAgentRequest, RunCreateRequest, RunReplayAnswer, RunRetryRequest, RunStatus, TargetSelector, Tenant, TenantCreate, TenantDeleted, TenantPatch,
   Tool, ToolWrite, Webhook, WebhookDelivery, WebhookTestAnswer, WebhookWrite,
 } from '../../generated/types/index.ts';
 export type { EventType } from '../../generated/types/event-types.ts';

@@ -46,6 +46,7 @@ export function observeQueue({ registry, tenants }: Metrics, queue: QueuePort): 
 /** Counts attempts by what became of the delivery. */
 export function webhookMetrics({ registry }: Metrics): (outcome: DeliveryOutcome) => void {
   const deliveries = new Counter({ name: 'agentos_webhook_deliveries_total', help: 'Attempts to deliver an event, by what became of it: delivered, retried, failed.', labelNames: ['outcome'] as const, registers: [registry] });
+  for (const outcome of ['delivered', 'retried', 'failed']) deliveries.inc({ outcome }, 0);
   return ({ state }) => deliveries.inc({ outcome: state === 'pending' ? 'retried' : state });
 }
 
@@ -60,6 +61,7 @@ export function workerMetrics({ registry }: Metrics): WorkerMetrics {
     registers: [registry],
   });
   const reclaimed = new Counter({ name: 'agentos_run_reclaims_total', help: 'Runs taken over from a worker that lost them.', registers: [registry] });
+  for (const end of ['completed', 'failed']) runs.inc({ end }, 0);
   return {
     onClaim: (_count, taken) => reclaimed.inc(taken),
     onEnd(end, _claimed, durationMs) {

@@ -25,6 +25,7 @@ import { PostgresAssertionUses } from './adapters/assertion-uses-postgres.ts';
 import { FEDERATION_SCHEMA, federationMigrations } from './adapters/migrations/index.ts';
 import { createNodeModelsSource } from './adapters/model-policy-models.ts';
 import { openForwarding } from './open-forwarding.ts';
+import { openReplication } from './open-replication.ts';
 import { nodeIdentity } from './peers/identity.ts';
 import { openPeers } from './peers/live-peers.ts';
 import type { PeerTrustRules } from './peers/peers-file.ts';
@@ -66,10 +67,13 @@ export async function compose(config: Config, log: Logger): Promise<RunningServi
   const models = createNodeModelsSource({ baseUrl: values.AGENTOS_MODEL_POLICY_URL, tokens: signingKeys === null ? null : createServiceTokenIssuer(signingKeys, 'federation'), log });
   const own = createOwnDescription({ node, models, trusted: trust !== null, limits: { maxConcurrentRuns: values.AGENTOS_WORKER_CONCURRENCY, maxEventStreams: DEFAULT_LIMITS.maxStreams } });
   const forwarding = openForwarding({ config, mode, node, own, connection: trust?.connection ?? null, signingKeys, pool: database.pool, trail: audit.trail, audit: auditLog, metrics, log });
+  const replication = openReplication({ config, node, nodes: forwarding.nodes, index: forwarding.index, pool: database.pool, trail: audit.trail, metrics, log });
   const server = createFederation({
     node, own, models, directory, identity, log,
     forwarding: forwarding.forwarding,
     runs: forwarding.runs,
+    openRunEvents: replication.openRunEvents,
+    ingest: replication.ingest,
     peers: trust === null ? null : {
       tls: trust.server,
       identity: createPeerIdentity({ verifier: verifierRules(trust, node, rulesOf), rulesOf, uses }),
@@ -89,6 +93,7 @@ export async function compose(config: Config, log: Logger): Promise<RunningServi
     ...(peersUrl === undefined ? {} : { peersUrl }),
     async close() {
       await server.close();
+      await replication.close();
       await forwarding.close();
       tls?.close();
       await trust?.close();

@@ -12,6 +12,8 @@ import { createRunLocation } from './forwarding/run-location.ts';
 import type { ForwardIndexPort } from './ports/forward-index.ts';
 import type { PeerPort } from './ports/peer.ts';
 
+const log = createLogger({ service: 'federation', level: 'silent' });
+
 export function peerOf(stackId: string, more: Partial<Peer> = {}): Peer {
   return {
     stack_id: stackId, environment: 'test', region: 'eu-1', api_versions: ['v1'],
@@ -38,7 +40,6 @@ export interface ForwardingFixture {
 export function forwardingOver({ local, remote = null, own = peerOf('stk_a'), peers = [], idempotencyKeyRequired = false, maxAttempts = 3, ...given }: ForwardingFixture) {
   const audit = new MemoryAudit();
   const metrics = createMetrics({ service: 'federation', process: false });
-  const log = createLogger({ service: 'federation', level: 'silent' });
   const index = given.index ?? new MemoryForwardIndex(Date.now, audit);
   const node = { local: own, peers };
   const nodes = createNodes({ node, local, remote });

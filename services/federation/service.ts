@@ -13,12 +13,16 @@ import type { Forwarding } from './forwarding/forwarding.ts';
 import type { RunLocation } from './forwarding/run-location.ts';
 import type { NodeIdentity } from './peers/identity.ts';
 import type { OwnDescription } from './peers/own-description.ts';
+import type { OpenRunEvents } from './api/streamFederatedRunEvents.ts';
+import type { IngestParts } from './replication/ingest.ts';
 
 export interface FederationParts {
   readonly node: NodeIdentity;
   readonly own: OwnDescription;
   readonly forwarding: Forwarding;
   readonly runs: RunLocation;
+  readonly openRunEvents: OpenRunEvents;
+  readonly ingest: IngestParts;
   /** Of this node; readiness asks it. */
   readonly models: { ping(signal: AbortSignal): Promise<void> };
   readonly directory: DirectoryPort;
@@ -44,12 +48,12 @@ export interface FederationServer extends ServiceServer {
 const FOR_PEERS: ReadonlySet<string> = new Set(['forwardRun', 'getFederatedRun', 'cancelFederatedRun', 'streamFederatedRunEvents', 'ingestFederatedEvents', 'getPeerInfo', 'getPeerCapabilities', 'federationHealth']);
 
 export function createFederation(parts: FederationParts): FederationServer {
-  const { node, own, forwarding, runs, models, directory, identity, metrics, log } = parts;
+  const { node, own, forwarding, runs, openRunEvents, ingest, models, directory, identity, metrics, log } = parts;
   const health = createHealth({
     service: 'federation', version: SERVICE_VERSION, metrics, log, metricsIdentity: parts.metricsIdentity ?? null, identity,
     checks: { ...parts.checks, 'model-policy': (signal) => models.ping(signal) },
   });
-  const handlers = createHandlers({ node, own, forwarding, runs, health });
+  const handlers = createHandlers({ node, own, forwarding, runs, openRunEvents, ingest, health });
   const common = {
     service: 'federation', handlers, directory, health, log, metrics,
     contractCheck: parts.contractCheck, openapiPath: openapiPathOf('federation'),

@@ -7,8 +7,10 @@ import { canaryStateSuite } from './canary-state.ts';
 import { decisionsSuite } from './decisions.ts';
 import { directorySuite } from './directory.ts';
 import { eventsSuite } from './events.ts';
+import { forwardIndexSuite } from './forward-index.ts';
 import { memorySuite } from './memory.ts';
 import { modelSuite } from './model.ts';
+import { peerSuite } from './peer.ts';
 import { policyRulesSuite } from './policy-rules.ts';
 import { providerSuite } from './provider.ts';
 import { queueSuite } from './queue.ts';
@@ -39,5 +41,7 @@ export const suites: { readonly [Name in PortName]: (create: () => Promise<PortH
   webhooks: webhooksSuite,
   secrets: secretsSuite,
   replica: replicaSuite,
+  'forward-index': forwardIndexSuite,
+  peer: peerSuite,
   'assertion-uses': assertionUsesSuite,
 };

@@ -17,8 +17,8 @@ const keysOf = (found: Searched): string[] => found.map(({ key }) => key);
 const vector = (...numbers: number[]): MemoryEmbedding => ({ model: 'test/one', vector: Float32Array.from(numbers) });
 
 export function keywordRanks(under: Under): void {
-  it('puts first what says it often and in few words', verifies(['PRS-5.2-07'], async () => {
-    if (!has(under, 'keyword_search')) return;
+  it('puts first what says it often and in few words', verifies(['PRS-5.2-07'], async ({ skip }: { skip: (note: string) => void }) => {
+    if (!has(under, 'keyword_search')) return skip('it does not declare keyword_search');
     const { memory, newTenant } = under();
     const tenant = await newTenant();
     const put = (key: string, text: string) => memory.put(tenant, { namespace: 'n', key, value: null, text });
@@ -33,8 +33,8 @@ export function keywordRanks(under: Under): void {
     expect(keysOf(await memory.search(tenant, 'n', { text: 'Refund', limit: 2 }))).toEqual(['often', 'short']);
   }));
 
-  it('finds by the words of the key and of the text that was given; else by strings and numbers of the value, not by its members', async () => {
-    if (!has(under, 'keyword_search')) return;
+  it('finds by the words of the key and of the text that was given; else by strings and numbers of the value, not by its members', async ({ skip }) => {
+    if (!has(under, 'keyword_search')) return skip('it does not declare keyword_search');
     const { memory, newTenant } = under();
     const tenant = await newTenant();
     await memory.put(tenant, { namespace: 'n', key: 'order-17', value: { note: 'say \\"hi\\"', amounts: [42, { deep: 'Ünïcode' }] } });
@@ -48,8 +48,8 @@ export function keywordRanks(under: Under): void {
     expect(await find('w'.repeat(5_000))).toEqual(['long']);
   });
 
-  it('forgets the words of what was replaced or deleted', async () => {
-    if (!has(under, 'keyword_search')) return;
+  it('forgets the words of what was replaced or deleted', async ({ skip }) => {
+    if (!has(under, 'keyword_search')) return skip('it does not declare keyword_search');
     const { memory, newTenant } = under();
     const tenant = await newTenant();
     await memory.put(tenant, { namespace: 'n', key: 'k', value: 'alpha' });
@@ -59,8 +59,8 @@ export function keywordRanks(under: Under): void {
     expect(await memory.search(tenant, 'n', { text: 'beta', limit: 10 })).toEqual([]);
   });
 
-  it('narrows down by metadata', async () => {
-    if (!has(under, 'keyword_search')) return;
+  it('narrows down by metadata', async ({ skip }) => {
+    if (!has(under, 'keyword_search')) return skip('it does not declare keyword_search');
     const { memory, newTenant } = under();
     const tenant = await newTenant();
     const put = (key: string, metadata: MemoryWrite['metadata']) => memory.put(tenant, { namespace: 'n', key, value: 'word', ...(metadata === undefined ? {} : { metadata }) });
@@ -83,16 +83,16 @@ export function keywordRanks(under: Under): void {
 }
 
 export function vectors(under: Under): void {
-  it('refuses vectors where they are not declared', async () => {
-    if (has(under, 'vector_search')) return;
+  it('refuses vectors where they are not declared', async ({ skip }) => {
+    if (has(under, 'vector_search')) return skip('it declares vector_search');
     const tenant = await under().newTenant();
     expect((await rejection(under().memory.searchByVector(tenant, 'n', { embedding: vector(1, 0), limit: 1 }))).code).toBe('invalid_request');
     expect((await rejection(under().memory.embeddings(tenant, 'n'))).code).toBe('invalid_request');
     expect((await rejection(under().memory.put(tenant, { namespace: 'n', key: 'k', value: 1, embedding: vector(1, 0) }))).code, 'a vector is not silently dropped').toBe('invalid_request');
   });
 
-  it('finds the nearest first, by angle and not by length, ties by key', verifies(['PRS-5.2-07'], async () => {
-    if (!has(under, 'vector_search')) return;
+  it('finds the nearest first, by angle and not by length, ties by key', verifies(['PRS-5.2-07'], async ({ skip }: { skip: (note: string) => void }) => {
+    if (!has(under, 'vector_search')) return skip('it does not declare vector_search');
     const { memory, newTenant } = under();
     const tenant = await newTenant();
     const put = (key: string, embedding?: MemoryEmbedding) => memory.put(tenant, { namespace: 'n', key, value: key, ...(embedding === undefined ? {} : { embedding }) });
@@ -109,8 +109,8 @@ export function vectors(under: Under): void {
     expect((await memory.get(tenant, 'n', 'none'))?.embedded).toBe(false);
   }));
 
-  it('compares only what one model made, at one length, in one namespace', async () => {
-    if (!has(under, 'vector_search')) return;
+  it('compares only what one model made, at one length, in one namespace', async ({ skip }) => {
+    if (!has(under, 'vector_search')) return skip('it does not declare vector_search');
     const { memory, newTenant } = under();
     const tenant = await newTenant();
     await memory.put(tenant, { namespace: 'n', key: 'one', value: 1, embedding: vector(1, 0) });
@@ -126,8 +126,8 @@ export function vectors(under: Under): void {
     expect(await memory.embeddings(tenant, 'absent')).toEqual([]);
   });
 
-  it('replaces the vector with the item, or takes it away', async () => {
-    if (!has(under, 'vector_search')) return;
+  it('replaces the vector with the item, or takes it away', async ({ skip }) => {
+    if (!has(under, 'vector_search')) return skip('it does not declare vector_search');
     const { memory, newTenant } = under();
     const tenant = await newTenant();
     const put = (embedding?: MemoryEmbedding) => memory.put(tenant, { namespace: 'n', key: 'k', value: 1, ...(embedding === undefined ? {} : { embedding }) });
@@ -145,8 +145,8 @@ export function vectors(under: Under): void {
 }
 
 export function vectorBounds(under: Under): void {
-  it('refuses what is no direction', async () => {
-    if (!has(under, 'vector_search')) return;
+  it('refuses what is no direction', async ({ skip }) => {
+    if (!has(under, 'vector_search')) return skip('it does not declare vector_search');
     const tenant = await under().newTenant();
     for (const embedding of [vector(), vector(0, 0), vector(1, Number.NaN), vector(1, Number.POSITIVE_INFINITY), { ...vector(1), model: '' }, { model: 'm', vector: new Float32Array(5_000).fill(1) }]) {
       expect((await rejection(under().memory.put(tenant, { namespace: 'n', key: 'k', value: 1, embedding }))).code).toBe('invalid_request');
@@ -154,8 +154,8 @@ export function vectorBounds(under: Under): void {
     }
   });
 
-  it('narrows down by metadata', async () => {
-    if (!has(under, 'vector_search')) return;
+  it('narrows down by metadata', async ({ skip }) => {
+    if (!has(under, 'vector_search')) return skip('it does not declare vector_search');
     const { memory, newTenant } = under();
     const tenant = await newTenant();
     for (let i = 0; i < 6; i += 1) await memory.put(tenant, { namespace: 'n', key: `k${i}`, value: i, metadata: { even: i % 2 === 0, third: i % 3 }, embedding: vector(1, i) });
@@ -165,8 +165,8 @@ export function vectorBounds(under: Under): void {
     expect(await find({})).toHaveLength(6);
   });
 
-  it('hides vectors from every other tenant', async () => {
-    if (!has(under, 'vector_search')) return;
+  it('hides vectors from every other tenant', async ({ skip }) => {
+    if (!has(under, 'vector_search')) return skip('it does not declare vector_search');
     const { memory, newTenant } = under();
     const [owner, stranger] = [await newTenant(), await newTenant()];
     await memory.put(owner, { namespace: 'n', key: 'k', value: 'secret', embedding: vector(1, 0) });

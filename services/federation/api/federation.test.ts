@@ -9,6 +9,7 @@ import type { ServiceServer } from '../../platform/http/server.ts';
 import { createLogger } from '../../platform/telemetry/logger.ts';
 import { createMetrics } from '../../platform/telemetry/metrics.ts';
 import { MemoryDirectory } from '../../platform/tenancy/directory-memory.ts';
+import { MemoryReplica } from '../adapters/replica-memory.ts';
 import { createNodeModelsSource } from '../adapters/model-policy-models.ts';
 import { LocalPeer } from '../adapters/peer-local.ts';
 import { forwardingOver } from '../federation.fixture.ts';
@@ -16,6 +17,7 @@ import { nodeIdentity } from '../peers/identity.ts';
 import { EVENT_BACKHAUL } from '../peers/capabilities.ts';
 import { createOwnDescription } from '../peers/own-description.ts';
 import { parsePeersFile } from '../peers/peers-file.ts';
+import { createReplication } from '../replication/replication.ts';
 import { createFederation } from '../service.ts';
 
 const KEY = serviceTokenKey('a-key-of-more-than-thirty-two-bytes!');
@@ -49,9 +51,10 @@ describe('Federation over HTTP', () => {
     const node = nodeIdentity(loadConfig({ env: { AGENTOS_STACK_ID: 'stk_a', AGENTOS_REGION: 'eu-1' }, envFile: null }), 'demo', file);
     const own = createOwnDescription({ node, models, trusted: false, limits: { maxConcurrentRuns: 16, maxEventStreams: 100 } });
     const local = new LocalPeer({ baseUrl: 'http://127.0.0.1:9', credentials: async () => ({}), describe: (auth) => own.describe(auth.tenant_id) });
-    const { forwarding, runs } = forwardingOver({ local, own: node.local, peers: node.peers });
+    const { forwarding, runs, nodes, index } = forwardingOver({ local, own: node.local, peers: node.peers });
+    const replication = createReplication({ node, nodes, index, replica: new MemoryReplica(), log, maxAttempts: 2, baseBackoffMs: 1 });
     federation = createFederation({
-      node, own, forwarding, runs, models,
+      node, own, forwarding, runs, models, ...replication,
       directory, identity: createIdentity({ mode: 'demo', directory }), log,
       metrics: createMetrics({ service: 'federation', process: false }),
       checks: {}, contractCheck: true, limits: { stopGraceMs: 0 },

@@ -81,21 +81,17 @@ export function callBackend(auth: AuthContext, model: CatalogueModel, work: Mode
 
 export function chatRequestOf(model: CatalogueModel, work: ChatWork, generation: Generation, maxOutputTokens: number | null): ProviderChatRequest {
   const { temperature, top_p: topP, seed, frequency_penalty: frequencyPenalty, presence_penalty: presencePenalty } = generation;
-  return {
-    model: model.backendModel,
-    messages: work.messages,
-    tools: work.tools,
-    toolChoice: work.toolChoice,
-    ...(temperature === undefined ? {} : { temperature }),
-    ...(topP === undefined ? {} : { topP }),
-    ...(maxOutputTokens === null ? {} : { maxOutputTokens: Math.min(maxOutputTokens, model.maxOutputTokens ?? Number.POSITIVE_INFINITY) }),
-    ...(work.stop.length === 0 ? {} : { stop: work.stop }),
-    ...(seed === undefined ? {} : { seed }),
-    ...(work.responseFormat === null ? {} : { responseFormat: work.responseFormat }),
-    ...(frequencyPenalty === undefined ? {} : { frequencyPenalty }),
-    ...(presencePenalty === undefined ? {} : { presencePenalty }),
-    ...(work.parallelToolCalls === null ? {} : { parallelToolCalls: work.parallelToolCalls }),
-  };
+  const asked: { -readonly [Member in keyof ProviderChatRequest]: ProviderChatRequest[Member] } = { model: model.backendModel, messages: work.messages, tools: work.tools, toolChoice: work.toolChoice };
+  if (temperature !== undefined) asked.temperature = temperature;
+  if (topP !== undefined) asked.topP = topP;
+  if (maxOutputTokens !== null) asked.maxOutputTokens = Math.min(maxOutputTokens, model.maxOutputTokens ?? Number.POSITIVE_INFINITY);
+  if (work.stop.length > 0) asked.stop = work.stop;
+  if (seed !== undefined) asked.seed = seed;
+  if (work.responseFormat !== null) asked.responseFormat = work.responseFormat;
+  if (frequencyPenalty !== undefined) asked.frequencyPenalty = frequencyPenalty;
+  if (presencePenalty !== undefined) asked.presencePenalty = presencePenalty;
+  if (work.parallelToolCalls !== null) asked.parallelToolCalls = work.parallelToolCalls;
+  return asked;
 }
 
 export function toOutput(work: ModelWork, answer: BackendAnswer): ModelResponse['output'] {

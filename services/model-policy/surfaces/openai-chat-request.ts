@@ -12,19 +12,11 @@ type OpenaiMessage = OpenaiChatRequest['messages'][number];
 export function toChatRequest(body: OpenaiChatRequest, requestId: string): ModelRequest {
   refuseUnoffered(body);
   const tools = (body.tools ?? []).map(toTool);
-  return {
-    request_id: requestId,
-    operation: 'chat',
-    model_ref: body.model,
-    input: {
-      messages: body.messages.map(toMessage),
-      ...(tools.length === 0 ? {} : { tools }),
-      ...(body.tool_choice === undefined ? {} : { tool_choice: toToolChoice(body.tool_choice, tools) }),
-      ...(body.parallel_tool_calls === undefined ? {} : { parallel_tool_calls: body.parallel_tool_calls }),
-    },
-    generation: toGeneration(body),
-    ...runContextOf(body.metadata),
-  };
+  const input: Extract<ModelRequest['input'], { messages: unknown }> = { messages: body.messages.map(toMessage) };
+  if (tools.length > 0) input.tools = tools;
+  if (body.tool_choice !== undefined) input.tool_choice = toToolChoice(body.tool_choice, tools);
+  if (body.parallel_tool_calls !== undefined) input.parallel_tool_calls = body.parallel_tool_calls;
+  return { request_id: requestId, operation: 'chat', model_ref: body.model, input, generation: toGeneration(body), ...runContextOf(body.metadata) };
 }
 
 function refuseUnoffered(body: OpenaiChatRequest): void {
@@ -36,14 +28,12 @@ function refuseUnoffered(body: OpenaiChatRequest): void {
 
 function toMessage(message: OpenaiMessage, index: number): ChatMessage {
   const content = toText(message.content ?? null, `/messages/${index}/content`) ?? message.refusal ?? null;
+  const read: ChatMessage = { role: message.role === 'developer' ? 'system' : message.role === 'function' ? 'tool' : message.role, content };
+  if (message.name !== undefined) read.name = message.name;
+  if (message.tool_call_id !== undefined) read.tool_call_id = message.tool_call_id;
   const calls = message.tool_calls?.map((call) => ({ tool_call_id: call.id, tool_id: call.function.name, name: call.function.name, input: readArguments(call.function.arguments) }));
-  return {
-    role: message.role === 'developer' ? 'system' : message.role === 'function' ? 'tool' : message.role,
-    content,
-    ...(message.name === undefined ? {} : { name: message.name }),
-    ...(message.tool_call_id === undefined ? {} : { tool_call_id: message.tool_call_id }),
-    ...(calls === undefined || calls.length === 0 ? {} : { tool_calls: calls }),
-  };
+  if (calls !== undefined && calls.length > 0) read.tool_calls = calls;
+  return read;
 }
 
 function toText(content: NonNullable<OpenaiMessage['content']> | null, path: string): string | null {
@@ -75,21 +65,18 @@ function toToolChoice(choice: NonNullable<OpenaiChatRequest['tool_choice']>, too
 function toGeneration(body: OpenaiChatRequest): Generation {
   const limit = body.max_completion_tokens ?? body.max_tokens ?? null;
   const stop = typeof body.stop === 'string' ? [body.stop] : (body.stop ?? []);
-  return {
-    ...(limit === null ? {} : { max_output_tokens: limit }),
-    ...(stop.length === 0 ? {} : { stop }),
-    ...given('temperature', body.temperature),
-    ...given('top_p', body.top_p),
-    ...given('seed', body.seed),
-    ...given('presence_penalty', body.presence_penalty),
-    ...given('frequency_penalty', body.frequency_penalty),
-    ...(body.response_format === undefined ? {} : { response_format: toFormat(body.response_format) }),
-  };
+  const generation: Generation = {};
+  if (limit !== null) generation.max_output_tokens = limit;
+  if (stop.length > 0) generation.stop = stop;
+  for (const name of NUMBERS) {
+    const value = body[name];
+    if (value !== null && value !== undefined) generation[name] = value;
+  }
+  if (body.response_format !== undefined) generation.response_format = toFormat(body.response_format);
+  return generation;
 }
 
-function given<Name extends string>(name: Name, value: number | null | undefined): Partial<Record<Name, number>> {
-  return value === null || value === undefined ? {} : ({ [name]: value } as Record<Name, number>);
-}
+const NUMBERS = ['temperature', 'top_p', 'seed', 'presence_penalty', 'frequency_penalty'] as const;
 
 function toFormat(format: Readonly<Record<string, unknown>>): NonNullable<Generation['response_format']> {
   const { type, json_schema: schema } = format;

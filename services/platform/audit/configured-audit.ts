@@ -43,6 +43,8 @@ export function auditFiles({ values, sources }: Pick<Config, 'values' | 'sources
 /** @param durable false: records live in this process, and nobody could check them against a checkpoint later. @throws ConfigError. */
 export function openServiceAudit(service: string, config: Pick<Config, 'values' | 'sources' | 'secrets'>, log: Logger, metrics: Metrics, durable = true): ServiceAudit {
   const omitted = new Counter({ name: 'agentos_audit_omitted_total', help: 'Refusals and secret reads that were not recorded, and lines left out of a mirror, because there were too many.', labelNames: ['what'] as const, registers: [metrics.registry] });
+  // Shown at zero, so that the first one is an increase as well.
+  for (const what of ['record', 'mirror'] as const) omitted.inc({ what }, 0);
   const mirrors = parseAuditSink(config.values.AGENTOS_AUDIT_SINK).map((target) => new AuditMirror(target, log, (lines) => omitted.inc({ what: 'mirror' }, lines), { bytes: config.values.AGENTOS_AUDIT_FILE_BYTES, parts: config.values.AGENTOS_AUDIT_MIRROR_PARTS }));
   const writer = durable ? openCheckpoints(config, log) : null;
   const followers = [...mirrors, ...(writer === null ? [] : [writer])];

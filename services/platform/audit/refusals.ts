@@ -1,7 +1,7 @@
 /**
  * Who was turned away, and from what (PRS 10.3): calls with a credential of ours that does not hold any more, without the
- * scope they need, or for a tenant that is not theirs. A caller that nobody knows leaves no record: there is no tenant
- * whom it concerns, and anybody could fill the log.
+ * scope they need, or for a tenant that is not theirs; and calls of another node, known by its certificate, that was not
+ * believed. A caller that nobody knows leaves no record: there is no tenant whom it concerns, and anybody could fill the log.
  */
 import type { IncomingHttpHeaders } from 'node:http';
 import { looksLikeApiKey, parseApiKey } from '../auth/api-key.ts';
@@ -39,19 +39,21 @@ export function recordRefusals({ service, directory, background, onOmitted, perS
     counts.set(source, count + 1);
     const facts = factsOf(refusal);
     const key = refusal.auth === null ? presentedKeyId(refusal.exchange.headers) : null;
-    if (refusal.auth === null && key === null && !('credential_tenant_id' in refusal.error.details)) return;
+    const { details } = refusal.error;
+    if (refusal.auth === null && key === null && !('credential_tenant_id' in details) && !('peer' in details)) return;
     background.add(() => rowOf(service, directory, refusal, facts, key));
   };
 }
 
 function factsOf({ error, row, status, exchange }: Refusal): AuditFacts {
-  const { reason, missing_scopes: missing, header_tenant_id: named } = error.details as { readonly reason?: unknown; readonly missing_scopes?: unknown; readonly header_tenant_id?: unknown };
+  const { reason, missing_scopes: missing, header_tenant_id: named, peer } = error.details as { readonly [Member in 'reason' | 'missing_scopes' | 'header_tenant_id' | 'peer']?: unknown };
   return {
     action: 'auth.refused',
     outcome: 'denied',
     correlationId: exchange.correlationId,
     operation: row.operationId,
     source: exchange.remoteAddress,
+    ...(typeof peer === 'string' ? { peer } : {}),
     details: {
       status,
       code: error.code,
@@ -73,7 +75,10 @@ async function rowOf(service: string, directory: RefusalRecorderOptions['directo
   const key = keyId === null ? null : await directory.getApiKey(keyId);
   const principal = key === null ? null : { principal_id: key.principalId, principal_type: key.principalType };
   const auth = refusal.auth ?? (key === null || principal === null ? null : { tenant_id: key.tenantId, principal, scopes: [], roles: [] });
-  const tenantId = auth?.tenant_id ?? (refusal.error.details as { readonly credential_tenant_id?: string }).credential_tenant_id;
+  const { credential_tenant_id: credentialTenant, peer } = refusal.error.details as { readonly credential_tenant_id?: string; readonly peer?: string };
+  // What a node that is not believed says of tenants counts for nothing.
+  if (auth === null && credentialTenant === undefined && peer !== undefined) return auditRow(service, null, facts);
+  const tenantId = auth?.tenant_id ?? credentialTenant;
   if (tenantId === undefined) return null;
   // Whoever may name any tenant must not be able to open a chain for each.
   const known = (await directory.getTenant(null, tenantId)) !== null;

@@ -52,7 +52,9 @@ export function listen(options: ListenerOptions): Listener {
   };
 
   const connect = async (): Promise<void> => {
-    const next = new pg.Client({ ...connectionOptions({ url: options.url, applicationName: options.applicationName }), statement_timeout: 0 });
+    // Notices and a pulse may be on their way at once.
+    const config: pg.ClientConfig & { pipeline: boolean } = { ...connectionOptions({ url: options.url, applicationName: options.applicationName }), statement_timeout: 0, pipeline: true };
+    const next = new pg.Client(config);
     client = next;
     const lost = (error?: Error): void => {
       if (client !== next) return;

@@ -94,14 +94,16 @@ export function createMetrics(options: MetricsOptions): Metrics {
   perTenant.setDefaultLabels({ service: options.service });
   const tenants = new TenantSeries({ registry: perTenant, ...(options.tenants ?? { limit: DEFAULT_TENANT_SERIES }) });
   const ofTenants = tenantRequests(tenants);
-  const authFailures = new TallyCounter<'reason'>({ name: 'agentos_auth_failures_total', help: 'Requests refused for who made them, by the code of the error.', registers: [registry] });
-  const failureOf = new Map(AUTH_FAILURES.map((reason) => [reason, authFailures.of({ reason })]));
+  const authFailures = new Counter({ name: 'agentos_auth_failures_total', help: 'Requests refused for who made them, by the code of the error.', labelNames: ['reason'] as const, registers: [registry] });
+  // Shown at zero from the start, so that the first one is an increase as well.
+  for (const reason of AUTH_FAILURES) authFailures.inc({ reason }, 0);
   return {
     registry,
     tenants,
     openStreams,
     flushesOf(writer) {
       const [sizes, durations, failures, waitings] = [groupCommitSize.labels(writer), groupCommitDuration.labels(writer), flushFailures.labels(writer), flushWaiting.labels(writer)];
+      failures.inc(0);
       return ({ size, durationMs, failed, waiting }) => {
         sizes.observe(size);
         durations.observe(durationMs / 1000);
@@ -116,7 +118,7 @@ export function createMetrics(options: MetricsOptions): Metrics {
       return all + each;
     },
     observeRefusal({ code, reason, tenantId }) {
-      failureOf.get(code)?.add(1);
+      if (AUTH_FAILURES.includes(code)) authFailures.inc({ reason: code });
       if (tenantId !== null) ofTenants.refused(tenantId, code, reason);
     },
     observeHttp({ operation, method, status, durationSeconds, tenantId }) {

@@ -6,6 +6,9 @@ export { PLATFORM_SCOPES, TENANT_SCOPES, type Scope };
 /** A service that holds it may name the tenant it acts for in `X-Tenant-Id`. */
 export const DELEGATION_SCOPE = 'tenants:act-as';
 
+/** What the operator of a node holds: everything, but that a person does not act for tenants by header. */
+export const OPERATOR_SCOPES: readonly Scope[] = [...TENANT_SCOPES, ...PLATFORM_SCOPES.filter((scope) => scope !== DELEGATION_SCOPE)];
+
 // A map and no object: scopes are the caller's words, and `constructor` is a word.
 const ALIASES: ReadonlyMap<string, readonly string[]> = new Map(Object.entries(SCOPE_ALIASES));
 

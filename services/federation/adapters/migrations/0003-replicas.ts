@@ -32,7 +32,6 @@ export const migration: Migration = {
        tenant_id text COLLATE "C" NOT NULL,
        run_id text COLLATE "C" NOT NULL,
        target_stack_id text COLLATE "C" NOT NULL,
-       principal_id text COLLATE "C" NOT NULL,
        due_at timestamptz NOT NULL DEFAULT clock_timestamp(),
        lease_token text,
        failures integer NOT NULL DEFAULT 0,

@@ -19,7 +19,6 @@ export class ApiKey {
   private readonly origin: KeyOrigin;
   private key: string | null = null;
   private unfollow: (() => void) | null = null;
-  private lookNow: (() => void) | null = null;
 
   /** @throws Error when the file or the variable is not there; neither message holds the key. */
   constructor(origin: KeyOrigin) {
@@ -36,7 +35,6 @@ export class ApiKey {
       this.key = checked(text);
       const followed = followFile(origin.path, text, (changed) => this.replace(changed));
       this.unfollow = () => followed.close();
-      this.lookNow = () => void followed.look();
     }
   }
 
@@ -45,10 +43,15 @@ export class ApiKey {
     return this.key;
   }
 
-  /** The backend refused the key: its source is looked at ahead of time. */
+  /** The backend refused the key: its source is looked at ahead of time, and the next attempt has what is there. */
   refused(): void {
-    this.lookNow?.();
     if (this.origin.kind === 'live') this.origin.secret.refused();
+    if (this.origin.kind !== 'file') return;
+    try {
+      this.replace(readFileSync(this.origin.path, 'utf8'));
+    } catch {
+      // It is being replaced: the next look finds it.
+    }
   }
 
   private follow(secret: LiveSecret): void {

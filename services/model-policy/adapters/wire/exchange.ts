@@ -110,14 +110,14 @@ export class Exchange implements Dispatcher.DispatchHandler {
   }
 
   /** The whole body; status and headers are there by then. */
-  async text(): Promise<string> {
-    if (!this.ended && this.failure === null) {
-      await new Promise<void>((resolve) => {
-        this.whole = resolve;
-      });
-    }
-    if (!this.ended) throw this.failure;
-    return (this.queue.length === 1 ? this.queue[0]! : Buffer.concat(this.queue)).toString('utf8');
+  text(): Promise<string> {
+    return new Promise((resolve, reject) => {
+      this.whole = () => {
+        if (this.ended) resolve((this.queue.length === 1 ? this.queue[0]! : Buffer.concat(this.queue)).toString('utf8'));
+        else reject(this.failure as Error);
+      };
+      if (this.ended || this.failure !== null) this.whole();
+    });
   }
 
   /** What has arrived since the last call; null at the end. Bytes that came before a fault are handed out before it. */
