@@ -34,6 +34,7 @@ const entries = [
   ...modulesOf('scripts/commands'),
   ...services.flatMap((service) => modulesOf(`services/${service}`).filter((file) => file.endsWith('main.ts'))),
   'deploy/seed/main.ts',
+  'scripts/lib/alerting/mailbox-main.ts',
 ].filter((file) => existsSync(join(root, file)));
 
 /** @type {import('esbuild').BuildOptions} */

@@ -4,9 +4,10 @@ import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync, statSync } 
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { parse } from 'yaml';
 import { findVariable, VARIABLES, type Variable } from '../../services/platform/config/variables.ts';
 import { ROOT } from '../architecture/sources.ts';
-import { COMPOSE_FOLDER, readCompose, variablesOf, type ComposeService } from './compose-file.ts';
+import { COMPOSE_FOLDER, readCompose, variablesOf, type ComposeFile, type ComposeService } from './compose-file.ts';
 import { parseDockerfile } from './dockerfile.ts';
 
 const IMAGE = `registry.example.com/agentos@sha256:${'0'.repeat(64)}`;
@@ -132,10 +133,14 @@ describe.each(Object.entries(VARIANTS))('compose, %s', (mode, files) => {
 
   const tool = spawnSync('docker-compose', ['version', '--short'], { encoding: 'utf8' });
   it.skipIf(tool.status !== 0)(`is understood by docker-compose${tool.status === 0 ? '' : ' (skipped: not installed; deploy/check.sh installs it)'}, which reads it as this test does`, () => {
-    const args = [...files.flatMap((name) => ['-f', join(COMPOSE_FOLDER, name)]), '--profile', 'workers', '--profile', 'tools', 'config', '--no-interpolate'];
-    expect(execFileSync('docker-compose', args.slice(0, -1), { encoding: 'utf8', env: { PATH: process.env['PATH'] ?? '', NODEA_IMAGE: IMAGE } })).toContain('nodea-agentos:');
-    const listed = execFileSync('docker-compose', [...args.slice(0, -2), 'config', '--services'], { encoding: 'utf8', env: { PATH: process.env['PATH'] ?? '', NODEA_IMAGE: IMAGE } });
-    expect(listed.trim().split('\n').sort()).toEqual(services.map(([name]) => name).sort());
+    const args = [...files.flatMap((name) => ['-f', join(COMPOSE_FOLDER, name)]), '--profile', 'workers', '--profile', 'tools', 'config'];
+    const rendered = parse(execFileSync('docker-compose', args, { encoding: 'utf8', env: { PATH: process.env['PATH'] ?? '', NODEA_IMAGE: mode === 'prod' ? IMAGE : '' } })) as ComposeFile;
+    const essence = (composed: ComposeFile): unknown => Object.fromEntries(Object.entries(composed.services).map(([name, service]) => [name, {
+      image: service.image, command: service.command ?? [], user: service.user, tmpfs: service.tmpfs, environment: service.environment,
+      secrets: service.secrets.map((secret: string | { source: string }) => (typeof secret === 'string' ? secret : secret.source)).sort(),
+      volumes: (service.volumes ?? []).filter((entry) => /^nodea-/.test(entry)).map((entry) => entry.replace(/:rw$/, '')).sort(),
+    }]));
+    expect(essence(rendered)).toEqual(essence(file));
   });
 });
 

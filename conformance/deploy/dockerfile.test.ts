@@ -25,7 +25,7 @@ const only = (keyword: string): string => {
 
 describe('the Dockerfile', () => {
   it('is one, of the language, with nothing deprecated', () => {
-    expect(readdirSync(FOLDER)).toEqual(['Dockerfile', 'healthcheck.mjs', 'pins.json', 'pins.mjs', 'start.mjs']);
+    expect(readdirSync(FOLDER)).toEqual(['Dockerfile', 'healthcheck.mjs', 'pins.d.mts', 'pins.json', 'pins.mjs', 'start.mjs']);
     expect(validate(text, { deprecatedMaintainer: ValidationSeverity.ERROR, instructionWorkdirRelative: ValidationSeverity.ERROR, instructionCmdMultiple: ValidationSeverity.ERROR, emptyContinuationLine: ValidationSeverity.ERROR, instructionJSONInSingleQuotes: ValidationSeverity.ERROR })).toEqual([]);
   });
 

@@ -194,6 +194,13 @@ function expectConfined(node: Node): void {
   }
 }
 
+/** What a program in a container gets when it tries. */
+async function attempts(container: Container, tries: Readonly<Record<string, string>>): Promise<Readonly<Record<string, string>>> {
+  const program = `const fs = require('node:fs'); const said = {}; for (const [name, code] of Object.entries(${JSON.stringify(tries)})) { try { eval(code); said[name] = 'done'; } catch (error) { said[name] = error.code; } } process.stdout.write(JSON.stringify(said));`;
+  const { output } = await container.exec(['/nodejs/bin/node', '-e', program]);
+  return JSON.parse(output) as Record<string, string>;
+}
+
 async function expectStops(node: Node): Promise<void> {
   const stopped = await Promise.all(Object.values(node.running).map(async (container) => ({ name: container.name, ...(await container.stop()), output: container.output().slice(-2_000) })));
   for (const { name, code, ms, output } of stopped) {
@@ -222,6 +229,10 @@ describe.skipIf(OBSTACLE !== null)(`a node in containers${OBSTACLE === null ? ''
     expect(run.status, JSON.stringify(run)).toBe('completed');
     expect((await node.ask('nodea-model-policy', '/v1/models', { key })).status).toBe(200);
     expect((await node.ask('nodea-federation', '/v1/federation/health', {})).status).toBe(200);
+    expect(await attempts(node.running['nodea-model-policy'], {
+      'code': "fs.writeFileSync('/app/dist/x', '')", 'root': "fs.mkdirSync('/x')", 'etc': "fs.appendFileSync('/etc/hosts', 'x')", 'state beside volumes': "fs.writeFileSync('/var/lib/agentos/x', '')",
+      'a secret': "fs.writeFileSync('/run/secrets/signing-key', 'x')", 'another user': 'process.setuid(0)', 'a shell': "fs.accessSync('/bin/sh')", 'a device': "fs.writeFileSync('/dev/x', '')", 'its volume': "fs.writeFileSync('/var/lib/agentos/journal/x', ''); fs.rmSync('/var/lib/agentos/journal/x')",
+    })).toEqual({ 'code': 'EROFS', 'root': 'EROFS', 'etc': 'EROFS', 'state beside volumes': 'EROFS', 'a secret': 'EROFS', 'another user': 'EPERM', 'a shell': 'ENOENT', 'a device': expect.stringMatching(/EROFS|EACCES/), 'its volume': 'done' });
     const verified = await node.agentos('audit', 'verify');
     expect(verified.code, verified.output).toBe(0);
     expectConfined(node);

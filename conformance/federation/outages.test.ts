@@ -16,8 +16,8 @@ beforeAll(async () => {
   model = await startScriptedPolicy(() => answer);
   nodes = await startTwoNodes({
     env: {
-      // A node that restarts is away for a few seconds: longer than the first attempts take, shorter than all of them.
-      a: { AGENTOS_FED_MAX_ATTEMPTS: '8', AGENTOS_FED_BASE_BACKOFF_MS: '100' },
+      // A node that restarts is away for seconds, on a busy machine for many: all attempts together take longer.
+      a: { AGENTOS_FED_MAX_ATTEMPTS: '16', AGENTOS_FED_BASE_BACKOFF_MS: '100' },
       b: { AGENTOS_MODEL_POLICY_URL: model.url, AGENTOS_LEASE_MS: '1000' },
     },
   });
@@ -37,12 +37,14 @@ function held(): (text: string) => void {
 }
 
 const toB = { stack_id: 'stk_node_b' };
-/** Alone, so that a node that is away is found out quickly. */
 const clientOfA = () => new AgentOS({ endpoints: { federation: nodes.a.urls.federation }, tenantId: tenant });
 
 describe('a node that is away', () => {
   it('is said to be away, and there is no run; asked again when it is back, there is one', verifies(['PRS-7.4-06', 'PRS-7.4-10', 'PRS-7.4-11'], async () => {
     answer = Promise.resolve('done');
+    // With few attempts, since all of them are waited for.
+    await nodes.a.stop();
+    await nodes.a.start({ AGENTOS_FED_MAX_ATTEMPTS: '2' });
     const before = (await runsOn(nodes.b, tenant)).length;
     await nodes.b.stop();
     const ask = () => forward(nodes.a, { tenant, to: toB, run: { idempotency_key: 'idem_while_away' } });

@@ -12,6 +12,8 @@ import { eventsThrough, sequencesOf, typesOf, upTo } from './callers.ts';
 /** The address of this machine in a network; where it is in none, one that is at least not the usual loopback. */
 const ADDRESS = Object.values(networkInterfaces()).flat().find((entry) => entry?.internal === false && entry.family === 'IPv4')?.address ?? '127.0.0.2';
 
+const TRACEPARENT = '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01';
+
 let nodes: TwoNodes;
 beforeAll(async () => {
   nodes = await startTwoNodes({ peerHost: ADDRESS });
@@ -24,13 +26,13 @@ describe('the flow of earlier versions', () => {
     const auth = { tenant_id: 'tnt_demo', principal_id: 'prn_ci', subject_type: 'api_key', api_key_id: 'key_ci', scopes: ['runs:write', 'events:read'] };
     const headers = { 'x-principal-id': 'prn_ci', 'x-scopes': 'runs:write events:read' };
     const made = await call(nodes.a.urls.federation, '/v1/federation/runs:forward', {
-      headers,
+      headers: { ...headers, traceparent: TRACEPARENT },
       body: {
         forward: {
           target_selector: { stack_id: 'stk_node_b', region: 'region-b', required_capabilities: ['runs.forward', 'events.stream'], preferred_model_tier: 'balanced' },
           auth,
           run_request: { agent_id: 'agt_demo', input: { type: 'text', text: 'hello federation' }, tooling: { tools: [] }, run_options: { model_tier: 'balanced', stream_events: true }, idempotency_key: 'idem_reference_flow' },
-          traceparent: '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01',
+          traceparent: TRACEPARENT,
         },
       },
     });
@@ -42,7 +44,7 @@ describe('the flow of earlier versions', () => {
     expect(typesOf(all).at(-1)).toBe('run.completed');
     const rest = await eventsThrough(nodes.a, runId, { headers, query: '?from_sequence=2' });
     expect(rest.frames).toEqual(all.frames.slice(2));
-    expect(all.frames[0]!.data.event.trace.traceparent, 'one trace over both nodes').toContain('4bf92f3577b34da6a3ce929d0e0e4736');
+    expect(all.frames[0]!.data.event.trace.traceparent, 'one trace over both nodes').toContain(TRACEPARENT.split('-')[1]);
 
     // What went through node A as a stream was not taken in there, so the first time it is new.
     const ingest = (): Promise<Json> => call(nodes.a.urls.federation, '/v1/federation/events:ingest', { headers: { ...headers, 'x-scopes': 'runs:write runs:forward' }, body: { peer_id: 'stk_node_b', auth, events: [all.frames[0]!.data] } });

@@ -37,7 +37,8 @@ export interface FederatedNode {
   /** @throws Error while it is stopped. */
   running(): TestNode;
   stop(): Promise<void>;
-  start(): Promise<void>;
+  /** Does nothing while it runs. @param env in place of what it was told before */
+  start(env?: Readonly<Record<string, string>>): Promise<void>;
 }
 
 export interface TwoNodes {
@@ -137,8 +138,8 @@ async function nodeOf(plan: Plan, mode: NonNullable<NodeOptions['mode']>, env: R
       if (running === null) throw new Error(`${plan.stackId} is stopped.`);
       return running;
     },
-    async start() {
-      running ??= await startNode({ mode, database, ports: plan.ports, env: settings });
+    async start(more = {}) {
+      running ??= await startNode({ mode, database, ports: plan.ports, env: { ...settings, ...more } });
     },
     async stop() {
       const node = running;

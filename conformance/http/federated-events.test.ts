@@ -5,6 +5,7 @@ import { askAsPeer, CALLER, type PeerAnswer } from '../harness/peer-caller.ts';
 import { startTwoNodes, type TwoNodes } from '../harness/two-nodes.ts';
 import { replicaEvent, replicaRun, type WireEvent } from '../ports/replica-fixtures.ts';
 import { newId } from '../../services/platform/ids.ts';
+import { tenantTables } from '../../services/platform/tenancy/tenant-tables.ts';
 import { goldenPayload } from './golden.ts';
 import { verifies } from './verifies.ts';
 
@@ -218,5 +219,70 @@ describe('the stream of a run that was forwarded', () => {
       const { body } = await call(here().replace(nodes.a.urls.federation, nodes.a.urls['agent-orchestrator']), `/v1/audit?action=events.replicate&resource_id=${run}`, { headers: { 'x-scopes': 'audit:read' } });
       expect(body.records, JSON.stringify(body)).toMatchObject([{ action: 'events.replicate', outcome: 'allowed', peer: nodes.b.stackId, tenant_id: TENANT, resource: { type: 'run', id: run }, details: { stored: 3, duplicates: 0, conflicts: 0 } }]);
     }));
+  });
+});
+
+describe('a node that copies what it forwards', () => {
+  let nodes: TwoNodes;
+  const here = (): string => nodes.a.urls.federation;
+  const there = (): string => nodes.b.urls['agent-orchestrator'];
+  beforeAll(async () => {
+    // Nobody works on B, so a run stays in its queue until it is canceled.
+    nodes = await startTwoNodes({ env: { a: { AGENTOS_FED_REPLICATION: 'on' }, b: { AGENTOS_ROLE: 'api' } } });
+  }, 60_000);
+  afterAll(() => nodes?.close());
+
+  const copied = async (runId: string): Promise<number> =>
+    nodes.a.database.asSuperuser(async (client) => (await client.query<{ n: number }>('SELECT count(*)::int AS n FROM federation.replica_events WHERE run_id = $1', [runId])).rows[0]!.n);
+  const cancel = (runId: string) => call(here(), `/v1/federation/runs/${runId}:cancel`, { method: 'POST' });
+
+  it('serves a run whose node is away, in the words of that node', verifies(['PRS-7.3-04', 'PRS-7.4-06', 'PRS-7.4-03'], async () => {
+    const runId = (await forward(nodes)).remote_run_id as string;
+    await cancel(runId);
+    await expect.poll(() => copied(runId), { timeout: 15_000 }).toBe(2);
+    const original = await readEvents(there(), `/v1/runs/${runId}/events`);
+    await nodes.b.stop();
+    try {
+      const federated = await readEvents(here(), eventsOf(runId));
+      expect(federated).toMatchObject({ status: 200, ended: true });
+      expect(framesIn(federated.raw)).toBe(framesIn(original.raw));
+      expect((await readEvents(here(), `${eventsOf(runId)}?after_sequence=1`)).frames).toEqual(original.frames.slice(1));
+      const stranger = await nodes.a.running().tenant();
+      expect((await call(here(), eventsOf(runId), { tenant: stranger })).status).toBe(404);
+    } finally {
+      await nodes.b.start();
+    }
+  }), 60_000);
+
+  it('tells what it has, keeps the reader, and goes on when the node is back', verifies(['PRS-7.3-04', 'PRS-7.4-04', 'PRS-7.4-05'], async () => {
+    const runId = (await forward(nodes)).remote_run_id as string;
+    await expect.poll(() => copied(runId), { timeout: 15_000 }).toBe(1);
+    await nodes.b.stop();
+    const reading = readEvents(here(), eventsOf(runId), { timeoutMs: 40_000 });
+    await new Promise((resolve) => setTimeout(resolve, 500));
+    await nodes.b.start();
+    await expect.poll(async () => (await cancel(runId)).status, { timeout: 10_000 }).toBe(200);
+    const { frames, ended } = await reading;
+    expect({ sequences: frames.map((frame) => frame.id), ended }).toEqual({ sequences: ['1', '2'], ended: true });
+  }), 60_000);
+
+  it('goes on copying after a restart, and has each event once and on record', verifies(['PRS-7.4-11', 'PRS-7.4-04', 'PRS-10.3-03'], async () => {
+    const runId = (await forward(nodes)).remote_run_id as string;
+    await expect.poll(() => copied(runId), { timeout: 15_000 }).toBe(1);
+    await nodes.a.stop();
+    await call(there(), `/v1/runs/${runId}:cancel`, { method: 'POST' });
+    await nodes.a.start();
+    await expect.poll(() => copied(runId), { timeout: 15_000 }).toBe(2);
+    const { body } = await call(nodes.a.urls['agent-orchestrator'], `/v1/audit?action=events.replicate&resource_id=${runId}`, { headers: { 'x-scopes': 'audit:read' } });
+    expect(body.records.map((record: Json) => [record.peer, record.outcome, record.principal.principal_id, record.details.stored])).toEqual([[nodes.b.stackId, 'allowed', 'svc_federation', 1], [nodes.b.stackId, 'allowed', 'svc_federation', 1]]);
+    const metrics = (await call(here(), '/metrics')).body as string;
+    expect(metrics).toMatch(/agentos_federation_replica_events_total\{way="followed",verdict="stored",service="federation"\} [1-9]/);
+    expect(metrics).toMatch(/agentos_federation_replication_lag_seconds_count\{service="federation"\} [1-9]/);
+    await expect.poll(async () => /agentos_federation_replications_open\{service="federation"\} (\d+)/.exec((await call(here(), '/metrics')).body as string)?.[1], { timeout: 10_000 }).toBe('0');
+  }), 60_000);
+
+  it('has its copies among what goes with a tenant', async () => {
+    const tables = await nodes.a.database.asSuperuser((client) => tenantTables(client));
+    expect(tables.map(({ name }) => name)).toEqual(expect.arrayContaining(['federation.replica_events', 'federation.replica_runs', 'federation.replications']));
   });
 });

@@ -4,11 +4,16 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { SEED_AUTH } from '../../services/agent-orchestrator/seed.ts';
+import { createDatabase } from '../../services/platform/db/pool.ts';
+import { PostgresDirectory } from '../../services/platform/tenancy/directory-postgres.ts';
 import { createAuthority, issueCertificate, stackCertificate, type CertificateAndKey } from '../harness/certificate.ts';
 import { call } from '../harness/client.ts';
 import { storeKeys } from '../harness/keys.ts';
 import { askAsPeer, assertionFor, CALLER, type PeerAnswer, type PeerAsk, type PeerCaller, type PeerTarget } from '../harness/peer-caller.ts';
+import { putAgent } from '../harness/seed.ts';
 import { startTwoNodes, type FederatedNode, type TwoNodes } from '../harness/two-nodes.ts';
+import { startNodeUpstream } from '../ports/node-upstream.ts';
 import { FORWARD_PATH, forwardBody, peerVectors, type PeerVectorKit } from '../vectors/federation.ts';
 import { verifies } from './verifies.ts';
 
@@ -18,18 +23,10 @@ const answered = (answer: PeerAnswer): Extract<PeerAnswer, { status: number }> =
   return answer as Extract<PeerAnswer, { status: number }>;
 };
 
-/** Rows of everything that a call of a peer could make. */
+/** Rows of everything that a call of a peer could make. What runs of before still write is none of it. */
 async function made(node: FederatedNode): Promise<Readonly<Record<string, number>>> {
-  const client = new pg.Client({ connectionString: node.database.url });
-  await client.connect();
-  try {
-    const tables = await client.query<{ name: string }>("SELECT schemaname || '.' || tablename AS name FROM pg_tables WHERE schemaname IN ('orchestrator', 'federation') AND tablename NOT IN ('migrations', 'migrations_lock', 'peer_assertions') ORDER BY 1");
-    const counts: Record<string, number> = {};
-    for (const { name } of tables.rows) counts[name] = (await client.query<{ n: number }>(`SELECT count(*)::int AS n FROM ${name}`)).rows[0]!.n;
-    return counts;
-  } finally {
-    await client.end();
-  }
+  const counts = ['orchestrator.runs', 'orchestrator.agents', 'orchestrator.memory_items', 'orchestrator.webhooks', 'federation.forwards', 'federation.replica_events'].map((table) => `(SELECT count(*)::int FROM ${table}) AS "${table}"`);
+  return (await sql(node, `SELECT ${counts.join(', ')}`))[0] as Readonly<Record<string, number>>;
 }
 
 describe.each(MODES)('in %s, a node that is asked by a peer', (mode) => {
@@ -49,9 +46,13 @@ describe.each(MODES)('in %s, a node that is asked by a peer', (mode) => {
       certificate: (stackId, names = ['localhost']) => issueCertificate(nodes.a.authority, { stackId, names }),
       secondCertificate: () => stackCertificate(nodes.a.authority, nodes.a.stackId),
       strangersCertificate: (stackId) => stackCertificate(strangers, stackId),
+      foreignRun: '',
     };
+    await storeTenant(nodes.b.database.url, 'tnt_foreign');
+    const theirs = answered(await kit.ask({ auth: { ...CALLER, tenant_id: 'tnt_foreign' }, body: forwardBody(target.stackId, { auth: { tenant_id: 'tnt_foreign' } }) }));
+    kit = { ...kit, foreignRun: theirs.body.forwarded.remote_run_id as string };
   }, 60_000);
-  afterAll(() => nodes?.close());
+  afterAll(() => closeAll(nodes));
 
   it('serves it: a run for its tenant, in the name of its caller', verifies(['PRS-7.4-01', 'PRS-7.4-02', 'PRS-7.4-07', 'PRS-15.6-01', 'RM-05'], async () => {
     const before = await made(nodes.b);
@@ -67,11 +68,15 @@ describe.each(MODES)('in %s, a node that is asked by a peer', (mode) => {
     for (const record of records) expect(record).toMatchObject({ tenant_id: 'tnt_demo', entry: { peer: peer.stackId, principal: { principal_id: 'usr_of_a' } } });
   }));
 
-  it.each(peerVectors)('refuses $name', verifies(['PRS-7.4-01', 'PRS-7.4-02', 'PRS-7.4-07', 'PRS-15.6-01'], async ({ ask, expected }: (typeof peerVectors)[number]) => {
+  it.each(peerVectors)('refuses $name', verifies(['PRS-7.4-01', 'PRS-7.4-02', 'PRS-7.4-07', 'PRS-15.6-01'], async ({ prepare, ask, expected }: (typeof peerVectors)[number]) => {
+    const prepared = (await prepare?.(kit)) ?? '';
     const before = await made(nodes.b);
-    const answer = await ask(kit);
+    const answer = await ask(kit, prepared);
     if (expected === 'the handshake fails') {
       expect(answer).toHaveProperty('failed');
+    } else if ('item' in expected) {
+      const { status, body } = answered(answer);
+      expect({ status, accepted: body.accepted, rejected: body.rejected, results: body.results }, JSON.stringify(body)).toMatchObject({ status: 200, accepted: 0, rejected: 1, results: [{ status: 'rejected', reason: expected.item }] });
     } else {
       const { status, body } = answered(answer);
       expect({ status, code: body.error?.code, ...(expected.reason === undefined ? {} : { reason: body.error?.details?.reason }) }, JSON.stringify(body)).toEqual(expected);
@@ -81,12 +86,39 @@ describe.each(MODES)('in %s, a node that is asked by a peer', (mode) => {
     expect(await made(nodes.b), 'something was made').toEqual(before);
   }));
 
-  it('makes one run of a forward that is tried again, under assertions of their own', verifies(['PRS-7.4-02'], async () => {
+  it('makes one run of a forward that is tried again, each time under an assertion of its own', verifies(['PRS-7.4-02'], async () => {
     const body = forwardBody(target.stackId);
     const before = await made(nodes.b);
     const answers = await Promise.all(Array.from({ length: 5 }, () => kit.ask({ body })));
     expect(new Set(answers.map((answer) => `${answered(answer).status} ${answered(answer).body.forwarded?.remote_run_id}`)).size).toBe(1);
     expect((await made(nodes.b))['orchestrator.runs']).toBe(before['orchestrator.runs']! + 1);
+  }));
+
+  it('answers for what another tenant has as for what there is not', verifies(['PRS-7.4-07'], async () => {
+    for (const path of ['', '/events']) {
+      const [theirs, absent] = await Promise.all([kit.foreignRun, 'run_absent'].map(async (runId) => answered(await kit.ask({ path: `/v1/federation/runs/${runId}${path}`, body: undefined, headers: { 'x-correlation-id': 'corr_same' } }))));
+      expect(JSON.stringify(theirs!.body).replaceAll(kit.foreignRun, '<run>')).toBe(JSON.stringify(absent!.body).replaceAll('run_absent', '<run>'));
+    }
+  }));
+
+  it('refuses to call an events URL of a host that is no peer: its caller is never told it', verifies(['PRS-7.4-01'], async () => {
+    // A peer of A that A knows well and that answers with somewhere else.
+    const certificate = await stackCertificate(nodes.b.authority, 'stk_misleading');
+    const upstream = await startNodeUpstream('stk_misleading', { ...certificate, ca: nodes.a.authority.cert, requestCert: true, rejectUnauthorized: true });
+    try {
+      upstream.set('misdirects');
+      addPeer(nodes.a, { stack_id: 'stk_misleading', endpoints: { 'agent-orchestrator_base_url': 'https://misleading.test', 'model-policy_base_url': 'https://misleading.test', federation_base_url: upstream.url } });
+      const headers: Record<string, string> = mode === 'demo' ? {} : { 'x-api-key': (await storeKeys(nodes.a.database.url, [{ scopes: ['runs:forward'] }]))[0]! };
+      const forward = () => call(nodes.a.urls.federation, FORWARD_PATH, { tenant: mode === 'demo' ? 'tnt_demo' : null, headers, body: forwardBody('stk_misleading') });
+      const before = await made(nodes.a);
+      await expect.poll(async () => (await forward()).body.error.code, { timeout: 10_000, interval: 200 }).toBe('dependency_unavailable');
+      const { status, body } = await forward();
+      expect({ status, reason: body.error.details.reason }, JSON.stringify(body)).toEqual({ status: 503, reason: 'events_url_not_of_peer' });
+      expect(JSON.stringify(body)).not.toMatch(/\/v1\/runs\/|events_url"/);
+      expect((await made(nodes.a))['orchestrator.runs']).toBe(before['orchestrator.runs']);
+    } finally {
+      await upstream.close();
+    }
   }));
 
   it('lets exactly one of many through that present one assertion at once', verifies(['PRS-7.4-02'], async () => {
@@ -128,7 +160,7 @@ describe('what the peers file says of a peer', () => {
     peer = { stackId: nodes.a.stackId, certificate: nodes.a.certificate };
     original = readFileSync(join(nodes.b.folder, 'peers.json'), 'utf8');
   }, 60_000);
-  afterAll(() => nodes?.close());
+  afterAll(() => closeAll(nodes));
 
   const ask = async (change: Partial<PeerAsk> = {}) => answered(await askAsPeer(target, peer, { path: '/v1/federation/peer', ...change }));
   /** The file is followed: no restart in between. */
@@ -191,12 +223,42 @@ describe('what the peers file says of a peer', () => {
 const recordsOf = (node: FederatedNode, resourceId: string) => sql(node, "SELECT tenant_id, service, entry FROM audit.records WHERE entry->'resource'->>'id' = $1", [resourceId]);
 const refusalsOf = (node: FederatedNode) => sql(node, "SELECT tenant_id, entry FROM audit.records WHERE entry->>'action' = 'auth.refused'");
 
+const clients = new Map<string, Promise<pg.Client>>();
+
+/** Databases are dropped only when nobody is connected any more. */
+async function closeAll(nodes: TwoNodes | undefined): Promise<void> {
+  for (const client of clients.values()) await (await client).end();
+  clients.clear();
+  await nodes?.close();
+}
+
 async function sql(node: FederatedNode, text: string, values: readonly unknown[] = []): Promise<ReadonlyArray<Record<string, unknown>>> {
-  const client = new pg.Client({ connectionString: node.database.url });
+  const { url } = node.database;
+  let client = clients.get(url);
+  if (client === undefined) clients.set(url, (client = connected(url)));
+  return (await (await client).query(text, [...values])).rows as Array<Record<string, unknown>>;
+}
+
+async function connected(url: string): Promise<pg.Client> {
+  const client = new pg.Client({ connectionString: url });
   await client.connect();
+  return client;
+}
+
+/** The file is followed: no restart in between. */
+function addPeer(node: FederatedNode, peer: Readonly<Record<string, unknown>>): void {
+  const path = join(node.folder, 'peers.json');
+  const file = JSON.parse(readFileSync(path, 'utf8')) as { readonly peers: readonly unknown[] };
+  writeFileSync(path, JSON.stringify({ ...file, peers: [...file.peers, peer] }));
+}
+
+/** With the agent that every tenant of a test has; in prod nobody is there yet who could make one. */
+async function storeTenant(databaseUrl: string, tenantId: string): Promise<void> {
+  const database = await createDatabase({ url: databaseUrl, applicationName: 'suite', max: 1 });
   try {
-    return (await client.query(text, [...values])).rows as Array<Record<string, unknown>>;
+    await new PostgresDirectory(database.pool).createTenant(SEED_AUTH, { tenant_id: tenantId });
   } finally {
-    await client.end();
+    await database.close();
   }
+  await putAgent(databaseUrl, tenantId, { agentId: 'agt_demo' });
 }

@@ -60,7 +60,7 @@ describe('between two nodes', () => {
     [{ region: 'region-b', required_capabilities: ['runs_forward', 'tenant.isolation'] }, 'stk_node_b'], [{ stack_id: 'stk_node_a' }, 'stk_node_a'],
   ])('a selector %j takes %s', async (selector, stackId) => {
     await verifies(['PRS-7.3-02'], async () => {
-      expect(made(await forwardTo(at(nodes.a), { tenant, selector })).remote_stack_id).toBe(stackId);
+        expect(made(await forwardTo(at(nodes.a), { tenant, selector })).remote_stack_id).toBe(stackId);
     })();
   });
 
@@ -161,6 +161,10 @@ describe('between two nodes', () => {
     made(await forwardTo(at(a), { tenant: patient, key: 'k' }));
     expect((await runsOf(b, patient)).length).toBe(2);
   }), 60_000);
+
+  it('says that it forwards, with certificates', verifies(['PRS-7.2-02'], async () => {
+    expect((await call(at(nodes.a), '/v1/peer/capabilities', { tenant })).body.capabilities).toMatchObject({ supports: { runs_forward: true }, features: expect.arrayContaining(['runs.forward']) });
+  }));
 
   it('what it keeps of tenants is found when one is deleted', async () => {
     const tables = await nodes.a.database.asSuperuser(async (client) => (await tenantTables(client)).map(({ name }) => name));

@@ -40,8 +40,9 @@ describe('peer information', () => {
   it('of capabilities is the same wherever it is asked, and true', verifies(['PRS-7.2-02', 'PRS-7.4-06'], async () => {
     const [first, ...others] = await answers('capabilities');
     for (const other of others) expect(other).toEqual(first);
-    const forwards = operationsOf.federation.find((row) => row.operationId === 'forwardRun')!;
-    expect(first.capabilities.supports.runs_forward, 'says what it can do now').toBe(!forwards.planned);
+    expect(first.capabilities.supports.runs_forward, 'nothing goes to other nodes without certificates').toBe(false);
+    const streams = operationsOf.federation.find((row) => row.operationId === 'streamFederatedRunEvents')!;
+    expect([first.capabilities.supports.events_stream, first.event_backhaul.mode], 'says what it can do now').toEqual(streams.planned ? [false, 'none'] : [true, 'sse']);
     expect(first.capabilities.supports.tenant_isolation).toBe(true);
     expect(first.capabilities.models.backends).toContain('builtin');
   }));

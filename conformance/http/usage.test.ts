@@ -55,6 +55,21 @@ describe('budgets', () => {
     expect(budget.tokens.available).toBe(100 - used - budget.tokens.reserved);
   }));
 
+  it('that are set in mid-window say at once what the window has seen', verifies(['PRS-15.3-04'], async () => {
+    const tenant = await node.tenant();
+    const { total_tokens: used } = (await invoke(tenant, {}, { on: replica, principal: 'usr_heavy' })).body.response.usage;
+    const budgets = [{ scope: 'tenant', window: 'day', max_tokens: 1_000 }, { scope: 'principal', id: 'usr_heavy', window: 'month', max_cost_usd: 1 }, { scope: 'principal', id: 'usr_light', window: 'day', max_tokens: 50 }];
+    const set = await call(node.urls['agent-orchestrator'], `/v1/admin/tenants/${tenant}`, { tenant, method: 'PATCH', headers: { 'x-scopes': 'tenants:admin' }, body: { quotas: { models: { budgets } } } });
+    expect(set.status, JSON.stringify(set.body)).toBe(200);
+    await expect.poll(async () => (await usageOf(tenant)).budgets as Json[], { timeout: 5_000 }).toHaveLength(3);
+    const { budgets: told } = await usageOf(tenant);
+    expect(told).toEqual(expect.arrayContaining([
+      expect.objectContaining({ scope: 'tenant', window: 'day', tokens: { limit: 1_000, spent: used, reserved: 0, available: 1_000 - used } }),
+      expect.objectContaining({ scope: 'principal', scope_id: 'usr_heavy', window: 'month', tokens: { limit: null, spent: used, reserved: 0, available: null } }),
+      expect.objectContaining({ scope: 'principal', scope_id: 'usr_light', tokens: { limit: 50, spent: 0, reserved: 0, available: 50 } }),
+    ]));
+  }));
+
   it('tell the backend how long the answer may be, whether the caller did or not', async () => {
     const tenant = await node.tenant({ policy: { token_budget: { max_tokens_per_hour: 100_000 } } });
     await invoke(tenant, { generation: {} });

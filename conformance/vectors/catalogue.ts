@@ -14,6 +14,7 @@ const RACES = 'conformance/http/bad-input-races.test.ts';
 const SSRF = 'conformance/vectors/ssrf.ts';
 const EGRESS = 'services/platform/egress/egress-client.test.ts';
 const PEERS = 'conformance/vectors/federation.ts';
+const TRUST = 'conformance/http/federation-trust.test.ts';
 const JWT = 'conformance/vectors/jwt.ts';
 const HOOKS = 'conformance/vectors/webhooks.ts';
 
@@ -58,7 +59,7 @@ export const catalogue: readonly CatalogueItem[] = [
   ...rows('Webhooks', [['missing signature', HOOKS, "'without a signature'"], ['old signature', HOOKS, "'ten minutes old'"], ['wrong signature', HOOKS, "'with a wrong signature'"], ['changed byte', HOOKS, "'with one changed byte'"], ['two signatures during rotation', HOOKS, 'as during rotation'], ['a retry keeps its id', 'conformance/http/bad-input-outbound.test.ts', 'tried again keeps its id']]),
   ...rows('Federation', [
     ['no client certificate', PEERS, "'no client certificate'"], ['right CA, wrong SAN', PEERS, 'right authority'], ['issuer ≠ SAN', PEERS, 'an issuer other than'], ['a jti twice', PEERS, "'one jti twice'"], ['lifetime > 60 s', PEERS, 'more than 60 s'], ['wrong body digest', PEERS, 'another body'],
-    ['body tenant ≠ claim', PEERS, 'other than the one in the claims'], ["another tenant's events", PEERS, "another tenant's events"], ['a conflicting event at a taken sequence', PEERS, 'sequence that is taken'], ['a forward loop', PEERS, "'a forward loop'"], ['a retried forward', PEERS, 'tried again'], ['an events URL to an unregistered host', PEERS, 'a host that is no peer'],
+    ['body tenant ≠ claim', PEERS, 'other than the one in the claims'], ["another tenant's events", PEERS, "another tenant's events"], ['a conflicting event at a taken sequence', PEERS, 'sequence that is taken'], ['a forward loop', PEERS, "'a forward loop'"], ['a retried forward', TRUST, 'a forward that is tried again'], ['an events URL to an unregistered host', TRUST, 'a host that is no peer'],
   ]),
   ...rows('Agents', [['tool output that asks for a forbidden tool', RACES, 'because a tool told it to'], ['deny beats allow', RACES, 'a deny that beats an allow'], ['endless loops stop at max_steps', RACES, 'stops at max_steps'], ['a canary secret never appears', 'conformance/http/canary.test.ts', 'was printed by no process']]),
   ...rows('Races', [

@@ -21,12 +21,17 @@ export interface PeerVectorKit {
   secondCertificate(): Promise<CertificateAndKey>;
   /** One of an authority that the node does not know. */
   strangersCertificate(stackId: string): Promise<CertificateAndKey>;
+  /** A run on the node that another tenant has. */
+  readonly foreignRun: string;
 }
 
 export interface PeerVector {
   readonly name: string;
-  readonly expected: 'the handshake fails' | { readonly status: number; readonly code: string; readonly reason?: string };
-  ask(kit: PeerVectorKit): Promise<PeerAnswer>;
+  /** `item`: the batch is answered, and this is what is said of its one item. */
+  readonly expected: 'the handshake fails' | { readonly status: number; readonly code: string; readonly reason?: string } | { readonly item: string };
+  /** What has to be there first; its answer is given to `ask`. */
+  prepare?(kit: PeerVectorKit): Promise<string>;
+  ask(kit: PeerVectorKit, prepared: string): Promise<PeerAnswer>;
 }
 
 export const FORWARD_PATH = '/v1/federation/runs:forward';
@@ -39,6 +44,10 @@ export function forwardBody(stackId: string, change: Readonly<Record<string, unk
 const UNTRUSTED = { status: 401, code: 'unauthorized', reason: 'peer_untrusted' } as const;
 const now = (): number => Math.floor(Date.now() / 1000);
 const asked = (name: string, ask: (kit: PeerVectorKit) => Partial<PeerAsk>, expected: PeerVector['expected'] = UNTRUSTED): PeerVector => ({ name, expected, ask: (kit) => kit.ask(ask(kit)) });
+
+function accepted(answer: PeerAnswer): void {
+  if (!('status' in answer) || answer.status !== 200) throw new Error(`What has to be there first was refused: ${JSON.stringify(answer)}`);
+}
 
 const OF_THE_CONNECTION: readonly PeerVector[] = [
   { name: 'no client certificate', expected: 'the handshake fails', ask: (kit) => kit.ask({ presents: null }) },
@@ -88,13 +97,12 @@ const OF_THE_ASSERTION: readonly PeerVector[] = [
   asked('a tenant that is a list', () => ({ auth: { ...CALLER, tenant_id: ['tnt_demo'] } })),
   {
     name: 'one jti twice', expected: UNTRUSTED,
-    async ask(kit) {
+    async prepare(kit) {
       const jti = `jti_${ulid()}`;
-      // Of a question that makes nothing, so that what is counted is the second one alone.
-      const first = await kit.ask({ path: '/v1/federation/peer', body: undefined, claims: { jti } });
-      if (!('status' in first) || first.status !== 200) throw new Error(`The first use was refused: ${JSON.stringify(first)}`);
-      return kit.ask({ claims: { jti } });
+      accepted(await kit.ask({ claims: { jti } }));
+      return jti;
     },
+    ask: (kit, jti) => kit.ask({ claims: { jti } }),
   },
 ];
 
@@ -109,5 +117,30 @@ const OF_THE_CALLER: readonly PeerVector[] = [
   asked('metrics', () => ({ path: '/metrics', body: undefined }), { status: 404, code: 'not_found' }),
 ];
 
+const INGEST_PATH = '/v1/federation/events:ingest';
+
+function ingestBody(source: string, event: Readonly<Record<string, unknown>>): Readonly<Record<string, unknown>> {
+  const whole = { event_id: `evt_${ulid()}`, sequence: 1, time: new Date().toISOString(), type: 'agentos.run.started', tenant_id: 'tnt_demo', agent_id: 'agt_demo', run_id: `run_${ulid()}`, step_id: null, trace: { traceparent: '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01', span_id: '00f067aa0ba902b7' }, payload: {}, ...event };
+  return { events: [whole], ingest: { source_stack_id: source, dedupe: { mode: 'event_id' } } };
+}
+
+const ABSENT = { status: 404, code: 'not_found' } as const;
+const OF_RUNS_AND_EVENTS: readonly PeerVector[] = [
+  { name: "another tenant's events", expected: ABSENT, ask: (kit) => kit.ask({ path: `/v1/federation/runs/${kit.foreignRun}/events`, body: undefined }) },
+  { name: "another tenant's run", expected: ABSENT, ask: (kit) => kit.ask({ path: `/v1/federation/runs/${kit.foreignRun}`, body: undefined }) },
+  { name: "to cancel another tenant's run", expected: ABSENT, ask: (kit) => kit.ask({ path: `/v1/federation/runs/${kit.foreignRun}:cancel`, method: 'POST', body: undefined }) },
+  asked('events that another tenant is named in', ({ peer }) => ({ path: INGEST_PATH, body: ingestBody(peer.stackId, { tenant_id: 'tnt_nobody' }) }), { item: 'tenant_mismatch' }),
+  asked('events of another node than the one that sends them', () => ({ path: INGEST_PATH, body: ingestBody('stk_nobody', {}) }), { status: 403, code: 'forbidden', reason: 'source_not_sender' }),
+  {
+    name: 'a conflicting event at a sequence that is taken', expected: { item: 'conflict' },
+    async prepare(kit) {
+      const runId = `run_${ulid()}`;
+      accepted(await kit.ask({ path: INGEST_PATH, body: ingestBody(kit.peer.stackId, { run_id: runId, payload: { said: 'first' } }) }));
+      return runId;
+    },
+    ask: (kit, runId) => kit.ask({ path: INGEST_PATH, body: ingestBody(kit.peer.stackId, { run_id: runId, payload: { said: 'otherwise' } }) }),
+  },
+];
+
 /** In the order of what is looked at. */
-export const peerVectors: readonly PeerVector[] = [...OF_THE_CONNECTION, ...OF_THE_ASSERTION, ...OF_THE_CALLER];
+export const peerVectors: readonly PeerVector[] = [...OF_THE_CONNECTION, ...OF_THE_ASSERTION, ...OF_THE_CALLER, ...OF_RUNS_AND_EVENTS];

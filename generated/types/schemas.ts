@@ -692,6 +692,28 @@ export interface components {
             time: string | null;
         };
         /**
+         * agentos observe --json
+         * @description What watches the node, after the action.
+         */
+        CliObserve: {
+            /** @enum {string} */
+            action: "up" | "down" | "status" | "render";
+            /** @constant */
+            command: "observe";
+            /** @description Where the configuration was written. */
+            folder: string | null;
+            /** @description Where alerts go: host:port, or the folder of the mailbox; null where that was not asked. */
+            mail: string | null;
+            parts: {
+                /** @description prometheus, alertmanager, blackbox, node-exporter, mailbox. */
+                name: string;
+                pid: number | null;
+                /** @enum {string} */
+                state: "running" | "stopped";
+                url: string | null;
+            }[];
+        };
+        /**
          * agentos principals … --json
          * @description One document on stdout: `principals` for list, `principal` for get and put, `deleted` and `keys_revoked` for delete.
          */
@@ -776,6 +798,28 @@ export interface components {
             purge_after?: string | null;
             tenant?: components["schemas"]["Tenant"];
             tenants?: components["schemas"]["Tenant"][];
+        };
+        /**
+         * agentos test-alert --json
+         * @description A test alert that was delivered. One that was not is an error document.
+         */
+        CliTestAlert: {
+            alertmanager_url: string | null;
+            /** @constant */
+            command: "test-alert";
+            duration_ms: number;
+            /** @description The mail, where the mailbox of the node got it. */
+            mail_file: string | null;
+            /** @description host:port */
+            mail_server: string;
+            recipients: string[];
+            /** @description Stands in the mail. */
+            test_id: string;
+            /**
+             * @description smtp: no Alertmanager runs, and the mail server was tried alone.
+             * @enum {string}
+             */
+            via: "alertmanager" | "smtp";
         };
         /**
          * agentos token --json

@@ -1,3 +1,4 @@
+import { observabilityLines } from '../lib/alerting/alerting-status.ts';
 import { adminBaseUrl, baseUrl } from '../lib/api.ts';
 import { bringUpPhases, newState, withReportPhase } from '../lib/bring-up.ts';
 import type { Command } from '../lib/command.ts';
@@ -5,7 +6,7 @@ import { formatMs } from '../lib/duration.ts';
 import { EXIT } from '../lib/errors.ts';
 import type { Output } from '../lib/output.ts';
 import { runPhases, type PhasesResult } from '../lib/phases.ts';
-import { ALERTING, credentials, emptyReport, endpoints, finishReport } from '../lib/reports/node-report.ts';
+import { emptyReport, finishReport } from '../lib/reports/node-report.ts';
 import { writeReport, type Report, type WrittenReport } from '../lib/reports/report.ts';
 import { readSeeded } from '../lib/seeded.ts';
 import { loadSettings, type Settings } from '../lib/settings.ts';
@@ -14,7 +15,7 @@ import { ensureStateFolder, withNodeLock } from '../lib/state-folder.ts';
 export const command: Command = {
   name: 'up',
   summary: 'Bring the node up: database, services, seed data, checks',
-  examples: ['agentos up', 'agentos up --mode dev', 'AGENTOS_AGENT_ORCHESTRATOR_PORT=51081 agentos up', 'agentos up --json 2>progress.jsonl >report.json'],
+  examples: ['agentos up', 'agentos up --mode dev', 'agentos up --profile federated', 'AGENTOS_AGENT_ORCHESTRATOR_PORT=51081 agentos up', 'agentos up --json 2>progress.jsonl >report.json'],
   async run(context) {
     const settings = loadSettings({ mode: context.global.mode, profile: context.global.profile });
     const startedAt = new Date();
@@ -45,16 +46,18 @@ function remediation(result: PhasesResult): string[] {
 function summary(output: Output, settings: Settings, report: Report, files: WrittenReport): string {
   const bold = (text: string): string => output.style('bold', text);
   const times = report.phases.map((phase) => `${phase.name} ${formatMs(phase.duration_ms)}`).join(', ');
-  const secrets = credentials(settings);
+  const width = Math.max(20, ...report.endpoints.map((row) => row.name.length));
   return [
     `${output.style('green', 'AgentOS is up')} in ${formatMs(report.duration_ms)} (${times})`,
     '',
-    ...endpoints(settings).map((row) => `  ${row.name.padEnd(20)} ${row.url}`),
-    `  ${'Metrics'.padEnd(20)} ${baseOf(settings)}/metrics, and so for each service`,
+    ...report.endpoints.map((row) => `  ${row.name.padEnd(width)} ${row.url}`),
+    '',
+    bold('Observability'),
+    ...observabilityLines(settings, report.endpoints, baseOf(settings)).map(([what, where]) => `  ${what.padEnd(20)} ${where}`),
     '',
     bold('Credentials'),
     ...(settings.mode === 'demo' ? ['  demo mode: the header X-Tenant-Id is identity enough; loopback only'] : []),
-    ...secrets.map((row) => `  ${row.what}: ${row.where}`),
+    ...report.credentials.map((row) => `  ${row.what}: ${row.where}`),
     ...(settings.mode === 'prod' ? [] : ['  a token of the node\'s own issuer: npx agentos token']),
     '  to rotate the signing key: write a new one into its file, e.g. with openssl rand -base64 48; nothing is restarted',
     '',
@@ -63,12 +66,18 @@ function summary(output: Output, settings: Settings, report: Report, files: Writ
     `  more: npx agentos tenants create tnt_acme --name "Acme Corp", or POST ${adminBaseUrl(settings, 'agent-orchestrator')}/v1/admin/tenants (scope tenants:admin)`,
     '',
     bold('Alerting'),
-    `  ${ALERTING.configured ? 'configured' : 'not configured yet'}: ${ALERTING.next}`,
+    `  ${report.alerting.configured ? 'configured' : 'not configured yet'}: ${report.alerting.detail}`,
+    `  ${report.alerting.next}`,
     '',
     `report: ${files.markdown}`,
     bold('next:'),
-    settings.mode === 'prod' ? '  npx agentos tenants create tnt_acme --name "Acme Corp"   (then docs/guides/tenants.md)' : '  npx agentos run agt_review_summarizer_v1 --input-file examples/reviews/reviews.txt',
+    ...nextOf(settings),
   ].join('\n');
+}
+
+function nextOf(settings: Settings): readonly string[] {
+  const first = settings.mode === 'prod' ? '  npx agentos tenants create tnt_acme --name "Acme Corp"   (then docs/guides/tenants.md)' : '  npx agentos run agt_review_summarizer_v1 --input-file examples/reviews/reviews.txt';
+  return settings.profile === 'federated' ? [first, '  npx agentos federation peers   (whether the two nodes meet; docs/guides/federation.md)'] : [first];
 }
 
 function baseOf(settings: Settings): string {

@@ -1,3 +1,4 @@
+import { sendTestAlert } from '../lib/alerting/test-alert.ts';
 import type { Command, CommandContext } from '../lib/command.ts';
 import { CliError, EXIT } from '../lib/errors.ts';
 import { formatMs } from '../lib/duration.ts';
@@ -5,15 +6,15 @@ import { runPhases } from '../lib/phases.ts';
 import { emptyReport, finishReport } from '../lib/reports/node-report.ts';
 import { writeReport, type Report, type ReportCheck } from '../lib/reports/report.ts';
 import { readSeeded } from '../lib/seeded.ts';
-import { loadSettings } from '../lib/settings.ts';
-import { runChecks } from '../lib/validation/checks.ts';
+import { loadSettings, type Settings } from '../lib/settings.ts';
+import { runChecks, type Check } from '../lib/validation/checks.ts';
 import { nodeChecks } from '../lib/validation/node-checks.ts';
 
 export const command: Command = {
   name: 'validate',
   summary: 'Check the running node: health, a real run, replay, isolation of tenants',
-  options: [{ flags: '--isolation', summary: 'make two tenants and ask every operation of the contract whether one sees anything of the other' }],
-  examples: ['agentos validate', 'agentos validate --json > validate.json', 'agentos validate --isolation'],
+  options: [{ flags: '--test-alert', summary: 'besides, send a real alert and see whether it arrives' }, { flags: '--isolation', summary: 'make two tenants and ask every operation of the contract whether one sees anything of the other' }],
+  examples: ['agentos validate', 'agentos validate --test-alert', 'agentos validate --json > validate.json', 'agentos validate --isolation'],
   async run(context, _args, options) {
     const settings = loadSettings({ mode: context.global.mode, profile: context.global.profile, asBroughtUp: true });
     if (options['isolation'] === true) return (await import('../lib/validation/isolation/command.ts')).validateIsolation(context, settings);
@@ -25,7 +26,7 @@ export const command: Command = {
       name: 'validate',
       title: 'checking the running node',
       run: async (tell) => {
-        checks = await runChecks(await nodeChecks(settings, signal), tell);
+        checks = await runChecks([...(await nodeChecks(settings, signal)), ...(options['testAlert'] === true ? [testAlertCheck(settings, signal)] : [])], tell);
         return summarise(checks, timeout.aborted);
       },
     }], context.output);
@@ -37,6 +38,17 @@ export const command: Command = {
     return EXIT.ok;
   },
 };
+
+/** HLD 9.3. */
+function testAlertCheck(settings: Settings, signal: AbortSignal): Check {
+  return {
+    name: 'a test alert arrives',
+    async run() {
+      const { via, mailServer, mailFile } = await sendTestAlert(settings, { signal });
+      return `by ${via}, taken by ${mailFile ?? mailServer}`;
+    },
+  };
+}
 
 function summarise(checks: readonly ReportCheck[], timedOut: boolean): string {
   const failed = checks.filter((check) => check.status !== 'passed');

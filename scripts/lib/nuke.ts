@@ -5,6 +5,7 @@
  */
 import { existsSync, lstatSync, readdirSync, rmSync } from 'node:fs';
 import path from 'node:path';
+import { stopStack } from './alerting/stack.ts';
 import { CliError, EXIT } from './errors.ts';
 import { nodesThere, onEach, prefixOf } from './nodes.ts';
 import type { Phase } from './phases.ts';
@@ -30,6 +31,7 @@ export function planNuke(settings: Settings, hard: boolean): NukePlan {
   return {
     nothingThere,
     phases: (removed) => [
+      { name: 'observability', title: 'stopping what watches it', run: (tell) => onEach(nodes, tell, (node) => stopObservability(node, removed)) },
       { name: 'services', title: 'stopping the services', run: (tell) => onEach(nodes, tell, (node, tellOfNode) => stopServices(node, removed, tellOfNode)) },
       { name: 'postgres', title: 'stopping Postgres', run: (tell) => onEach(nodes, tell, (node) => stopDatabase(node, removed)) },
       ...(hard ? [{ name: 'data', title: 'removing the data', run: (tell: (detail: string) => void) => onEach(nodes, tell, (node) => removeData(node, removed)) }] : []),
@@ -67,6 +69,12 @@ export async function stopServices(settings: Settings, stopped: string[], tell: 
   return stopped.length === before ? 'none was running' : `${stopped.length - before} stopped`;
 }
 
+async function stopObservability(settings: Settings, stopped: string[]): Promise<string> {
+  const names = await stopStack(settings.home);
+  stopped.push(...names.map((name) => `stopped ${prefixOf(settings)}${name}`));
+  return names.length === 0 ? 'none was running' : `${names.length} stopped`;
+}
+
 async function stopDatabase(settings: Settings, stopped: string[]): Promise<string> {
   if (settings.databaseUrl !== null) return 'an external server is left alone (DATABASE_URL)';
   if (!(await stopPostgres(settings.home))) return 'it was not running';
@@ -81,7 +89,7 @@ async function removeData(settings: Settings, removed: string[]): Promise<string
   const elsewhere = existsSync(pointerFile(home));
   for (const item of [dataDir, ...(elsewhere ? [logFileOf(home), pointerFile(home)] : [])]) remove(item, removed);
   if (elsewhere) removeEmpty(path.dirname(dataDir));
-  for (const name of ['logs', 'state', 'secrets', 'audit', 'journal', 'federation']) remove(path.join(home, name), removed);
+  for (const name of ['logs', 'state', 'secrets', 'audit', 'journal', 'federation', 'observability']) remove(path.join(home, name), removed);
   remove(path.join(home, HOME_MARKER), removed);
   removeEmpty(home);
   return `${removed.filter((line) => line.startsWith('removed')).length} removed`;

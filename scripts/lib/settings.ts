@@ -118,7 +118,7 @@ export function schemeOf(settings: Settings): 'http' | 'https' {
 }
 
 /** The address a client on this machine uses. */
-export function clientHost(settings: Settings): string {
+export function clientHost(settings: Pick<Settings, 'host'>): string {
   return settings.host === '0.0.0.0' || settings.host === '::' ? '127.0.0.1' : settings.host;
 }
 

@@ -160,16 +160,17 @@ export function openMemoryStores(followers: readonly AuditFollower[] = []): Stor
   const audit = new MemoryAudit(followers);
   const store = new MemoryRunStore(Date.now, audit);
   const directory = new MemoryDirectory(audit);
+  const [agents, memory, webhooks, toolRegistry] = [new MemoryAgents(audit), new MemoryMemory(), new MemoryWebhooks(store, Date.now, audit), new MemoryToolRegistry(audit)];
   return {
     runState: new MemoryRunState(store),
     queue: new MemoryQueue(store),
     events: new MemoryEvents(store),
-    agents: new MemoryAgents(audit),
-    memory: new MemoryMemory(),
+    agents,
+    memory,
     directory,
-    tenantPurge: new MemoryTenantPurge(directory, audit),
-    webhooks: new MemoryWebhooks(store, Date.now, audit),
-    toolRegistry: new MemoryToolRegistry(audit),
+    tenantPurge: new MemoryTenantPurge(directory, { runs: store, agents, memory_items: memory, webhooks, tools: toolRegistry }, audit),
+    webhooks,
+    toolRegistry,
     audit,
     ping: async () => undefined,
     close: async () => undefined,

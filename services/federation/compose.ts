@@ -49,10 +49,7 @@ export async function compose(config: Config, log: Logger): Promise<RunningServi
   const tls = openTls(config, log);
   const edge = configuredEdge(values, mode.mode);
   const named = configuredDatabase(config);
-  const url = named.url();
-  await migrate({ url, schema: AUDIT_SCHEMA, migrations: auditMigrations, log });
-  await migrate({ url, schema: 'directory', migrations: directoryMigrations, log });
-  await migrate({ url, schema: FEDERATION_SCHEMA, migrations: federationMigrations, log });
+  await migrateSchemas(named.url(), log);
   const database = await createDatabase({ ...named, applicationName: 'agentos-federation', max: values.AGENTOS_DB_POOL_SIZE, log });
   await requireKnownIdentity(config, () => hasLiveApiKey(database.pool));
   const directory = new PostgresDirectory(database.pool, { hints: { url: named.url, log } });
@@ -70,10 +67,7 @@ export async function compose(config: Config, log: Logger): Promise<RunningServi
   const replication = openReplication({ config, node, nodes: forwarding.nodes, index: forwarding.index, pool: database.pool, trail: audit.trail, metrics, log });
   const server = createFederation({
     node, own, models, directory, identity, log,
-    forwarding: forwarding.forwarding,
-    runs: forwarding.runs,
-    openRunEvents: replication.openRunEvents,
-    ingest: replication.ingest,
+    forwarding: forwarding.forwarding, runs: forwarding.runs, openRunEvents: replication.openRunEvents, ingest: replication.ingest,
     peers: trust === null ? null : {
       tls: trust.server,
       identity: createPeerIdentity({ verifier: verifierRules(trust, node, rulesOf), rulesOf, uses }),
@@ -105,4 +99,10 @@ export async function compose(config: Config, log: Logger): Promise<RunningServi
       await database.close();
     },
   };
+}
+
+async function migrateSchemas(url: string, log: Logger): Promise<void> {
+  await migrate({ url, schema: AUDIT_SCHEMA, migrations: auditMigrations, log });
+  await migrate({ url, schema: 'directory', migrations: directoryMigrations, log });
+  await migrate({ url, schema: FEDERATION_SCHEMA, migrations: federationMigrations, log });
 }

@@ -4,11 +4,15 @@ import type { Logger } from 'pino';
 import type { AuditTrail } from '../platform/audit/audit-trail.ts';
 import type { Config } from '../platform/config/load.ts';
 import type { Metrics } from '../platform/telemetry/metrics.ts';
+import { PostgresFollowList } from './adapters/follow-list-postgres.ts';
 import { PostgresReplica } from './adapters/replica-postgres.ts';
 import type { Nodes } from './forwarding/nodes.ts';
 import type { NodeIdentity } from './peers/identity.ts';
 import type { ForwardIndexPort } from './ports/forward-index.ts';
+import { keepReplicasShort } from './replication/replica-retention.ts';
+import { createReplicationMetrics } from './replication/replication-metrics.ts';
 import { createReplication, type Replication } from './replication/replication.ts';
+import { Replicator } from './replication/replicator.ts';
 
 export interface ReplicationParts {
   readonly config: Pick<Config, 'values'>;
@@ -26,8 +30,18 @@ export interface OpenReplication extends Replication {
   close(): Promise<void>;
 }
 
-export function openReplication({ config: { values }, node, nodes, index, pool, trail, log }: ReplicationParts): OpenReplication {
+export function openReplication({ config: { values }, node, nodes, index, pool, trail, metrics: { registry }, log }: ReplicationParts): OpenReplication {
   const replica = new PostgresReplica(pool, trail);
-  const attempts = { maxAttempts: values.AGENTOS_FED_MAX_ATTEMPTS, baseBackoffMs: values.AGENTOS_FED_BASE_BACKOFF_MS };
-  return { ...createReplication({ node, nodes, index, replica, log, ...attempts }), async close() {} };
+  const list = new PostgresFollowList(pool);
+  const metrics = createReplicationMetrics({ registry });
+  const runDays = values.AGENTOS_RUN_RETENTION_DAYS;
+  const stopRetention = keepReplicasShort({ replica, list, log }, { runDays, intervalMs: values.AGENTOS_RETENTION_INTERVAL_MS, batch: values.AGENTOS_RETENTION_BATCH });
+  const replicator = values.AGENTOS_FED_REPLICATION === 'on' ? new Replicator({ list, nodes, replica, metrics, log }, { runs: values.AGENTOS_FED_REPLICATION_RUNS, runDays }) : null;
+  replicator?.start();
+  return {
+    ...createReplication({ node, nodes, index, replica, metrics, log, maxAttempts: values.AGENTOS_FED_MAX_ATTEMPTS, baseBackoffMs: values.AGENTOS_FED_BASE_BACKOFF_MS }),
+    async close() {
+      await Promise.all([replicator?.stop(), stopRetention()]);
+    },
+  };
 }

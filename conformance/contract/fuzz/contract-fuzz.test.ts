@@ -6,7 +6,9 @@
  * The seed is printed; AGENTOS_FUZZ_SEED repeats a run. `npm run fuzz` asks 300 + 300 times an operation, the short form
  * 25 + 25 times.
  */
-import { readFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { listOperations, type OpenApiDocument, type OperationView } from '../../../scripts/contract/openapi.ts';
@@ -18,7 +20,7 @@ import { operation as rowOf, serviceNames } from '../../http/operations.ts';
 import { verifies } from '../../http/verifies.ts';
 import { faultsFor } from './fault.ts';
 import { exampleRequests, toWire, validRequests, type Aim, type FuzzRequest } from './request-arbitrary.ts';
-import { setScene } from './stage.ts';
+import { FUZZ_PEER, setScene } from './stage.ts';
 import { faultsOfAnswer } from './verdict.ts';
 
 const isLong = process.env['AGENTOS_FUZZ_FORM'] === 'long';
@@ -28,6 +30,7 @@ const SEED = Number(process.env['AGENTOS_FUZZ_SEED'] ?? Math.floor(Math.random()
 /** Where a valid request cannot be sure of a success, the answer that proves as much, and why. */
 const PROOF_BESIDES: Readonly<Record<string, { readonly statuses: readonly number[]; readonly because: string }>> = {
   cancelRun: { statuses: [409], because: 'the run may end before its cancel arrives' },
+  cancelFederatedRun: { statuses: [409], because: 'the run may end before its cancel arrives' },
   rollBackCanary: { statuses: [404], because: 'the catalogue of a test node has no canary' },
 };
 
@@ -42,12 +45,18 @@ const subjects = serviceNames.flatMap((service) => listOperations(documents[serv
 const proven = new Set<string>();
 const nameOf = ({ service, row }: Subject): string => `${service} ${row.operationId}`;
 
+const folder = mkdtempSync(join(tmpdir(), 'agentos-fuzz-'));
 let node: TestNode;
 beforeAll(async () => {
   process.stderr.write(`contract/fuzz: seed ${SEED}, ${RUNS} + ${RUNS} requests an operation (AGENTOS_FUZZ_SEED=${SEED} repeats it)\n`);
-  node = await startNode();
+  const peers = join(folder, 'peers.json');
+  writeFileSync(peers, JSON.stringify({ peers: [{ stack_id: FUZZ_PEER, endpoints: { 'agent-orchestrator_base_url': 'https://peer.invalid', 'model-policy_base_url': 'https://peer.invalid' } }] }));
+  node = await startNode({ env: { AGENTOS_PEERS_FILE: peers } });
 });
-afterAll(() => node?.close());
+afterAll(async () => {
+  await node?.close();
+  rmSync(folder, { recursive: true, force: true });
+});
 
 describe('every operation', () => {
   describe.each(serviceNames)('of %s', (service) => {

@@ -40,6 +40,9 @@ const MAKERS: Readonly<Record<string, Maker>> = {
   },
 };
 
+/** Stands in the peers file of the node. */
+export const FUZZ_PEER = 'stk_fuzz_peer';
+
 /** Values for members of bodies and queries, whatever the operation. */
 const ANYWHERE: KnownValues = {
   agent_id: ['agt_fuzz_1', 'agt_sample_echo_v1'],
@@ -63,6 +66,8 @@ export async function setScene(node: TestNode, service: ServiceName, operation: 
   if (operation.operationId.startsWith('restoreTenant')) await scene.deleteTenants();
   if (operation.operationId.startsWith('rollBackAgent')) await scene.put('/v1/agents/agt_fuzz_1', { name: 'Fuzz again', model_ref: 'tier:fast' });
   if (operation.operationId === 'getDecision') await scene.untilFound(`/v1/decisions/${String(known['request_id']![0])}`, 'model-policy');
+  // Its own node is the one that it can send runs to; what is ingested comes from a peer that it knows.
+  if (service === 'federation') Object.assign(known, { stack_id: ['stk_local'], region: ['local'], source_stack_id: [FUZZ_PEER], peer_id: [FUZZ_PEER], tenant_id: [scene.headers['X-Tenant-Id']] });
   if (service === 'model-policy') known['model'] = known['model_ref'] = await scene.models(operation.operationId === 'createEmbeddings' ? 'embed' : 'chat');
   // One tenant, so that what is drawn to confirm is the one that is drawn to go.
   if (operation.operationId === 'deleteTenant') known['confirm'] = known['tenant_id'] = known['tenant_id']!.slice(0, 1);

@@ -6,7 +6,7 @@ import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { CliError, EXIT } from '../errors.ts';
 import { requestText } from '../http.ts';
-import { isPortFree } from '../ports.ts';
+import { describeHolder, holderOf, isPortFree } from '../ports.ts';
 import { isProcess, stopProcess } from '../process.ts';
 import { redact } from '../redact.ts';
 import { repositoryRoot } from '../repository.ts';
@@ -35,6 +35,9 @@ interface Running {
 
 export type StackState = Partial<Record<PartName, Running>>;
 
+const PORT_VARIABLES: Readonly<Record<PartName, string>> = {
+  mailbox: 'AGENTOS_MAILBOX_PORT', alertmanager: 'AGENTOS_ALERTMANAGER_PORT', blackbox: 'AGENTOS_BLACKBOX_PORT', 'node-exporter': 'AGENTOS_NODE_EXPORTER_PORT', prometheus: 'AGENTOS_PROMETHEUS_PORT',
+};
 const STOP_GRACE_MS = 10_000;
 const READY_MS = 30_000;
 
@@ -69,7 +72,7 @@ export async function startPart(part: Part, { home, configurationChanged, signal
     return { name: part.name, action: 'left alone', port: part.port, pid: living.pid };
   }
   if (living !== undefined) await stopProcess(living.pid, living.marks, STOP_GRACE_MS);
-  if (!(await isPortFree(part.port))) throw new CliError(`port ${part.port} for ${part.name} is taken`, { exitCode: EXIT.dependency, evidence: [`127.0.0.1:${part.port} is in use`], next: 'agentos observe status, or name another port in .agentos.env' });
+  if (!(await isPortFreeSoon(part.port, signal))) throw new CliError(`port ${part.port} for ${part.name} is taken`, { exitCode: EXIT.dependency, evidence: [`held by ${describeHolder(holderOf(part.port))}`], next: `${PORT_VARIABLES[part.name]}=<another> agentos observe up` });
   const logFile = path.join(home, 'logs', `${part.name}.log`);
   mkdirSync(path.dirname(logFile), { recursive: true });
   const log = openSync(logFile, 'w', 0o640);
@@ -85,6 +88,16 @@ export async function startPart(part: Part, { home, configurationChanged, signal
   } finally {
     closeSync(log);
   }
+}
+
+/** The ports lie where the system takes those of outgoing connections from: one of them may hold it for a moment. */
+async function isPortFreeSoon(port: number, signal: AbortSignal): Promise<boolean> {
+  for (let waitedMs = 0; waitedMs < 5_000; waitedMs += 250) {
+    if (await isPortFree(port)) return true;
+    if (holderOf(port).pid !== null) return false;
+    await sleep(250, undefined, { signal });
+  }
+  return false;
 }
 
 /** Answers what was stopped. Signals nothing that is not one of them. */

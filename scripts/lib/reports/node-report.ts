@@ -1,5 +1,6 @@
 /** What every report of a node holds, filled from settings and from what is running. */
 import { existsSync } from 'node:fs';
+import { observabilityStatus } from '../alerting/alerting-status.ts';
 import type { CliError } from '../errors.ts';
 import { apiKeyFile, signingKeyFile } from '../identity.ts';
 import { federationFiles, isFederated } from '../federation/files.ts';
@@ -13,20 +14,17 @@ import { livingState } from '../services/state.ts';
 import { clientHost, listenerOf, schemeOf, type Settings } from '../settings.ts';
 import { hostInfo, type Report, type ReportAlerting, type ReportComponent, type ReportCredential, type ReportEndpoint, type ReportHealth } from './report.ts';
 
-/** The truth of today; it changes when alert rules and a mail receiver are shipped. */
-export const ALERTING: ReportAlerting = {
-  configured: false,
-  detail: 'No alert rules and no mail receiver are set up by this version; the services expose Prometheus metrics on /metrics.',
-  next: 'Scrape /metrics of each service with a Prometheus of your own until alerting is part of agentos up.',
-};
+const NOT_LOOKED_AT: ReportAlerting = { configured: false, detail: 'Not looked at: the action did not begin.', next: 'agentos observe status' };
 
 /** A report without phases and checks, of the node as it is now. */
 export async function emptyReport(settings: Settings, action: Report['action'], startedAt: Date): Promise<Report> {
+  const observability = await observabilityStatus(settings);
   const nodes = await Promise.all(nodesOf(settings).map(async (node) => ({ node, prefix: prefixOf(node), health: await readHealth(node) })));
   return {
     ...refusalReport(settings, action, startedAt, null),
     components: nodes.flatMap(({ node, prefix, health }) => components(node, health).map((row) => ({ ...row, name: `${prefix}${row.name}` }))),
-    endpoints: nodes.flatMap(({ node }) => endpoints(node)),
+    endpoints: [...nodes.flatMap(({ node }) => endpoints(node)), ...observability.endpoints],
+    alerting: observability.alerting,
     health: nodes.flatMap(({ prefix, health }) => health.map(({ version: _version, ...row }) => ({ ...row, service: `${prefix}${row.service}` }))),
     credentials: nodes.flatMap(({ node }) => credentials(node)),
   };
@@ -52,7 +50,7 @@ export function refusalReport(settings: Settings, action: Report['action'], star
     health: [],
     checks: [],
     seeded: null,
-    alerting: ALERTING,
+    alerting: NOT_LOOKED_AT,
     credentials: [],
     removed: [],
     remediation: error?.next == null ? [] : [error.next],

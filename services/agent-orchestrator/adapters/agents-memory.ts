@@ -46,6 +46,13 @@ export class MemoryAgents implements AgentPort {
     return this.#put(auth, agent, 'put');
   }
 
+  /** Of a tenant that was deleted. Answers how many there were. */
+  forgetTenant(tenantId: string): number {
+    const agents = this.#agents.get(tenantId)?.size ?? 0;
+    this.#agents.delete(tenantId);
+    return agents;
+  }
+
   #put(auth: AuthContext, agent: AgentDraft, verb: string): AgentRecord {
     const { status, definition } = splitDraft(structuredClone(agent));
     const versions = this.#of(auth).get(agent.agentId) ?? [];

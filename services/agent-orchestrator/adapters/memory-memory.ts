@@ -26,6 +26,13 @@ export class MemoryMemory implements MemoryPort {
     this.#now = now;
   }
 
+  /** Of a tenant that was deleted. Answers how many items there were. */
+  forgetTenant(tenantId: string): number {
+    const items = [...(this.#tenants.get(tenantId)?.spaces.values() ?? [])].reduce((sum, space) => sum + space.size, 0);
+    this.#tenants.delete(tenantId);
+    return items;
+  }
+
   capabilities(): PortCapabilities {
     return { adapter: 'memory', contractVersion: '1.1', durable: false, features: ['keyword_search', 'vector_search'] };
   }

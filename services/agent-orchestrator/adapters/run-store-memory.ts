@@ -238,6 +238,14 @@ export class MemoryRunStore {
     return { runs: expired.length, keys };
   }
 
+  /** Everything of a tenant that was deleted; a worker that is still at one of its runs is fenced. Answers how many runs. */
+  forgetTenant(tenantId: string): number {
+    const runs = this.#runs.get(tenantId)?.size ?? 0;
+    for (const of of [this.#runs, this.#tenants, this.#given]) of.delete(tenantId);
+    for (const key of this.#keys.keys()) if ((JSON.parse(key) as [string])[0] === tenantId) this.#keys.delete(key);
+    return runs;
+  }
+
   #deleteKeys(limit: number): number {
     const nowMs = this.#now();
     let deleted = 0;

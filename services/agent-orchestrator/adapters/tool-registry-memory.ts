@@ -57,6 +57,13 @@ export class MemoryToolRegistry implements ToolRegistryPort {
     this.#note(auth, deed('tool', 'delete', toolId));
   }
 
+  /** Of a tenant that was deleted. Answers how many tools and servers there were. */
+  forgetTenant(tenantId: string): number {
+    const known = this.#tenants.get(tenantId);
+    this.#tenants.delete(tenantId);
+    return known === undefined ? 0 : known.tools.size + known.servers.size;
+  }
+
   async createServer(auth: AuthContext, server: McpServer, sealedHeaders: string | null): Promise<McpServerRecord> {
     const { servers } = this.#of(auth);
     if (servers.has(server.serverId)) throw serverExists(server.serverId);

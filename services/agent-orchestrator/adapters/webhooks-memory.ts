@@ -50,6 +50,13 @@ export class MemoryWebhooks implements WebhookPort {
     return { adapter: 'memory', contractVersion: '1.0', durable: false, features: [] };
   }
 
+  /** Of a tenant that was deleted, with their deliveries. Answers how many there were. */
+  forgetTenant(tenantId: string): number {
+    const webhooks = this.#webhooks.get(tenantId)?.size ?? 0;
+    this.#webhooks.delete(tenantId);
+    return webhooks;
+  }
+
   async create(auth: AuthContext, webhook: NewWebhook): Promise<{ readonly webhook: WebhookRecord; readonly replayed: boolean }> {
     const webhooks = this.#webhooks.get(auth.tenant_id) ?? new Map<string, StoredWebhook>();
     const { webhookId, secret, limit, idempotency, url, eventTypes, agentIds, enabled, description } = structuredClone(webhook);

@@ -26,7 +26,7 @@ export interface FollowList {
   finish(run: FollowedRun): Promise<void>;
   /** Runs that are not finished. */
   open(): Promise<number>;
-  /** Forgets finished runs whose forward is forgotten; answers how many. */
+  /** Forgets runs whose forward is forgotten; answers how many. */
   forget(limit: number): Promise<number>;
 }
 

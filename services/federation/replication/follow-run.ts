@@ -9,7 +9,7 @@ import { NodeConnection, type NodeOfRun } from './node-connection.ts';
  * `ended`: the copy is whole · `gone`: the node does not know the run any more · `yielded`: nothing happens and others
  * wait, or the process stops · `lost`: the connection ended; `failed` where it brought nothing.
  */
-export type FollowOutcome = { readonly outcome: 'ended' | 'gone' | 'yielded' } | { readonly outcome: 'lost'; readonly failed: boolean; readonly error: unknown };
+export type FollowOutcome = { readonly outcome: 'ended' } | { readonly outcome: 'gone' } | { readonly outcome: 'yielded' } | { readonly outcome: 'lost'; readonly failed: boolean; readonly error: unknown };
 
 export interface FollowOptions {
   readonly auth: AuthContext;
@@ -65,7 +65,7 @@ async function gather(connection: NodeConnection, { quietMs, gatherMs }: FollowO
   let untilMs = 0;
   while (events.length < MOST_TOGETHER && leftMs > 0) {
     const arrival = await connection.next(leftMs).catch((error: unknown) => {
-      // What came before it broke is stored first; the connection says the same when it is asked again.
+      // What came before it broke is stored first; asked again, the connection fails again or has ended.
       if (events.length === 0) throw error;
       return 'quiet' as const;
     });

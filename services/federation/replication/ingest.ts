@@ -21,6 +21,8 @@ export interface IngestParts {
   readonly ownStackId: string;
   /** Of the peers file as it stands now. */
   readonly isPeer: (stackId: string) => boolean;
+  /** Told the status of each item. */
+  readonly onJudged: (statuses: readonly string[]) => void;
 }
 
 export interface IngestCall {
@@ -55,6 +57,7 @@ export async function ingestEvents(parts: IngestParts, auth: AuthContext, body: 
     else if (stored[at] === 'conflict') reject(result, 'conflict');
   });
   const results = items.map(({ result }) => result);
+  parts.onJudged(results.map((result) => result.status));
   const count = (status: string): number => results.filter((result) => result.status === status).length;
   const accepted = count('accepted');
   return { accepted, rejected: results.length - accepted, duplicates: count('duplicate'), results };

@@ -9,7 +9,7 @@ import type { Logger } from 'pino';
 import { AgentOsError } from '../../platform/errors.ts';
 import { newId } from '../../platform/ids.ts';
 import type { AuthContext } from '../../platform/tenancy/auth-context.ts';
-import { newTraceparent } from '../../platform/telemetry/trace-context.ts';
+import { continueTrace, formatTraceparent } from '../../platform/telemetry/trace-context.ts';
 import type { Nodes } from '../forwarding/nodes.ts';
 import type { ReplicaPort } from '../ports/replica.ts';
 import { followKey, type FollowedRun, type FollowList } from './follow-list.ts';
@@ -58,6 +58,7 @@ export class Replicator {
   readonly #following = new Map<string, { readonly run: FollowedRun; readonly abort: AbortController; readonly done: Promise<void> }>();
   #loops: Promise<unknown> = Promise.resolve();
   #sweptAtMs = -Infinity;
+  #open = 0;
 
   constructor(parts: ReplicatorParts, options: Partial<ReplicatorOptions> = {}) {
     this.#parts = parts;
@@ -93,7 +94,8 @@ export class Replicator {
     const backMs = sweeps ? (runDays === 0 ? Date.now() : runDays * DAY_MS) : RECENT_MS;
     const entered = await list.enter({ ownStackId: nodes.own.stack_id, since: new Date(Date.now() - backMs), limit: ENTERED_AT_ONCE });
     if (sweeps && entered < ENTERED_AT_ONCE) this.#sweptAtMs = performance.now();
-    metrics.open.set(await list.open());
+    this.#open = await list.open();
+    metrics.open.set(this.#open);
     const free = runs - this.#following.size;
     if (free <= 0 || this.#stopping.signal.aborted) return;
     for (const run of await list.take({ limit: free, leaseMs })) this.#follow(run);
@@ -120,10 +122,10 @@ export class Replicator {
     const { quietMs, gatherMs, runs } = this.#options;
     const auth = replicatorOf(run.tenantId);
     try {
-      const node = nodeOfRun(nodes.target(run.targetStackId), auth, run.runId, { correlationId: newId('corr'), traceparent: newTraceparent() });
+      const node = nodeOfRun(nodes.target(run.targetStackId), auth, run.runId, { correlationId: newId('corr'), traceparent: formatTraceparent(continueTrace(undefined)) });
       return await followRun({
         auth, runId: run.runId, stackId: run.targetStackId, node, replica, signal, quietMs, gatherMs,
-        shouldYield: () => this.#following.size >= runs,
+        shouldYield: () => this.#following.size >= runs && this.#open > this.#following.size,
         onStored: (events, verdicts) => metrics.followed(events, verdicts),
       });
     } catch (error) {
@@ -136,11 +138,11 @@ export class Replicator {
   async #settle(run: FollowedRun, result: FollowOutcome): Promise<void> {
     const { list, log } = this.#parts;
     const about = { tenant_id: run.tenantId, run_id: run.runId, peer: run.targetStackId };
-    if (result.outcome === 'ended' || result.outcome === 'gone') {
+    if (result.outcome === 'yielded') return list.giveBack(run, { afterMs: 0, failed: false });
+    if (result.outcome !== 'lost') {
       if (result.outcome === 'gone') log.warn(about, 'The node of a run does not know it any more; its copy stays as it is.');
       return list.finish(run);
     }
-    if (result.outcome === 'yielded') return list.giveBack(run, { afterMs: 0, failed: false });
     const { failed, error } = result;
     if (error !== null) log[failed ? 'warn' : 'debug']({ ...about, err: error, failures: run.failures }, 'The events of a run cannot be copied for now; trying again.');
     return list.giveBack(run, { afterMs: failed ? this.#backoffMs(run.failures) : 0, failed });

@@ -3,6 +3,7 @@ import type { EventEnvelope } from '../../../generated/types/index.ts';
 import { AgentOsError } from '../../platform/errors.ts';
 import type { WireEvent } from './event-digest.ts';
 import type { NodeOfRun } from './node-connection.ts';
+import { sleepUntil } from './waiting.ts';
 
 export type Deed =
   /** Tells the next events. */
@@ -85,7 +86,7 @@ export class ScriptedNode implements NodeOfRun {
         else if ('again' in deed) yield* tell(Math.max(1, Math.min(at, visible) - deed.again));
         else if ('skip' in deed) yield* tell((at += 1 + deed.skip));
         else if ('foreign' in deed) yield { event: eventAt(at + 1, 0, deed.foreign === 'tenant' ? { tenant_id: 'tnt_other' } : { run_id: 'run_other' }) };
-        else await new Promise((resolve) => setTimeout(resolve, deed.pauseMs));
+        else await sleepUntil(deed.pauseMs, signal);
       }
       // What comes after the end of a run is nobody's business.
       if (script === undefined && after < this.#log.length) yield { event: eventAt(this.#log.length + 1, 0) };

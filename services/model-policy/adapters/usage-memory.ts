@@ -6,7 +6,7 @@ import { allowance, needOf, priceRefusal, refusal } from '../budgets/allowance.t
 import { takeFromRate, usedOfRate } from '../budgets/request-rate.ts';
 import { windowEnd, windowStart } from '../budgets/windows.ts';
 import { matchesFilter, sumByModel } from '../metering/ledger-filter.ts';
-import { CLAIM_TTL_MS, type BudgetLimit, type BudgetState, type ClaimOutcome, type HoldRequest, type ReserveOutcome, type UsageByModel, type UsageDraft, type UsageEntry, type UsageFilter, type UsagePort } from '../ports/usage.ts';
+import { CLAIM_TTL_MS, type BudgetLimit, type BudgetName, type BudgetState, type ClaimOutcome, type HoldRequest, type ReserveOutcome, type UsageByModel, type UsageDraft, type UsageEntry, type UsageFilter, type UsagePort } from '../ports/usage.ts';
 
 type Counts = { -readonly [Key in keyof BudgetState]: BudgetState[Key] };
 
@@ -122,11 +122,15 @@ export class MemoryUsage implements UsagePort {
     else Object.assign(claim, { done, untilMs: this.#now() + CLAIM_TTL_MS });
   }
 
-  async budgets(auth: AuthContext): Promise<readonly BudgetState[]> {
+  async budgets(auth: AuthContext, asked: readonly BudgetName[] = []): Promise<readonly BudgetState[]> {
     await this.expire();
     const nowMs = this.#now();
-    const all = [...this.#tenant(auth.tenant_id).budgets.values()];
-    return all.filter((counts) => windowStart(counts.window, nowMs) === counts.windowStartMs).map((counts) => ({ ...counts }));
+    const all = new Map(this.#tenant(auth.tenant_id).budgets);
+    for (const name of asked) {
+      const startMs = windowStart(name.window, nowMs);
+      if (!all.has(keyOf(name, startMs))) all.set(keyOf(name, startMs), this.#seen(auth.tenant_id, name, startMs));
+    }
+    return [...all.values()].filter((counts) => windowStart(counts.window, nowMs) === counts.windowStartMs).map((counts) => ({ ...counts }));
   }
 
   async requestsUsed(auth: AuthContext, perMinute: number): Promise<number> {
@@ -152,22 +156,23 @@ export class MemoryUsage implements UsagePort {
   }
 
   /** A budget that is met for the first time in its window starts with what the window has seen already. */
-  #counts(tenantId: string, { scope, scopeId, window }: BudgetLimit, windowStartMs: number): Counts {
-    const { budgets, entries } = this.#tenant(tenantId);
-    const key = `${scope}\n${scopeId}\n${window}\n${windowStartMs}`;
+  #counts(tenantId: string, name: BudgetName, windowStartMs: number): Counts {
+    const { budgets } = this.#tenant(tenantId);
+    const key = keyOf(name, windowStartMs);
     let counts = budgets.get(key);
-    if (counts === undefined) {
-      const untilMs = windowEnd(window, windowStartMs);
-      const seen = entries.filter((entry) => entry.atMs >= windowStartMs && entry.atMs < untilMs
-        && (scope === 'tenant' || (scope === 'agent' ? entry.agentId : entry.principalId) === scopeId));
-      counts = {
-        scope, scopeId, window, windowStartMs, reservedTokens: 0, reservedMicroUsd: 0,
-        spentTokens: seen.reduce((sum, entry) => sum + entry.inputTokens + entry.outputTokens, 0),
-        spentMicroUsd: seen.reduce((sum, entry) => sum + (entry.costMicroUsd ?? 0), 0),
-      };
-      budgets.set(key, counts);
-    }
+    if (counts === undefined) budgets.set(key, (counts = this.#seen(tenantId, name, windowStartMs)));
     return counts;
+  }
+
+  #seen(tenantId: string, { scope, scopeId, window }: BudgetName, windowStartMs: number): Counts {
+    const untilMs = windowEnd(window, windowStartMs);
+    const seen = this.#tenant(tenantId).entries.filter((entry) => entry.atMs >= windowStartMs && entry.atMs < untilMs
+      && (scope === 'tenant' || (scope === 'agent' ? entry.agentId : entry.principalId) === scopeId));
+    return {
+      scope, scopeId, window, windowStartMs, reservedTokens: 0, reservedMicroUsd: 0,
+      spentTokens: seen.reduce((sum, entry) => sum + entry.inputTokens + entry.outputTokens, 0),
+      spentMicroUsd: seen.reduce((sum, entry) => sum + (entry.costMicroUsd ?? 0), 0),
+    };
   }
 
   #end(auth: AuthContext, holdId: string): Hold | null {
@@ -182,6 +187,8 @@ export class MemoryUsage implements UsagePort {
     this.#tenant(auth.tenant_id).entries.push({ ...usage, entryId, atMs: hold.atMs });
   }
 }
+
+const keyOf = ({ scope, scopeId, window }: BudgetName, windowStartMs: number): string => `${scope}\n${scopeId}\n${window}\n${windowStartMs}`;
 
 function giveBack(hold: Hold): void {
   for (const { counts, tokens, costMicroUsd } of hold.parts) {

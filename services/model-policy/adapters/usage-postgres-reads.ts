@@ -1,22 +1,43 @@
 /** Questions to the usage store. */
 import type pg from 'pg';
 import { withTenant } from '../../platform/db/transaction.ts';
+import { SEEN_BY_BUDGET } from './usage-postgres-sql.ts';
 import type { AuthContext } from '../../platform/tenancy/auth-context.ts';
 import { windowStart } from '../budgets/windows.ts';
-import type { BudgetState, UsageByModel, UsageEntry, UsageFilter } from '../ports/usage.ts';
+import type { BudgetName, BudgetState, UsageByModel, UsageEntry, UsageFilter } from '../ports/usage.ts';
 
 const ms = (column: string): string => `(extract(epoch FROM ${column}) * 1000)::float8`;
 
-export async function readBudgets(pool: pg.Pool, auth: AuthContext, nowMs: number): Promise<BudgetState[]> {
+export async function readBudgets(pool: pg.Pool, auth: AuthContext, nowMs: number, asked: readonly BudgetName[], firstEntryOf: (startMs: number) => string): Promise<BudgetState[]> {
+  const [met, unmet] = await withTenant(pool, auth.tenant_id, (client) => Promise.all([readMet(client, auth, nowMs), asked.length === 0 ? [] : readUnmet(client, auth, nowMs, asked, firstEntryOf)]));
+  return [...met, ...unmet];
+}
+
+async function readMet(client: pg.PoolClient, auth: AuthContext, nowMs: number): Promise<BudgetState[]> {
   const starts = (['minute', 'hour', 'day', 'month'] as const).map((window) => windowStart(window, nowMs));
-  const { rows } = await withTenant(pool, auth.tenant_id, (client) => client.query<BudgetState>({
+  const { rows } = await client.query<BudgetState>({
     name: 'mp_read_budgets',
     text: `SELECT b.scope, b.scope_id AS "scopeId", b.time_window AS window, ${ms('b.window_start')} AS "windowStartMs", b.spent_tokens::float8 AS "spentTokens",
         b.reserved_tokens::float8 AS "reservedTokens", b.spent_micro_usd::float8 AS "spentMicroUsd", b.reserved_micro_usd::float8 AS "reservedMicroUsd"
       FROM model_policy.budgets b JOIN unnest($2::text[], $3::float8[]) AS k (time_window, start_ms) ON b.time_window = k.time_window AND b.window_start = to_timestamp(k.start_ms / 1000.0)
       WHERE b.tenant_id = $1 ORDER BY b.scope, b.scope_id, b.time_window LIMIT 1000`,
     values: [auth.tenant_id, ['minute', 'hour', 'day', 'month'], starts],
-  }));
+  });
+  return rows;
+}
+
+/** What a first call would begin them with. One that a call has met costs nothing here: its ledger is not read. */
+async function readUnmet(client: pg.PoolClient, auth: AuthContext, nowMs: number, asked: readonly BudgetName[], firstEntryOf: (startMs: number) => string): Promise<BudgetState[]> {
+  const starts = asked.map(({ window }) => windowStart(window, nowMs));
+  const { rows } = await client.query<BudgetState>({
+    name: 'mp_read_unmet_budgets',
+    text: `SELECT DISTINCT k.scope, k.scope_id AS "scopeId", k.time_window AS window, k.start_ms AS "windowStartMs", s.tokens::float8 AS "spentTokens", 0::float8 AS "reservedTokens",
+        s.micro_usd::float8 AS "spentMicroUsd", 0::float8 AS "reservedMicroUsd"
+      FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::float8[], $6::text[]) AS k (tenant_id, scope, scope_id, time_window, start_ms, first_entry) CROSS JOIN LATERAL (${SEEN_BY_BUDGET}) s
+      WHERE NOT EXISTS (SELECT FROM model_policy.budgets b WHERE b.tenant_id = k.tenant_id AND b.scope = k.scope AND b.scope_id = k.scope_id AND b.time_window = k.time_window AND b.window_start = to_timestamp(k.start_ms / 1000.0))
+      ORDER BY 1, 2, 3`,
+    values: [asked.map(() => auth.tenant_id), asked.map(({ scope }) => scope), asked.map(({ scopeId }) => scopeId), asked.map(({ window }) => window), starts, starts.map(firstEntryOf)],
+  });
   return rows;
 }
 

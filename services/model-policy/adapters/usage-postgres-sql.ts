@@ -17,15 +17,18 @@ export function keyColumns(keys: readonly BudgetKey[]): unknown[] {
   return [keys.map((key) => key.tenantId), keys.map((key) => key.scope), keys.map((key) => key.scopeId), keys.map((key) => key.window), keys.map((key) => key.windowStartMs)];
 }
 
+/** What the window of budget `k` has seen, from entry `first_entry` on. */
+export const SEEN_BY_BUDGET = `
+      SELECT COALESCE(sum(e.input_tokens + e.output_tokens), 0) AS tokens, COALESCE(sum(e.micro_usd), 0) AS micro_usd FROM model_policy.usage_entries e
+      WHERE e.tenant_id = k.tenant_id AND e.entry_id >= k.first_entry AND e.at >= ${AT}
+        AND (k.scope = 'tenant' OR (k.scope = 'agent' AND e.agent_id = k.scope_id) OR (k.scope = 'principal' AND e.principal_id = k.scope_id))`;
+
 /** A budget that is met for the first time in its window starts with what the window has seen already, from entry $6 on. */
 export const OPEN_BUDGETS: Statement = {
   name: 'mp_open_budgets',
   text: `INSERT INTO model_policy.budgets (tenant_id, scope, scope_id, time_window, window_start, spent_tokens, spent_micro_usd)
     SELECT k.tenant_id, k.scope, k.scope_id, k.time_window, ${AT}, s.tokens, s.micro_usd
-    FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::float8[], $6::text[]) AS k (tenant_id, scope, scope_id, time_window, start_ms, first_entry) CROSS JOIN LATERAL (
-      SELECT COALESCE(sum(e.input_tokens + e.output_tokens), 0) AS tokens, COALESCE(sum(e.micro_usd), 0) AS micro_usd FROM model_policy.usage_entries e
-      WHERE e.tenant_id = k.tenant_id AND e.entry_id >= k.first_entry AND e.at >= ${AT}
-        AND (k.scope = 'tenant' OR (k.scope = 'agent' AND e.agent_id = k.scope_id) OR (k.scope = 'principal' AND e.principal_id = k.scope_id))) s
+    FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::float8[], $6::text[]) AS k (tenant_id, scope, scope_id, time_window, start_ms, first_entry) CROSS JOIN LATERAL (${SEEN_BY_BUDGET}) s
     ON CONFLICT DO NOTHING`,
 };
 

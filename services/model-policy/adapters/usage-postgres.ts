@@ -19,7 +19,7 @@ import type { PortCapabilities } from '../../platform/port.ts';
 import type { AuthContext } from '../../platform/tenancy/auth-context.ts';
 import { priceRefusal, type Amounts } from '../budgets/allowance.ts';
 import { windowStart } from '../budgets/windows.ts';
-import type { BudgetState, ClaimOutcome, HoldRequest, ReserveOutcome, UsageByModel, UsageDraft, UsageFilter, UsagePort } from '../ports/usage.ts';
+import type { BudgetName, BudgetState, ClaimOutcome, HoldRequest, ReserveOutcome, UsageByModel, UsageDraft, UsageFilter, UsagePort } from '../ports/usage.ts';
 import type { CallWriter } from './usage-call-writer.ts';
 import { claimId, type BookedPart, type LedgerRow } from './usage-postgres-bookings.ts';
 import { flushClaims, type Claim } from './usage-postgres-claims.ts';
@@ -190,9 +190,9 @@ export class PostgresUsage implements UsagePort {
     await this.#writer.book([{ kind: 'finish', ...claim, requestHash, replicaId: this.#replica.id }], { onStored: () => this.#ending.delete(id) });
   }
 
-  async budgets(auth: AuthContext): Promise<readonly BudgetState[]> {
+  async budgets(auth: AuthContext, asked: readonly BudgetName[] = []): Promise<readonly BudgetState[]> {
     await this.#writer.flushAll();
-    return readBudgets(this.#pool, auth, this.#now());
+    return readBudgets(this.#pool, auth, this.#now(), asked, firstEntryOf);
   }
 
   requestsUsed(auth: AuthContext, perMinute: number): Promise<number> {

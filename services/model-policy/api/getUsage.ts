@@ -4,7 +4,7 @@ import type { BudgetState as WireBudget, Tenant } from '../../../generated/types
 import type { DirectoryPort } from '../../platform/tenancy/directory.ts';
 import { requireActiveTenant } from '../../platform/tenancy/tenant-gate.ts';
 import { MICRO_USD, statedBudgets, type StatedBudget } from '../budgets/effective-budgets.ts';
-import { windowEnd, windowStart } from '../budgets/windows.ts';
+import { windowEnd } from '../budgets/windows.ts';
 import type { BudgetState, UsagePort } from '../ports/usage.ts';
 import { usagePeriod } from './usage-period.ts';
 
@@ -17,7 +17,7 @@ export function getUsage(usage: UsagePort, directory: DirectoryPort): ModelPolic
     const tenant = await requireActiveTenant(directory, auth);
     const perMinute = tenant.quotas?.models?.max_requests_per_minute ?? null;
     const [states, byModel, used] = await Promise.all([
-      usage.budgets(auth),
+      usage.budgets(auth, statedBudgets(tenant).flatMap(({ scope, id, window }) => (id === null ? [] : { scope, scopeId: id, window }))),
       usage.byModel(auth, { ...period, ...(query.model === undefined ? {} : { model: query.model }), ...(query.agent_id === undefined ? {} : { agentId: query.agent_id }) }),
       perMinute === null ? usage.byModel(auth, { fromMs: nowMs - MINUTE_MS }).then((sums) => sums.reduce((sum, { requests }) => sum + requests, 0)) : usage.requestsUsed(auth, perMinute),
     ]);
@@ -26,7 +26,7 @@ export function getUsage(usage: UsagePort, directory: DirectoryPort): ModelPolic
       body: {
         tenant_id: auth.tenant_id,
         as_of: new Date(nowMs).toISOString(),
-        budgets: budgetsOf(tenant, states, nowMs),
+        budgets: budgetsOf(tenant, states),
         requests_per_minute: { limit: perMinute, used },
         by_model: byModel.map((sum) => ({
           day: sum.day, model: sum.model, backend: sum.backend, requests: sum.requests, input_tokens: sum.inputTokens, output_tokens: sum.outputTokens,
@@ -39,20 +39,9 @@ export function getUsage(usage: UsagePort, directory: DirectoryPort): ModelPolic
 }
 
 /** Those that calls have met in this window, and those that the tenant states and no call has met yet. */
-function budgetsOf(tenant: Tenant, states: readonly BudgetState[], nowMs: number): WireBudget[] {
+function budgetsOf(tenant: Tenant, states: readonly BudgetState[]): WireBudget[] {
   const stated = statedBudgets(tenant);
-  const met = states.map((state) => toWire(state, stated.filter((each) => each.scope === state.scope && each.window === state.window && (each.id === null || each.id === state.scopeId))));
-  const unmet = new Map<string, StatedBudget[]>();
-  for (const each of stated) {
-    if (each.id === null || states.some((state) => state.scope === each.scope && state.window === each.window && state.scopeId === each.id)) continue;
-    const key = `${each.scope}\n${each.id}\n${each.window}`;
-    unmet.set(key, [...(unmet.get(key) ?? []), each]);
-  }
-  const empty = { spentTokens: 0, reservedTokens: 0, spentMicroUsd: 0, reservedMicroUsd: 0 };
-  return [...met, ...[...unmet.values()].map((limits) => {
-    const { scope, id, window } = limits[0]!;
-    return toWire({ scope, scopeId: id!, window, windowStartMs: windowStart(window, nowMs), ...empty }, limits);
-  })];
+  return states.map((state) => toWire(state, stated.filter((each) => each.scope === state.scope && each.window === state.window && (each.id === null || each.id === state.scopeId))));
 }
 
 function toWire(state: BudgetState, limits: readonly StatedBudget[]): WireBudget {

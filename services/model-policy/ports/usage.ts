@@ -16,12 +16,15 @@ import type { PortCapabilities } from '../../platform/port.ts';
 export type BudgetScope = 'tenant' | 'agent' | 'principal';
 export type BudgetWindow = 'minute' | 'hour' | 'day' | 'month';
 
-/** One budget that applies to a call. */
-export interface BudgetLimit {
+export interface BudgetName {
   readonly scope: BudgetScope;
   /** The agent or principal; empty for the tenant. */
   readonly scopeId: string;
   readonly window: BudgetWindow;
+}
+
+/** One budget that applies to a call. */
+export interface BudgetLimit extends BudgetName {
   /** null: not limited. */
   readonly maxTokens: number | null;
   readonly maxCostMicroUsd: number | null;
@@ -152,8 +155,11 @@ export interface UsagePort {
   /** Ends a claim: `done` keeps it for `CLAIM_TTL_MS`, otherwise the id can be used again. */
   endClaim(auth: AuthContext, requestId: string, done: boolean): Promise<void>;
 
-  /** Budgets of windows that are open now and have seen a call. */
-  budgets(auth: AuthContext): Promise<readonly BudgetState[]>;
+  /**
+   * Budgets of windows that are open now and have met a call; and those of `asked` that have met none yet, with what
+   * their windows have seen, which is what they will begin with.
+   */
+  budgets(auth: AuthContext, asked?: readonly BudgetName[]): Promise<readonly BudgetState[]>;
 
   /** Requests of the last minute as the rate counts them. */
   requestsUsed(auth: AuthContext, perMinute: number): Promise<number>;

@@ -237,12 +237,14 @@ async function stop(servers: readonly Server[], limits: ServerLimits, state: Ser
   if (limits.stopGraceMs > 0) await sleep(limits.stopGraceMs);
   state.stopping = true;
   const closed = Promise.all(servers.map((server) => new Promise<void>((resolve) => server.close(() => resolve()))));
-  const closeIdle = (): void => servers.forEach((server) => server.closeIdleConnections());
-  for (const exchange of state.listeners) if (exchange.response.headersSent && !exchange.endsByItself) exchange.abort('the server stops');
+  const endWhatWaits = (): void => {
+    for (const exchange of state.listeners) if (exchange.response.headersSent && !exchange.endsByItself) exchange.abort('the server stops');
+    servers.forEach((server) => server.closeIdleConnections());
+  };
   // A connection that falls idle after this moment is closed by its answer's `connection: close`; sweeping catches
-  // those whose answer had been begun before.
-  closeIdle();
-  const sweep = setInterval(closeIdle, 50);
+  // those whose answer had been begun before, and the streams that a reader, told to come back, opened on one of them.
+  endWhatWaits();
+  const sweep = setInterval(endWhatWaits, 50);
   const deadline = setTimeout(() => {
     for (const exchange of state.listeners) exchange.abort('the server stops');
     for (const server of servers) server.closeAllConnections();

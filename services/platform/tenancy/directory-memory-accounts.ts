@@ -91,6 +91,7 @@ export class MemoryAccounts {
   forgetTenant(tenantId: string): void {
     for (const [at, principal] of this.#principals) if (principal.tenantId === tenantId) this.#principals.delete(at);
     for (const [keyId, key] of this.#keys) if (key.tenantId === tenantId) this.#keys.delete(keyId);
+    for (const at of this.#issued.keys()) if (at.startsWith(place(tenantId, ''))) this.#issued.delete(at);
   }
 
   #keysOf(tenantId: string, principalId: string): readonly ApiKeyRecord[] {
