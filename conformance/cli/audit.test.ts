@@ -75,7 +75,8 @@ describe('agentos audit', () => {
     expect((await node.agentos('restart', 'agent-orchestrator')).code).toBe(0);
     expect((await fetch(`${node.baseUrl}/v1/agents/agt_demo/runs`, { method: 'POST', headers: { 'x-tenant-id': 'tnt_demo', 'content-type': 'application/json' }, body: '{"input":"hello"}' })).status).toBe(201);
     expect((await node.agentos('restart', 'agent-orchestrator')).code).toBe(0);
-    const kids = jsonLines<{ kid: string }>(readFileSync(path.join(node.home, 'audit', 'checkpoints.jsonl'), 'utf8')).map(({ kid }) => kid);
+    const lines = jsonLines<{ kid: string; service: string }>(readFileSync(path.join(node.home, 'audit', 'checkpoints.jsonl'), 'utf8'));
+    const kids = lines.filter(({ service }) => service === 'agent-orchestrator').map(({ kid }) => kid);
     expect([new Set(kids).size, kids.at(-1)]).toEqual([2, rotated.key.key_id]);
     expect((await verify()).faults.filter(({ kind }) => kind === 'unsigned')).toEqual([]);
     expect((await verify('--key', path.join(node.home, 'audit', 'audit-key.pub.pem'))).faults.filter(({ kind }) => kind === 'unsigned')).toEqual([]);

@@ -3,27 +3,16 @@ import { once } from 'node:events';
 import { readFileSync, statSync } from 'node:fs';
 import { createServer } from 'node:net';
 import path from 'node:path';
-import { afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import type { CliStatus, Run } from '../../generated/types/index.ts';
 import { isProcess } from '../../scripts/lib/process.ts';
 import { startTestPostgres } from '../../scripts/lib/postgres/index.ts';
 import { repositoryRoot } from '../../scripts/lib/repository.ts';
 import { verifies } from '../http/verifies.ts';
-import { createCliNode, ensureBuilt, type CliNode } from './node-under-test.ts';
+import { cliNodes } from './node-under-test.ts';
 
 const NOBODY = 65534;
-const cleanups: Array<() => Promise<unknown>> = [];
-
-beforeAll(ensureBuilt, 60_000);
-afterEach(async () => {
-  for (const clean of cleanups.splice(0).reverse()) await clean();
-}, 60_000);
-
-async function newNode(options: Parameters<typeof createCliNode>[0] = {}): Promise<CliNode> {
-  const node = await createCliNode(options);
-  cleanups.push(() => node.remove());
-  return node;
-}
+const { newNode, atEnd } = cliNodes();
 
 describe('agentos up --mode dev', () => {
   it('makes API keys, tells where they lie, and asks everybody for one', verifies(['PRS-8.1-08', 'PRS-8.3-03'], async () => {
@@ -67,7 +56,7 @@ describe('an ordinary user', () => {
 describe('a Postgres server of the user\'s own', () => {
   it('is used by DATABASE_URL in place of the embedded one, and never stopped', async () => {
     const server = await startTestPostgres();
-    cleanups.push(() => server.stop());
+    atEnd(() => server.stop());
     const node = await newNode({ env: { DATABASE_URL: server.url } });
     const up = await node.agentos('up');
     expect(up.code, up.stderr).toBe(0);
@@ -90,7 +79,7 @@ describe('a taken port', () => {
   it('is named with its holder before anything starts', async () => {
     const holder = createServer().listen(0, '127.0.0.1');
     await once(holder, 'listening');
-    cleanups.push(async () => holder.close());
+    atEnd(async () => holder.close());
     const { port } = holder.address() as { port: number };
     const node = await newNode({ env: { AGENTOS_FEDERATION_PORT: String(port) } });
     const up = await node.agentos('up');

@@ -2,25 +2,15 @@
 import { chmodSync, existsSync, mkdtempSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import type { CliStatus } from '../../generated/types/index.ts';
 import { makeCertificate } from '../harness/certificate.ts';
 import { startVault } from '../ports/vault-stub.ts';
 import { startTestPostgres } from '../../scripts/lib/postgres/index.ts';
 import { verifies } from '../http/verifies.ts';
-import { createCliNode, ensureBuilt, type CliNode } from './node-under-test.ts';
+import { cliNodes } from './node-under-test.ts';
 
-const cleanups: Array<() => Promise<unknown>> = [];
-beforeAll(ensureBuilt, 60_000);
-afterEach(async () => {
-  for (const clean of cleanups.splice(0).reverse()) await clean();
-}, 60_000);
-
-async function newNode(options: Parameters<typeof createCliNode>[0] = {}): Promise<CliNode> {
-  const node = await createCliNode(options);
-  cleanups.push(() => node.remove());
-  return node;
-}
+const { newNode, atEnd } = cliNodes();
 
 /** Folders and files below a folder, by octal mode. */
 const modesIn = (folder: string): Record<string, string> => Object.fromEntries(['.', ...readdirSync(folder)].map((name) => [name, (statSync(path.join(folder, name)).mode & 0o777).toString(8)]));
@@ -85,9 +75,9 @@ describe('agentos up --mode prod', () => {
 
   it('takes the address of its database from Vault, for itself and for the services', verifies(['PRS-10.2-02'], async () => {
     const server = await startTestPostgres();
-    cleanups.push(() => server.stop());
+    atEnd(() => server.stop());
     const vault = await startVault();
-    cleanups.push(() => vault.close());
+    atEnd(() => vault.close());
     vault.put('secret', 'agentos', { url: server.url });
     const node = await newNode({ env: { AGENTOS_TRUSTED_PROXY: 'loopback', VAULT_ADDR: vault.url, DATABASE_URL: 'vault://secret/agentos#url' } });
     const tokenFile = path.join(path.dirname(node.home), 'vault-token');

@@ -3,6 +3,7 @@ import { spawn, type ChildProcess } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, rmSync, chmodSync, chownSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
+import { afterEach, beforeAll } from 'vitest';
 import { findFreePort } from '../../scripts/lib/ports.ts';
 import { runCommand, type CommandResult } from '../../scripts/lib/process.ts';
 import { repositoryRoot } from '../../scripts/lib/repository.ts';
@@ -32,7 +33,12 @@ export async function ensureBuilt(): Promise<void> {
   if (result.code !== 0) throw new Error(`The build failed: ${result.stderr}`);
 }
 
-export async function createCliNode(options: { readonly env?: NodeJS.ProcessEnv; readonly uid?: number } = {}): Promise<CliNode> {
+export interface CliNodeOptions {
+  readonly env?: NodeJS.ProcessEnv;
+  readonly uid?: number;
+}
+
+export async function createCliNode(options: CliNodeOptions = {}): Promise<CliNode> {
   const folder = mkdtempSync(path.join(tmpdir(), 'agentos-cli-'));
   chmodSync(folder, 0o755);
   if (options.uid !== undefined) chownSync(folder, options.uid, options.uid);
@@ -64,6 +70,24 @@ export async function createCliNode(options: { readonly env?: NodeJS.ProcessEnv;
     async remove() {
       if (existsSync(home)) await agentos('nuke', '--hard', '--yes-really');
       rmSync(folder, { recursive: true, force: true });
+    },
+  };
+}
+
+/** For a file of tests that each bring up nodes of their own: what a test started ends with it, the last first. */
+export function cliNodes(): { newNode(options?: CliNodeOptions): Promise<CliNode>; atEnd(end: () => Promise<unknown>): void } {
+  const ends: (() => Promise<unknown>)[] = [];
+  const atEnd = (end: () => Promise<unknown>): void => void ends.push(end);
+  beforeAll(ensureBuilt, 60_000);
+  afterEach(async () => {
+    for (const end of ends.splice(0).reverse()) await end();
+  }, 60_000);
+  return {
+    atEnd,
+    async newNode(options = {}) {
+      const node = await createCliNode(options);
+      atEnd(() => node.remove());
+      return node;
     },
   };
 }

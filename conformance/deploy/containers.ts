@@ -111,9 +111,7 @@ export class Engine {
 
   /** The image over what it needs of its base. All containers share it: none can write to it. */
   #makeBase(): string {
-    const base = join(this.#folder, 'root');
-    execFileSync('cp', ['-a', '--link', '-T', this.#image.folder, base]);
-    own(join(base, 'var/lib/agentos'), this.#image.user);
+    const base = this.#image.folder;
     for (const folder of ['proc', 'dev', 'tmp', 'etc', 'nodejs/bin', 'run/secrets', 'lib64']) mkdirSync(join(base, folder), { recursive: true });
     // As the base has it; the user that programs run as is in neither file.
     writeFileSync(join(base, 'etc/passwd'), 'root:x:0:0:root:/root:/sbin/nologin\nnonroot:x:65532:65532:nonroot:/home/nonroot:/sbin/nologin\n');
@@ -121,6 +119,7 @@ export class Engine {
     for (const file of ['etc/hosts', ...Object.keys(this.#file.secrets).map((secret) => `run/secrets/${secret}`)]) writeFileSync(join(base, file), '');
     const setpriv = execFileSync('sh', ['-c', 'command -v setpriv'], { encoding: 'utf8' }).trim();
     for (const [program, place] of [[process.execPath, 'nodejs/bin/node'], [setpriv, '.setpriv']] as const) {
+      if (existsSync(join(base, place))) continue;
       copyFileSync(program, join(base, place));
       chmodSync(join(base, place), 0o755);
       for (const [library] of execFileSync('ldd', [program], { encoding: 'utf8' }).matchAll(/\/\S+\.so[.\d]*/g)) {

@@ -1,5 +1,9 @@
 /** The Dockerfile by two linters: dockerfile-utils for the language, and rules of our own for what it may do. */
+import { spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { validate, ValidationSeverity } from 'dockerfile-utils';
 import { describe, expect, it } from 'vitest';
@@ -83,6 +87,28 @@ describe('the Dockerfile', () => {
     for (const [, name] of only('ENV').matchAll(/(AGENTOS_\w+)=/g)) expect(findVariable(name!), name).toBeDefined();
     const healthcheck = readFileSync(join(FOLDER, 'healthcheck.mjs'), 'utf8');
     for (const service of SERVICES) expect(healthcheck).toMatch(new RegExp(`'?${service.name}'?: ${findVariable(service.portVariable)!.default}\\b`));
+  });
+});
+
+describe('the programs of the image', () => {
+  const run = (file: string, args: readonly string[], env: Readonly<Record<string, string>> = {}) => spawnSync(process.execPath, [join(FOLDER, file), ...args], { encoding: 'utf8', env });
+
+  it('start.mjs says what there is when it is not told, or told something else', () => {
+    expect(run('start.mjs', [])).toMatchObject({ status: 2, stderr: expect.stringContaining('What is to run must be named') });
+    for (const name of ['../x', 'constructor', 'model-policy/main.js']) expect(run('start.mjs', [name])).toMatchObject({ status: 2, stderr: expect.stringContaining('There is no program') });
+  });
+
+  it('healthcheck.mjs answers 0 for what is ready alone', async () => {
+    expect(run('healthcheck.mjs', []).status).toBe(2);
+    const server = createServer((request, response) => response.writeHead(request.url === '/readyz' ? 503 : 200).end('not yet'));
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    const { port } = server.address() as AddressInfo;
+    const ask = async (): Promise<number | null> => ((await once(spawn(process.execPath, [join(FOLDER, 'healthcheck.mjs')], { env: { AGENTOS_SERVICE: 'federation', AGENTOS_PORT: String(port) } }), 'exit')) as [number | null])[0];
+    expect(await ask()).toBe(1);
+    server.removeAllListeners('request').on('request', (_, response) => response.end('ready'));
+    expect(await ask()).toBe(0);
+    await new Promise((resolve) => server.close(resolve));
+    expect(await ask()).toBe(1);
   });
 });
 

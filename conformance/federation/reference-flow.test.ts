@@ -26,7 +26,7 @@ describe('the flow of earlier versions', () => {
     const auth = { tenant_id: 'tnt_demo', principal_id: 'prn_ci', subject_type: 'api_key', api_key_id: 'key_ci', scopes: ['runs:write', 'events:read'] };
     const headers = { 'x-principal-id': 'prn_ci', 'x-scopes': 'runs:write events:read' };
     const made = await call(nodes.a.urls.federation, '/v1/federation/runs:forward', {
-      headers: { ...headers, traceparent: TRACEPARENT },
+      headers,
       body: {
         forward: {
           target_selector: { stack_id: 'stk_node_b', region: 'region-b', required_capabilities: ['runs.forward', 'events.stream'], preferred_model_tier: 'balanced' },

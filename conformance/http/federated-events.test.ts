@@ -1,4 +1,6 @@
 /** Events across nodes: the stream of a run that executes elsewhere, and events that are pushed (PRS 7.3, 7.4; Appendix F.5). */
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { call, readEvents, untilEnded, type Json } from '../harness/client.ts';
 import { askAsPeer, CALLER, type PeerAnswer } from '../harness/peer-caller.ts';
@@ -93,6 +95,15 @@ describe('the stream of a run that was forwarded', () => {
     expect((await readEvents(here(), eventsOf(runId))).ended).toBe(true);
   }), 60_000);
 
+  it('whose node is no peer any more says so, and is there again with the peers file', verifies(['PRS-7.4-06'], async () => {
+    const file = join(nodes.a.folder, 'peers.json');
+    const before = readFileSync(file, 'utf8');
+    writeFileSync(file, JSON.stringify({ ...(JSON.parse(before) as object), peers: [] }));
+    await expect.poll(async () => (await call(here(), eventsOf(runId))).body, { timeout: 15_000 }).toMatchObject({ error: { code: 'dependency_unavailable', retryable: false, details: { reason: 'peer_unknown' } } });
+    writeFileSync(file, before);
+    await expect.poll(async () => (await readEvents(here(), eventsOf(runId))).status, { timeout: 15_000 }).toBe(200);
+  }), 60_000);
+
   describe('events that are pushed', () => {
     const ingest = (body: Json, options: { readonly tenant?: string; readonly headers?: Record<string, string> } = {}) => call(here(), INGEST, { body, ...options });
     const from = (events: readonly unknown[], source: string | null = nodes.b.stackId) => ({ events, ...(source === null ? {} : { ingest: { source_stack_id: source, dedupe: { mode: 'event_id' } } }) });
@@ -153,6 +164,8 @@ describe('the stream of a run that was forwarded', () => {
       expect(body).toMatchObject({ accepted: 3, rejected: items.length - 3, duplicates: 1 });
       const { frames } = await readEvents(here(), eventsOf(taken), { stopAfter: 3 });
       expect(frames.map((frame) => frame.data)).toEqual([{ event: one }, { event: two }, { event: three }]);
+      const audit = await call(nodes.a.urls['agent-orchestrator'], '/v1/audit?action=events.replicate&outcome=denied', { headers: { 'x-scopes': 'audit:read' } });
+      expect(audit.body.records[0], 'what reached for others is on record').toMatchObject({ peer: nodes.b.stackId, details: { rejected: 3, reasons: ['tenant_mismatch', 'run_is_local'] } });
       const listed = await call(nodes.a.urls['agent-orchestrator'], `/v1/runs/${local}/history`);
       expect(listed.body.events.some(({ event }: Json) => event.sequence === 99)).toBe(false);
     }));

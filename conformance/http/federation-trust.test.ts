@@ -1,7 +1,9 @@
 /** What a node believes of its peers: over real sockets, with real certificates, in every mode (PRS 7.4, 15.6). */
 import { createPrivateKey, X509Certificate } from 'node:crypto';
+import { once } from 'node:events';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { connect } from 'node:tls';
 import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { SEED_AUTH } from '../../services/agent-orchestrator/seed.ts';
@@ -208,6 +210,22 @@ describe('what the peers file says of a peer', () => {
     expect(JSON.stringify(answer.body)).not.toMatch(/trust|tnt_canary/);
     expect(answer.body.peers[0].stack_id).toBe(nodes.a.stackId);
   });
+
+  it('goes with the authorities: one that is trusted no more takes the connections along that it opened', verifies(['PRS-7.4-01'], async () => {
+    trust({ tenants: ['*'] });
+    const bundle = join(nodes.b.folder, 'trusted.pem');
+    const both = readFileSync(bundle, 'utf8');
+    const { port, hostname } = new URL(target.url);
+    const idle = connect({ port: Number(port), host: hostname, ca: target.authority, ...peer.certificate });
+    idle.on('error', () => undefined);
+    await once(idle, 'secureConnect');
+    const gone = once(idle, 'close');
+    writeFileSync(bundle, nodes.b.authority.cert);
+    await gone;
+    expect(await askAsPeer(target, peer, { path: '/v1/federation/peer' })).toHaveProperty('failed');
+    writeFileSync(bundle, both);
+    await expect.poll(async () => 'status' in (await askAsPeer(target, peer, { path: '/v1/federation/peer' })), { timeout: 10_000 }).toBe(true);
+  }));
 
   it('leaves a tenant that is suspended here suspended', verifies(['PRS-7.4-07'], async () => {
     trust({ tenants: ['*'] });

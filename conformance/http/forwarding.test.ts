@@ -24,7 +24,7 @@ interface Forward {
 
 const forwardTo = (url: string, { tenant = 'tnt_demo', selector = { stack_id: 'stk_node_b' }, key, run = {}, headers = {}, auth = {} }: Forward = {}): Promise<Answer> =>
   call(url, '/v1/federation/runs:forward', {
-    tenant, headers,
+    tenant, headers, signal: AbortSignal.timeout(60_000),
     body: { forward: { target_selector: selector, auth: { tenant_id: tenant, ...auth }, run_request: { agent_id: 'agt_forwarded', input: 'hello', ...(key === undefined ? {} : { idempotency_key: key }), ...run } } },
   });
 const made = (answer: Answer): Json => {
@@ -143,7 +143,7 @@ describe('between two nodes', () => {
     } finally {
       await second.close();
     }
-  }), 60_000);
+  }), 90_000);
 
   it('a node that is away is 503 in the end, and the same request finds it when it is back', verifies(['PRS-7.4-10'], async () => {
     const { a, b } = nodes;
@@ -160,7 +160,7 @@ describe('between two nodes', () => {
     }
     made(await forwardTo(at(a), { tenant: patient, key: 'k' }));
     expect((await runsOf(b, patient)).length).toBe(2);
-  }), 60_000);
+  }), 90_000);
 
   it('says that it forwards, with certificates', verifies(['PRS-7.2-02'], async () => {
     expect((await call(at(nodes.a), '/v1/peer/capabilities', { tenant })).body.capabilities).toMatchObject({ supports: { runs_forward: true }, features: expect.arrayContaining(['runs.forward']) });

@@ -1,40 +1,20 @@
 /** The Postgres store of Agent Orchestrator as a service composes it, over a database of the suite's own. */
-import { createDatabase, type Database } from '../../services/platform/db/pool.ts';
+import { createDatabase } from '../../services/platform/db/pool.ts';
 import { PostgresEvents } from '../../services/agent-orchestrator/adapters/events-postgres.ts';
 import { PostgresQueue } from '../../services/agent-orchestrator/adapters/queue-postgres.ts';
 import { PostgresRunState } from '../../services/agent-orchestrator/adapters/run-state-postgres.ts';
 import { PostgresWake } from '../../services/agent-orchestrator/adapters/postgres-wake.ts';
 import { migrations, SCHEMA } from '../../services/agent-orchestrator/adapters/migrations/index.ts';
 import { AUDIT_SET } from '../harness/migrations.ts';
-import { testDatabase, type MigrationSet, type TestDatabase } from '../harness/database.ts';
-import type { RunStoreHarness, RunStores, StoreOutage } from './contract.ts';
+import { testDatabase, type MigrationSet } from '../harness/database.ts';
+import type { RunStoreHarness, RunStores } from './contract.ts';
 import { freshTenant } from './fixtures.ts';
+import { gatedDatabase, type GatedDatabase } from './gated-database.ts';
 import { outageOf, startStoreGate } from './store-gate.ts';
 
 export const orchestratorMigrations: readonly MigrationSet[] = [AUDIT_SET, { schema: SCHEMA, migrations }];
 
-export interface OrchestratorDatabase {
-  readonly database: Database;
-  readonly test: TestDatabase;
-  readonly outage: StoreOutage;
-  dispose(): Promise<void>;
-}
-
-export async function orchestratorDatabase(): Promise<OrchestratorDatabase> {
-  const test = await testDatabase({ migrations: orchestratorMigrations });
-  const gate = await startStoreGate(test.url);
-  const database = await createDatabase({ url: gate.url, applicationName: 'suite' });
-  return {
-    database,
-    test,
-    outage: outageOf(gate),
-    async dispose() {
-      await database.close();
-      await gate.close();
-      await test.drop();
-    },
-  };
-}
+export const orchestratorDatabase = (): Promise<GatedDatabase> => gatedDatabase(orchestratorMigrations);
 
 /** Run state, queue and events as one process holds them. */
 export async function openPostgresRunStores(url: string): Promise<RunStores & { close(): Promise<void> }> {

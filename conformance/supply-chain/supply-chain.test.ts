@@ -1,9 +1,10 @@
 /** What this project is made of: exact versions, hashes for all of it, one registry, no unknown install scripts, and a bill of materials. */
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, readFileSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
 import { makeSbom } from '../../scripts/supply-chain/sbom.ts';
+import { judgeSignatures } from '../../scripts/supply-chain/signatures.ts';
 import { INSTALL_SCRIPTS } from './install-scripts.ts';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
@@ -60,6 +61,17 @@ describe('dependencies', () => {
   });
 });
 
+describe('images', () => {
+  it('are named by digest wherever one is, but for our own while it is being built', () => {
+    const files = readdirSync(join(ROOT, 'deploy'), { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile() && /(Dockerfile|\.ya?ml)$/.test(entry.name)).map((entry) => join(entry.parentPath, entry.name));
+    const named = files.flatMap((file) => [...readFileSync(file, 'utf8').matchAll(/^\s*(?:-\s*)?(?:image:|FROM)\s+["']?([^\s"']+)/gm)].map((match) => match[1]!));
+    expect(named.length).toBeGreaterThanOrEqual(8);
+    const own = /^(agentos|\$\{NODEA_IMAGE:.*)$/;
+    expect(named.filter((image) => !own.test(image) && !/@sha256:[0-9a-f]{64}$/.test(image))).toEqual([]);
+    expect(named.filter((image) => /:latest\b/.test(image))).toEqual([]);
+  });
+});
+
 describe('SECURITY.md', () => {
   it('names, for every boundary, tests that are there', () => {
     const text = readFileSync(join(ROOT, 'SECURITY.md'), 'utf8');
@@ -70,6 +82,19 @@ describe('SECURITY.md', () => {
       expect(tests, row).not.toEqual([]);
       expect(tests.filter((file) => !existsSync(join(ROOT, file))), row).toEqual([]);
     }
+  });
+});
+
+describe('signatures of the registry', () => {
+  it.each([
+    ['hold', '{"invalid":[],"missing":[]}', '', 0, /signed every package/],
+    ['do not hold', '{"invalid":[{"name":"left-pad","version":"1.3.0","registry":"https://r.test/","code":"EINTEGRITYSIGNATURE"}],"missing":[]}', '', 1, /1 package is not as .+\n {2}invalid {2}left-pad@1\.3\.0 {2}https:\/\/r\.test\//],
+    ['are missing', '{"invalid":[],"missing":[{"name":"a","version":"1.0.0"},{"name":"b","version":"2.0.0"}]}', '', 1, /2 packages are not as [\s\S]+missing {2}b@2\.0\.0/],
+    ['could not be asked for: no way to the keys', '{"error":{"code":"ENOTFOUND","summary":"request to https://tuf-repo-cdn.sigstore.dev/15.root.json failed, reason: getaddrinfo ENOTFOUND"}}', '', 4, /could not be checked; nothing was refused[\s\S]+where tuf-repo-cdn\.sigstore\.dev can be reached/],
+    ['could not be asked for: a registry without keys', '', 'npm error found no dependencies to audit that were installed from a supported registry', 4, /found no dependencies to audit/],
+    ['could not be asked for: nothing was said', '', '', 4, /nothing that can be read/],
+  ])('that %s', (_what, stdout, stderr, exitCode, text) => {
+    expect(judgeSignatures(stdout, stderr)).toEqual({ exitCode, text: expect.stringMatching(text) as string });
   });
 });
 

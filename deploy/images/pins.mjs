@@ -63,4 +63,9 @@ async function main(action) {
   process.exit(moved === 0 ? 0 : 1);
 }
 
-if (process.argv[1] === fileURLToPath(import.meta.url)) await main(process.argv[2]);
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  await main(process.argv[2]).catch((error) => {
+    process.stderr.write(`The registries could not be asked: ${error.message}${error.cause === undefined ? '' : ` (${error.cause.message})`}\n`);
+    process.exit(4);
+  });
+}

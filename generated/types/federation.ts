@@ -203,11 +203,16 @@ export interface paths {
         put?: never;
         /**
          * Create a run on another node
-         * @description Picks a peer by stack id, region or required capabilities, creates the run there under the caller's tenant and
-         *     principal, and answers with its id and the URL of its events. Network failures and 5xx are tried again under
-         *     the same idempotency key, so that there is one remote run; a refusal by the peer (4xx) is passed on with its
-         *     code. No such peer is 404, a capability it lacks 409, an unreachable peer 503. `auth.tenant_id` must be
-         *     the caller's tenant.
+         * @description Picks a node by stack id, region or required capabilities (all that are given must hold; the preferred model tier
+         *     decides among equals, then this node, then the order of the peers file), creates the run there under the caller's
+         *     tenant, principal and tenant scopes, and answers with its id and the URL of its events. The body's `auth` may
+         *     repeat the tenant and add a policy context; it gives nobody more than they have.
+         *
+         *     Network failures and 5xx are tried again under a key of the forward's own, so that there is one remote run; a
+         *     refusal by the node (4xx) is passed on with its code and `details.peer`. No such node is 404; a capability that
+         *     none has, or no API version in common, is 409; a node that is unreachable, or that does not accept this one, is
+         *     503. The same request under the caller's idempotency key is answered as the first time, or found again where it
+         *     was left. In prod mode a key is required.
          */
         post: operations["forwardRun"];
         delete?: never;

@@ -53,7 +53,7 @@ async function verify({ output }: CommandContext, settings: Settings, options: O
   const checkpoints = loadCheckpoints(settings, { key: text(options['key']), checkpoints: text(options['checkpoints']) });
   const file = text(options['fromExport']);
   const report = file === undefined ? await verifyDatabase(settings, text(options['tenant']) ?? null, checkpoints) : await verifyExport(file, checkpoints, options['filtered'] === true);
-  if (checkpoints === null) output.note('There are no signed checkpoints: a log that was rewritten as a whole would not be noticed.');
+  if (checkpoints === null) output.note('No checkpoint is signed yet: until one is (a running node signs every ten seconds), a log that was rewritten as a whole would not be noticed.');
   output.result(documentOf(report), textOf(report));
   return report.faults.length === 0 ? EXIT.ok : EXIT.gate;
 }

@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import type { ApiKey, CliKeys } from '../../generated/types/index.ts';
 import { accountsOf, actionOf, everyPage, listOf, needed, table, type AccountsOf, type Body } from '../lib/administration.ts';
 import type { Command, CommandContext, OptionValues } from '../lib/command.ts';
@@ -21,6 +22,7 @@ export const command: Command = {
     { flags: '--scope <scopes>', summary: 'create: what it may do, separated by commas (default: what its roles allow)' },
     { flags: '--role <roles>', summary: 'create: roles among those of the principal (default: all of them)' },
     { flags: '--expires <duration>', summary: 'create: how long it lasts, e.g. 12h, 90d (default: for ever)' },
+    { flags: '--idempotency-key <key>', summary: 'create, rotate: with the same one again, within an hour and before the key is used, the same key is answered again' },
     { flags: '--overlap <duration>', summary: 'rotate: how long the old key stays good (default: 1h; at most 30d)' },
   ],
   examples: [
@@ -33,10 +35,11 @@ export const command: Command = {
     const action = actionOf('keys', ACTIONS, args[0]);
     const accounts = accountsOf(context, options);
     if (action === 'list') return list(context, accounts, options);
-    if (action === 'create') return issued(context, action, await accounts.call(`${accounts.base}/keys`, 'the key could not be created', { method: 'POST', body: keyOf(options) }));
+    const idempotencyKey = typeof options['idempotencyKey'] === 'string' ? options['idempotencyKey'] : `agentos-cli-${randomUUID()}`;
+    if (action === 'create') return issued(context, action, await repeatable(idempotencyKey, () => accounts.call(`${accounts.base}/keys`, 'the key could not be created', { method: 'POST', body: keyOf(options), idempotencyKey })));
     const keyId = needed(args[1], 'the id of the key', `agentos keys ${action} <key_id>   (agentos keys list shows them)`);
     const path = `${accounts.base}/keys/${encodeURIComponent(keyId)}`;
-    if (action === 'rotate') return issued(context, action, await accounts.call(`${path}:rotate`, `${keyId} could not be rotated`, { method: 'POST', body: overlapOf(options) }));
+    if (action === 'rotate') return issued(context, action, await repeatable(idempotencyKey, () => accounts.call(`${path}:rotate`, `${keyId} could not be rotated`, { method: 'POST', body: overlapOf(options), idempotencyKey })));
     const key = (await accounts.call(path, `${keyId} could not be revoked`, { method: 'DELETE' }))['key'] as ApiKey;
     context.output.result({ command: 'keys', action, key } satisfies CliKeys, `${key.key_id} of ${key.principal_id} is revoked`);
     return EXIT.ok;
@@ -51,12 +54,25 @@ async function list({ output }: CommandContext, accounts: AccountsOf, options: O
   return EXIT.ok;
 }
 
+/** A key may have been made though its answer was lost: whoever asks again in the same words and with this key is given it. */
+async function repeatable(idempotencyKey: string, ask: () => Promise<Body>): Promise<Body> {
+  try {
+    return await ask();
+  } catch (error) {
+    if (!(error instanceof CliError) || (error.exitCode !== EXIT.dependency && error.exitCode !== EXIT.timeout)) throw error;
+    throw new CliError(error.message, { exitCode: error.exitCode, evidence: [...error.evidence, 'the key may have been made all the same'], next: `the same command with --idempotency-key ${idempotencyKey}`, cause: error });
+  }
+}
+
 /** The secret alone goes to stdout, so that it can be piped to where it belongs. */
 function issued({ output }: CommandContext, action: 'create' | 'rotate', answer: Body): typeof EXIT.ok {
   const key = answer['key'] as ApiKey;
-  const secret = String(answer['secret']);
+  const { secret } = answer;
+  if (typeof secret !== 'string') {
+    throw new CliError(`${key.key_id} was made before, and its secret is told no more`, { exitCode: EXIT.gate, evidence: ['it was used since, or an hour has gone by'], next: `agentos keys rotate ${key.key_id} --overlap 0s   (makes a new one in its place)` });
+  }
   output.note(`${key.key_id} of ${key.principal_id} in ${key.tenant_id}, ${key.expires_at === null ? 'for ever' : `until ${key.expires_at}`}`);
-  output.note(`${output.style('yellow', 'warning:')} this is the only time the key is shown; only its hash is kept. Put it where secrets belong.`);
+  output.note(`${output.style('yellow', 'warning:')} the key is kept nowhere but as a hash. Put it where secrets belong.`);
   output.result({ command: 'keys', action, key, secret } satisfies CliKeys, secret);
   return EXIT.ok;
 }

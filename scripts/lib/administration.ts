@@ -17,8 +17,10 @@ export type Body = Readonly<Record<string, unknown>>;
 export interface Administration {
   readonly settings: Settings;
   /** Sends one request and answers its body. @throws CliError with the node's own words. */
-  call(path: string, what: string, request?: Omit<ApiRequest, 'headers' | 'signal'>): Promise<Body>;
+  call(path: string, what: string, request?: AdministrativeRequest): Promise<Body>;
 }
+
+export type AdministrativeRequest = Omit<ApiRequest, 'headers' | 'signal'> & { readonly idempotencyKey?: string };
 
 export interface AccountsOf extends Administration {
   /** `/v1` in one's own tenant, `/v1/admin/tenants/<id>` for an operator. */
@@ -32,8 +34,8 @@ export function administration({ global, signal }: CommandContext): Administrati
   const headers = headersOf(settings);
   return {
     settings,
-    async call(path, what, request = {}) {
-      const answer: ApiAnswer = await send(settings, 'agent-orchestrator', path, { ...request, headers, signal, ...(global.timeoutMs === null ? {} : { timeoutMs: global.timeoutMs }) });
+    async call(path, what, { idempotencyKey, ...request } = {}) {
+      const answer: ApiAnswer = await send(settings, 'agent-orchestrator', path, { ...request, headers: idempotencyKey === undefined ? headers : { ...headers, 'idempotency-key': idempotencyKey }, signal, ...(global.timeoutMs === null ? {} : { timeoutMs: global.timeoutMs }) });
       return expectStatus(answer, [200, 201], what).body ?? {};
     },
   };

@@ -4,6 +4,7 @@ import { openServiceAudit } from '../platform/audit/configured-audit.ts';
 import { configuredVerifiers } from '../platform/auth/configured-verifiers.ts';
 import { createIdentity } from '../platform/auth/identity.ts';
 import { createServiceTokenIssuer, serviceTokenKey } from '../platform/auth/service-token.ts';
+import { SERVICE_VERSION } from '../platform/build-info.ts';
 import { ConfigError, type Config } from '../platform/config/load.ts';
 import { adminAddress } from '../platform/config/admin-address.ts';
 import { resolveModeRules, type ModeRules } from '../platform/config/mode.ts';
@@ -16,6 +17,7 @@ import { rotatingKeys, sealingKeys, type RotatingKeys } from '../platform/secret
 import { openTls } from '../platform/secrets/tls-files.ts';
 import { tenantSeriesOf } from '../platform/telemetry/configured-tenants.ts';
 import { createMetrics } from '../platform/telemetry/metrics.ts';
+import { openTracing } from '../platform/telemetry/tracing.ts';
 import type { AuthContext } from '../platform/tenancy/auth-context.ts';
 import { HttpModel } from './adapters/model-http.ts';
 import { createPeerInformation } from './adapters/peer-information.ts';
@@ -36,6 +38,7 @@ export async function compose(config: Config, log: Logger): Promise<RunningServi
   const { values } = config;
   const mode = resolveModeRules(config);
   const metrics = createMetrics({ service: 'agent-orchestrator', tenants: tenantSeriesOf(values) });
+  metrics.traceTo(await openTracing(values, 'agent-orchestrator', SERVICE_VERSION, log));
   const inMemory = values.AGENTOS_STORE === 'memory';
   // Read before anything is opened: settings that cannot be used must not cost a connection.
   const signingKeys = rotatingKeys(config, serviceTokenKey);
@@ -67,8 +70,7 @@ export async function compose(config: Config, log: Logger): Promise<RunningServi
     more: [agentInvokeTool(createChildRuns({ ...stores, quotaDefaults: values, implicitAgents: false, idempotencyTtlHours: values.AGENTOS_IDEMPOTENCY_TTL_HOURS }))],
   });
   const orchestrator = createOrchestrator({
-    ...settingsOf(values, mode),
-    sealing: sealingKeys(config),
+    ...settingsOf(config, mode),
     stores,
     model,
     tools: nodeTools.tools,
@@ -98,13 +100,16 @@ export async function compose(config: Config, log: Logger): Promise<RunningServi
       await Promise.all([model.close(), egress.close()]);
       await audit.close();
       await stores.close();
+      await metrics.tracing?.close();
     },
   };
 }
 
 /** What the service is told as it stands in the configuration. */
-function settingsOf(values: Config['values'], mode: ModeRules) {
+function settingsOf(config: Config, mode: ModeRules) {
+  const { values } = config;
   return {
+    sealing: sealingKeys(config),
     role: values.AGENTOS_ROLE,
     quotaDefaults: values,
     embeddingModelRef: values.AGENTOS_EMBEDDING_MODEL_REF,

@@ -2,6 +2,7 @@
 import type { Logger } from 'pino';
 import { Counter, Gauge, Histogram } from 'prom-client';
 import type { Metrics } from '../platform/telemetry/metrics.ts';
+import type { Tracing } from '../platform/telemetry/tracing.ts';
 import type { CircuitState } from './adapters/circuit-breaker.ts';
 import type { QueueDepth, QueuePort, TenantLoad, WorkerIdentity } from './ports/queue.ts';
 import type { EndedRunObserver, EndedStepObserver } from './runtime/executor.ts';
@@ -96,7 +97,8 @@ const TENANT_RUN_BUCKETS_MS = [100, 1_000, 5_000, 30_000, 300_000];
  * One line for each run that has ended (PRS 9.1), and its tenant's counters; both count the time from its creation, as its
  * caller waited. Once for a service: every place where runs end tells the same observer.
  */
-export function endedRuns({ tenants }: Metrics, log: Logger): EndedRunObserver {
+export function endedRuns(metrics: Metrics, log: Logger): EndedRunObserver {
+  const { tenants } = metrics;
   const ended = tenants.counter({ name: 'agentos_tenant_runs_ended_total', help: 'Runs of a tenant that ended, by how.' }, 'status', ['completed', 'failed', 'canceled']);
   const duration = tenants.histogram({ name: 'agentos_tenant_run_duration_ms', help: 'Milliseconds from the creation of a run to its end.' }, TENANT_RUN_BUCKETS_MS);
   return (run, status, steps) => {
@@ -104,6 +106,7 @@ export function endedRuns({ tenants }: Metrics, log: Logger): EndedRunObserver {
     const account = tenants.of(run.tenantId);
     ended.add(account, status);
     duration.observe(account, durationMs);
+    if (metrics.tracing !== null) traceRun(metrics.tracing, run, status, steps, durationMs);
     log.info(
       {
         run_id: run.runId,
@@ -136,8 +139,20 @@ export function observeCircuit({ registry }: Metrics, dependency: string): (stat
 
 export function retentionMetrics({ registry }: Metrics): (deleted: { readonly runs: number; readonly keys: number }) => void {
   const deletions = new Counter({ name: 'agentos_retention_deleted_total', help: 'Runs and idempotency records deleted because their time was over.', labelNames: ['kind'] as const, registers: [registry] });
+  for (const kind of ['run', 'idempotency_record']) deletions.inc({ kind }, 0);
   return ({ runs, keys }) => {
     deletions.inc({ kind: 'run' }, runs);
     deletions.inc({ kind: 'idempotency_record' }, keys);
   };
+}
+
+/** From its creation to its end, under the request that created it; names as OpenTelemetry's conventions for generative AI have them. */
+function traceRun(tracing: Tracing, run: Parameters<EndedRunObserver>[0], status: string, steps: number, durationMs: number): void {
+  tracing.record({
+    name: `invoke_agent ${run.agentId}`, kind: 'internal', traceId: run.traceparent.slice(3, 35), parentSpanId: run.traceparent.slice(36, 52), sampled: run.traceparent.endsWith('1'), durationMs, failed: status === 'failed',
+    attributes: {
+      'gen_ai.operation.name': 'invoke_agent', 'gen_ai.agent.id': run.agentId, 'agentos.run_id': run.runId, 'agentos.tenant_id': run.tenantId,
+      'agentos.correlation_id': run.correlationId, 'agentos.run.status': status, 'agentos.run.steps': steps,
+    },
+  });
 }

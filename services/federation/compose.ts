@@ -6,6 +6,7 @@ import { openServiceAudit } from '../platform/audit/configured-audit.ts';
 import { configuredVerifiers } from '../platform/auth/configured-verifiers.ts';
 import { createIdentity } from '../platform/auth/identity.ts';
 import { createServiceTokenIssuer, serviceTokenKey } from '../platform/auth/service-token.ts';
+import { SERVICE_VERSION } from '../platform/build-info.ts';
 import type { Config } from '../platform/config/load.ts';
 import { requireKnownIdentity, resolveModeRules } from '../platform/config/mode.ts';
 import { configuredDatabase } from '../platform/db/configured-database.ts';
@@ -18,6 +19,7 @@ import { rotatingKeys } from '../platform/secrets/signing-keys.ts';
 import { openTls } from '../platform/secrets/tls-files.ts';
 import { tenantSeriesOf } from '../platform/telemetry/configured-tenants.ts';
 import { createMetrics } from '../platform/telemetry/metrics.ts';
+import { openTracing } from '../platform/telemetry/tracing.ts';
 import { directoryMigrations } from '../platform/tenancy/directory-migrations.ts';
 import { PostgresDirectory } from '../platform/tenancy/directory-postgres.ts';
 import { hasLiveApiKey } from '../platform/tenancy/live-keys.ts';
@@ -44,6 +46,7 @@ export async function compose(config: Config, log: Logger): Promise<RunningServi
   const trust = openPeerTrust(config, { ownStackId: node.local.stack_id, authorityOf: (stackId) => rulesOf(stackId)?.authority ?? null }, log);
   // Read before anything is opened: settings that cannot be used must not cost a connection.
   const metrics = createMetrics({ service: 'federation', tenants: tenantSeriesOf(values) });
+  metrics.traceTo(await openTracing(values, 'federation', SERVICE_VERSION, log));
   const signingKeys = rotatingKeys(config, serviceTokenKey);
   const verifiers = configuredVerifiers(values, 'federation', { mode: mode.mode, log, metrics, ...(signingKeys === null ? {} : { signingKeys }) });
   const tls = openTls(config, log);
@@ -64,7 +67,7 @@ export async function compose(config: Config, log: Logger): Promise<RunningServi
   const models = createNodeModelsSource({ baseUrl: values.AGENTOS_MODEL_POLICY_URL, tokens: signingKeys === null ? null : createServiceTokenIssuer(signingKeys, 'federation'), log });
   const own = createOwnDescription({ node, models, trusted: trust !== null, limits: { maxConcurrentRuns: values.AGENTOS_WORKER_CONCURRENCY, maxEventStreams: DEFAULT_LIMITS.maxStreams } });
   const forwarding = openForwarding({ config, mode, node, own, connection: trust?.connection ?? null, signingKeys, pool: database.pool, trail: audit.trail, audit: auditLog, metrics, log });
-  const replication = openReplication({ config, node, nodes: forwarding.nodes, index: forwarding.index, pool: database.pool, trail: audit.trail, metrics, log });
+  const replication = openReplication({ config, node, nodes: forwarding.nodes, index: forwarding.index, pool: database.pool, trail: audit.trail, audit: auditLog, metrics, log });
   const server = createFederation({
     node, own, models, directory, identity, log,
     forwarding: forwarding.forwarding, runs: forwarding.runs, openRunEvents: replication.openRunEvents, ingest: replication.ingest,
@@ -97,6 +100,7 @@ export async function compose(config: Config, log: Logger): Promise<RunningServi
       await audit.close();
       await directory.close();
       await database.close();
+      await metrics.tracing?.close();
     },
   };
 }

@@ -1,6 +1,7 @@
 /** Events across nodes as configured: following them, taking them in, and keeping them. */
 import type pg from 'pg';
 import type { Logger } from 'pino';
+import type { AuditPort } from '../platform/audit/audit.ts';
 import type { AuditTrail } from '../platform/audit/audit-trail.ts';
 import type { Config } from '../platform/config/load.ts';
 import type { Metrics } from '../platform/telemetry/metrics.ts';
@@ -21,6 +22,7 @@ export interface ReplicationParts {
   readonly index: ForwardIndexPort;
   readonly pool: pg.Pool;
   readonly trail: AuditTrail;
+  readonly audit: Pick<AuditPort, 'append'>;
   readonly metrics: Metrics;
   readonly log: Logger;
 }
@@ -30,7 +32,7 @@ export interface OpenReplication extends Replication {
   close(): Promise<void>;
 }
 
-export function openReplication({ config: { values }, node, nodes, index, pool, trail, metrics: { registry }, log }: ReplicationParts): OpenReplication {
+export function openReplication({ config: { values }, node, nodes, index, pool, trail, audit, metrics: { registry }, log }: ReplicationParts): OpenReplication {
   const replica = new PostgresReplica(pool, trail);
   const list = new PostgresFollowList(pool);
   const metrics = createReplicationMetrics({ registry });
@@ -39,7 +41,7 @@ export function openReplication({ config: { values }, node, nodes, index, pool, 
   const replicator = values.AGENTOS_FED_REPLICATION === 'on' ? new Replicator({ list, nodes, replica, metrics, log }, { runs: values.AGENTOS_FED_REPLICATION_RUNS, runDays }) : null;
   replicator?.start();
   return {
-    ...createReplication({ node, nodes, index, replica, metrics, log, maxAttempts: values.AGENTOS_FED_MAX_ATTEMPTS, baseBackoffMs: values.AGENTOS_FED_BASE_BACKOFF_MS }),
+    ...createReplication({ node, nodes, index, replica, audit, metrics, log, maxAttempts: values.AGENTOS_FED_MAX_ATTEMPTS, baseBackoffMs: values.AGENTOS_FED_BASE_BACKOFF_MS }),
     async close() {
       await Promise.all([replicator?.stop(), stopRetention()]);
     },

@@ -75,9 +75,17 @@ export function createFederation(parts: FederationParts): FederationServer {
  * not counted: many tenants come from one, and none may use up what is there for the others.
  */
 function createPeersServer(common: Omit<ServerOptions, 'operations' | 'identity'>, { identity, tls }: NonNullable<FederationParts['peers']>, http: HttpParts | undefined): ServiceServer {
-  return createServer({
+  const server = createServer({
     ...common, identity, tls,
     operations: operations.filter((row) => FOR_PEERS.has(row.handledBy)),
     ...(http?.onRefused === undefined ? {} : { onRefused: http.onRefused }),
   });
+  let { ca } = tls.current();
+  tls.subscribe((next) => {
+    if (next.ca === ca) return;
+    ({ ca } = next);
+    // Connections outlive their handshake. An authority that is trusted no more must not live on in those that it opened; others come back at once.
+    server.server.closeAllConnections();
+  });
+  return server;
 }

@@ -7,6 +7,7 @@ import { openServiceAudit } from '../platform/audit/configured-audit.ts';
 import { configuredVerifiers } from '../platform/auth/configured-verifiers.ts';
 import { createIdentity } from '../platform/auth/identity.ts';
 import { serviceTokenKey } from '../platform/auth/service-token.ts';
+import { SERVICE_VERSION } from '../platform/build-info.ts';
 import type { Config } from '../platform/config/load.ts';
 import { adminAddress } from '../platform/config/admin-address.ts';
 import { requireKnownIdentity, resolveModeRules } from '../platform/config/mode.ts';
@@ -19,6 +20,7 @@ import { rotatingKeys } from '../platform/secrets/signing-keys.ts';
 import { openTls } from '../platform/secrets/tls-files.ts';
 import { tenantSeriesOf } from '../platform/telemetry/configured-tenants.ts';
 import { createMetrics } from '../platform/telemetry/metrics.ts';
+import { openTracing } from '../platform/telemetry/tracing.ts';
 import { directoryMigrations } from '../platform/tenancy/directory-migrations.ts';
 import { PostgresDirectory } from '../platform/tenancy/directory-postgres.ts';
 import { hasLiveApiKey } from '../platform/tenancy/live-keys.ts';
@@ -40,6 +42,7 @@ export async function compose(config: Config, log: Logger): Promise<RunningServi
   const mode = resolveModeRules(config);
   // Read before anything is opened: settings that cannot be used must not cost a connection.
   const metrics = createMetrics({ service: 'model-policy', tenants: tenantSeriesOf(values) });
+  metrics.traceTo(await openTracing(values, 'model-policy', SERVICE_VERSION, log));
   const signingKeys = rotatingKeys(config, serviceTokenKey);
   const verifiers = configuredVerifiers(values, 'model-policy', { mode: mode.mode, log, metrics, ...(signingKeys === null ? {} : { signingKeys }) });
   const tls = openTls(config, log);
@@ -100,6 +103,7 @@ export async function compose(config: Config, log: Logger): Promise<RunningServi
       await audit.close();
       await directory.close();
       await database.close();
+      await metrics.tracing?.close();
     },
   };
 }

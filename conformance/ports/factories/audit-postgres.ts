@@ -1,28 +1,20 @@
 import { PostgresAudit } from '../../../services/platform/audit/audit-postgres.ts';
-import { createDatabase } from '../../../services/platform/db/pool.ts';
-import { testDatabase } from '../../harness/database.ts';
 import { AUDIT_SET } from '../../harness/migrations.ts';
 import type { PortFactory } from '../contract.ts';
 import { freshTenant } from '../fixtures.ts';
-import { outageOf, startStoreGate } from '../store-gate.ts';
+import { gatedDatabase } from '../gated-database.ts';
 
 const factory: PortFactory<'audit'> = {
   port: 'audit',
   adapter: 'postgres',
   async create() {
-    const test = await testDatabase({ migrations: [AUDIT_SET] });
-    const gate = await startStoreGate(test.url);
-    const database = await createDatabase({ url: gate.url, applicationName: 'suite', keyedStatements: true });
+    const { database, outage, dispose } = await gatedDatabase([AUDIT_SET], { keyedStatements: true });
     return {
       // Few records a look, so that searches come back with nothing and go on.
       audit: new PostgresAudit(database.pool, undefined, { scan: 7 }),
-      outage: outageOf(gate),
+      outage,
       newTenant: async () => freshTenant(),
-      async dispose() {
-        await database.close();
-        await gate.close();
-        await test.drop();
-      },
+      dispose,
     };
   },
 };

@@ -1,30 +1,22 @@
 import { modelPolicyMigrations, MODEL_POLICY_SCHEMA } from '../../../services/model-policy/adapters/migrations/index.ts';
 import { PostgresPolicyRules } from '../../../services/model-policy/adapters/policy-rules-postgres.ts';
-import { createDatabase } from '../../../services/platform/db/pool.ts';
-import { testDatabase } from '../../harness/database.ts';
 import { AUDIT_SET } from '../../harness/migrations.ts';
 import type { PortFactory } from '../contract.ts';
 import { freshTenant } from '../fixtures.ts';
-import { outageOf, startStoreGate } from '../store-gate.ts';
+import { gatedDatabase } from '../gated-database.ts';
 
 const factory: PortFactory<'policy-rules'> = {
   port: 'policy-rules',
   adapter: 'postgres',
   async create() {
-    const test = await testDatabase({ migrations: [AUDIT_SET, { schema: MODEL_POLICY_SCHEMA, migrations: modelPolicyMigrations }] });
-    const gate = await startStoreGate(test.url);
-    const database = await createDatabase({ url: gate.url, applicationName: 'suite' });
+    const { database, outage, dispose } = await gatedDatabase([AUDIT_SET, { schema: MODEL_POLICY_SCHEMA, migrations: modelPolicyMigrations }]);
     const rules = new PostgresPolicyRules(database.pool);
     return {
       rules,
       staleMs: 1_000,
-      outage: outageOf(gate),
+      outage,
       newTenant: async () => freshTenant(),
-      async dispose() {
-        await database.close();
-        await gate.close();
-        await test.drop();
-      },
+      dispose,
     };
   },
 };

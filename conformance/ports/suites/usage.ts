@@ -40,6 +40,7 @@ export function usageSuite(create: () => Promise<UsageHarness>): void {
   describe('the holding of budgets', () => holdCases(under));
   describe('the end of a hold', () => endCases(under));
   describe('windows and limits', () => windowCases(under));
+  describe('budgets that no call has met', () => unmetCases(under));
   describe('decisions against a model', () => modelCases(under));
   describe('the ledger', () => ledgerCases(under));
   describe('request ids', () => claimCases(under));
@@ -159,21 +160,6 @@ function windowCases(under: Under): void {
     await use(under).release(auth, await held(under, auth, holdOf(900, [limitOf(1_000)])));
   });
 
-  it('says what a budget that no call has met yet will begin with, and no more than once', async () => {
-    const auth = await under().newTenant();
-    const agent = { agentId: 'agt_1', principalId: 'usr_1' };
-    const asked = [{ scope: 'tenant', scopeId: '', window: 'day' }, { scope: 'agent', scopeId: 'agt_1', window: 'month' }, { scope: 'principal', scopeId: 'usr_2', window: 'hour' }, { scope: 'tenant', scopeId: '', window: 'day' }] as const;
-    await use(under).settle(auth, await held(under, auth, holdOf(100, [limitOf(1_000, null, { window: 'hour' })])), draftOf(60, 20, { ...agent, costMicroUsd: 7 }));
-    const spent = async () => new Map((await use(under).budgets(auth, asked)).map((state) => [`${state.scope} ${state.scopeId} ${state.window}`, [state.spentTokens, state.spentMicroUsd]]));
-    expect(await spent()).toEqual(new Map([['tenant  hour', [80, 7]], ['tenant  day', [80, 7]], ['agent agt_1 month', [80, 7]], ['principal usr_2 hour', [0, 0]]]));
-    expect((await use(under).budgets(auth, asked)).length, 'each once').toBe(4);
-    expect(await use(under).budgets(await under().newTenant(), asked), 'another tenant has seen nothing').toSatisfy((states: readonly { spentTokens: number }[]) => states.length === 3 && states.every(({ spentTokens }) => spentTokens === 0));
-    const day = await held(under, auth, holdOf(100, [limitOf(1_000)]));
-    expect((await use(under).budgets(auth, asked)).find(({ window }) => window === 'day')).toMatchObject({ spentTokens: 80 });
-    await use(under).settle(auth, day, draftOf(10, 0, agent));
-    expect((await spent()).get('tenant  day')).toEqual([90, 7]);
-  });
-
   it('counts what its window had seen before the budget was made', async () => {
     const auth = await under().newTenant();
     await use(under).settle(auth, await held(under, auth, holdOf(100, [])), draftOf(60, 20, { costMicroUsd: 7 }));
@@ -205,6 +191,23 @@ function windowCases(under: Under): void {
     } finally {
       await other?.close();
     }
+  });
+}
+
+function unmetCases(under: Under): void {
+  it('says what a budget that no call has met yet will begin with, and no more than once', async () => {
+    const auth = await under().newTenant();
+    const agent = { agentId: 'agt_1', principalId: 'usr_1' };
+    const asked = [{ scope: 'tenant', scopeId: '', window: 'day' }, { scope: 'agent', scopeId: 'agt_1', window: 'month' }, { scope: 'principal', scopeId: 'usr_2', window: 'hour' }, { scope: 'tenant', scopeId: '', window: 'day' }] as const;
+    await use(under).settle(auth, await held(under, auth, holdOf(100, [limitOf(1_000, null, { window: 'hour' })])), draftOf(60, 20, { ...agent, costMicroUsd: 7 }));
+    const spent = async () => new Map((await use(under).budgets(auth, asked)).map((state) => [`${state.scope} ${state.scopeId} ${state.window}`, [state.spentTokens, state.spentMicroUsd]]));
+    expect(await spent()).toEqual(new Map([['tenant  hour', [80, 7]], ['tenant  day', [80, 7]], ['agent agt_1 month', [80, 7]], ['principal usr_2 hour', [0, 0]]]));
+    expect((await use(under).budgets(auth, asked)).length, 'each once').toBe(4);
+    expect(await use(under).budgets(await under().newTenant(), asked), 'another tenant has seen nothing').toSatisfy((states: readonly { spentTokens: number }[]) => states.length === 3 && states.every(({ spentTokens }) => spentTokens === 0));
+    const day = await held(under, auth, holdOf(100, [limitOf(1_000)]));
+    expect((await use(under).budgets(auth, asked)).find(({ window }) => window === 'day')).toMatchObject({ spentTokens: 80 });
+    await use(under).settle(auth, day, draftOf(10, 0, agent));
+    expect((await spent()).get('tenant  day')).toEqual([90, 7]);
   });
 }
 

@@ -61,7 +61,7 @@ export function renderObservability(input: RenderInput): { readonly prometheus: 
   if (input.authorityFile !== null) write(path.join(prometheus, 'secrets', 'authority.pem'), readFileSync(input.authorityFile, 'utf8'));
 
   cpSync(path.join(OBSERVABILITY_SOURCE, 'alertmanager', 'templates'), path.join(alertmanager, 'templates'), { recursive: true });
-  yaml(path.join(alertmanager, 'alertmanager.yml'), alertmanagerConfig(input.mail), true);
+  yaml(path.join(alertmanager, 'alertmanager.yml'), alertmanagerConfig(input), true);
   return { prometheus, alertmanager };
 }
 
@@ -94,12 +94,13 @@ function targetFiles({ services, tls, blackbox, nodeExporter, prometheus, alertm
 }
 
 interface AlertmanagerConfig {
+  route: { group_interval: string };
   global: Record<string, string | boolean>;
   receivers: { name: string; email_configs?: { to: string; tls_config?: Record<string, string> }[] }[];
 }
 
 /** Alertmanager speaks TLS from the first byte on port 465, and STARTTLS on any other. */
-function alertmanagerConfig(mail: MailServer): AlertmanagerConfig {
+function alertmanagerConfig({ mail, intervalSeconds }: RenderInput): AlertmanagerConfig {
   const config = parse(readFileSync(path.join(OBSERVABILITY_SOURCE, 'alertmanager', 'alertmanager.yml'), 'utf8')) as AlertmanagerConfig;
   Object.assign(config.global, {
     smtp_smarthost: `${mail.host.includes(':') ? `[${mail.host}]` : mail.host}:${mail.port}`,
@@ -107,6 +108,7 @@ function alertmanagerConfig(mail: MailServer): AlertmanagerConfig {
     smtp_require_tls: mail.tls === 'starttls',
     ...(mail.user === null ? {} : { smtp_auth_username: mail.user, smtp_auth_password: mail.password! }),
   });
+  if (intervalSeconds !== undefined) config.route.group_interval = `${5 * intervalSeconds}s`;
   for (const { email_configs: emails = [] } of config.receivers) for (const email of emails) email.to = mail.to.join(', ');
   return config;
 }

@@ -1,8 +1,9 @@
 /** What a certificate says, read with node:crypto alone: the command line shows it without loading what makes them. */
 import { X509Certificate } from 'node:crypto';
+import { stackIdOf } from '../../../services/federation/trust/stack-uri.ts';
 
 export interface CertificateFacts {
-  /** null: it names no stack. */
+  /** null: it names no stack, or more than one, which is nobody's. */
   readonly stackId: string | null;
   /** Host names and addresses. */
   readonly names: readonly string[];
@@ -14,8 +15,6 @@ export interface CertificateFacts {
   readonly fingerprint: string;
 }
 
-const STACK_URI = /^URI:urn:agentos:stack:(.+)$/;
-
 /** Every certificate of a PEM file, in order. @throws Error where one cannot be read. */
 export function certificatesIn(pem: string): readonly string[] {
   return pem.match(/-----BEGIN CERTIFICATE-----[\s\S]+?-----END CERTIFICATE-----/g)?.map((block) => `${block}\n`) ?? [];
@@ -26,7 +25,7 @@ export function certificateFacts(pem: string): CertificateFacts {
   const certificate = new X509Certificate(pem);
   const alternatives = (certificate.subjectAltName ?? '').split(', ');
   return {
-    stackId: alternatives.map((name) => STACK_URI.exec(name)?.[1]).find((id) => id !== undefined) ?? null,
+    stackId: stackIdOf(certificate),
     names: alternatives.map((name) => /^(?:DNS|IP Address):(.+)$/.exec(name)?.[1]).filter((name) => name !== undefined),
     isAuthority: certificate.ca,
     subject: certificate.subject,

@@ -9,6 +9,7 @@ import 'reflect-metadata';
 import { randomBytes, webcrypto } from 'node:crypto';
 import { isIP } from 'node:net';
 import * as x509 from '@peculiar/x509';
+import { stackUri } from '../../../services/federation/trust/stack-uri.ts';
 
 /** Both PEM. The key is PKCS #8. */
 export interface CertificateAndKey {
@@ -25,7 +26,6 @@ export interface NodeCertificateRequest {
   readonly days?: number;
 }
 
-export const STACK_URN = 'urn:agentos:stack:';
 export const NODE_DAYS = 90;
 /** Ten years. */
 const AUTHORITY_DAYS = 3_652;
@@ -87,7 +87,7 @@ export async function issueCertificate(authority: CertificateAndKey, request: No
 
 function alternativeNames({ stackId, names }: NodeCertificateRequest): x509.JsonGeneralName[] {
   return [
-    ...(stackId === null ? [] : [{ type: 'url' as const, value: `${STACK_URN}${stackId}` }]),
+    ...(stackId === null ? [] : [{ type: 'url' as const, value: stackUri(stackId) }]),
     ...names.map((name) => ({ type: isIP(name) === 0 ? ('dns' as const) : ('ip' as const), value: name })),
   ];
 }

@@ -2,6 +2,7 @@
  * The card that one operator gives to another: who the node is, where its peers' listener is, and the certificate of its
  * authority. Nothing in it is secret; that it is the right one is judged by the fingerprint, read out over another way.
  */
+import { isStackId } from '../../../services/federation/trust/stack-uri.ts';
 import { CliError, EXIT } from '../errors.ts';
 import { certificateFacts, certificatesIn } from './certificate-facts.ts';
 import type { PeerIdentity } from './peers-document.ts';
@@ -15,12 +16,10 @@ export interface PeerCard {
   readonly authority: string;
 }
 
-const WELL_FORMED_ID = /^[A-Za-z0-9][A-Za-z0-9._-]{2,127}$/;
-
 /** @throws CliError usage for a name that cannot stand in a certificate and in a URL alike. */
 export function checkStackId(stackId: string): string {
-  if (WELL_FORMED_ID.test(stackId)) return stackId;
-  throw new CliError(`"${stackId}" cannot be a stack id`, { exitCode: EXIT.usage, evidence: ['3 to 128 letters, digits, dots, dashes and underscores; no other node may have it'], next: 'agentos federation init --stack-id stk_acme_eu1' });
+  if (isStackId(stackId)) return stackId;
+  throw new CliError(`"${stackId}" cannot be a stack id`, { exitCode: EXIT.usage, evidence: ['1 to 128 letters, digits and . _ : @ -, beginning with a letter or digit; no other node may have it'], next: 'agentos federation init --stack-id stk_acme_eu1' });
 }
 
 /** @throws CliError usage that says what is wrong with the card. */
@@ -34,7 +33,7 @@ export function parseCard(text: string, source: string): PeerCard {
   }
   if (card.kind !== CARD_KIND) throw refuse(`its kind is not ${CARD_KIND}`);
   const { peer, authority } = card;
-  if (typeof peer?.stack_id !== 'string' || !WELL_FORMED_ID.test(peer.stack_id)) throw refuse('peer.stack_id is missing, or cannot be a stack id');
+  if (!isStackId(peer?.stack_id)) throw refuse('peer.stack_id is missing, or cannot be a stack id');
   const url = peer.endpoints?.federation_base_url;
   if (typeof url !== 'string' || !URL.canParse(url) || new URL(url).protocol !== 'https:') throw refuse('peer.endpoints.federation_base_url is no https address');
   if (typeof authority !== 'string' || certificatesIn(authority).length !== 1) throw refuse('authority is not one certificate (PEM)');

@@ -43,8 +43,7 @@ export async function setUpFederation(home: string, setUp: SetUp): Promise<strin
 
 function namesOf({ identity, names = [] }: SetUp): readonly string[] {
   const host = new URL(identity.endpoints.federation_base_url).hostname.replace(/^\[|\]$/g, '');
-  // A node is tried out from its own machine as well.
-  return [...new Set([host, ...names, ...(isIP(host) === 0 ? [] : ['localhost'])])];
+  return [...new Set([host, ...names, ...(host === '127.0.0.1' || host === '::1' ? ['localhost'] : [])])];
 }
 
 async function ensureOwn(home: string, stackId: string, names: readonly string[]): Promise<string> {

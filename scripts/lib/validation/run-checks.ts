@@ -54,7 +54,7 @@ async function healthy(settings: Settings, name: string): Promise<string> {
   const service = SERVICES.find((entry) => entry.name === name)!;
   const probe = await probeService(service, listenerOf(settings, service.name));
   must(probe.ready, probe.detail);
-  return `version ${probe.version ?? 'unknown'}, ${probe.latencyMs ?? 0} ms`;
+  return `version ${probe.version ?? 'unknown'}`;
 }
 
 async function modelsListed(settings: Settings, tenant: string, signal: AbortSignal): Promise<string> {

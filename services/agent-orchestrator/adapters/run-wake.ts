@@ -58,7 +58,8 @@ export class RunWake {
   readonly #channel: HintChannel;
   #work = false;
   #runs = new Map<string, [string, string, number]>();
-  #timer: NodeJS.Timeout | null = null;
+  /** Takes back the sending that is to come; null: none is. */
+  #unschedule: (() => void) | null = null;
   #sending: Promise<void> = Promise.resolve();
   #closed = false;
   #sentMs = Number.NEGATIVE_INFINITY;
@@ -126,7 +127,7 @@ export class RunWake {
 
   async close(): Promise<void> {
     this.#closed = true;
-    if (this.#timer !== null) clearTimeout(this.#timer);
+    this.#unschedule?.();
     if (this.#presence !== null) clearInterval(this.#presence);
     await this.#sending;
     await this.#channel.close();
@@ -134,13 +135,21 @@ export class RunWake {
 
   /** The first hint after a quiet moment goes at once, with what the same tick has; only those that follow it gather. */
   #schedule(): void {
-    if (this.#timer !== null || this.#closed) return;
-    const waitMs = this.#sentMs + this.#options.coalesceMs - performance.now();
-    this.#timer = setTimeout(() => {
-      this.#timer = null;
+    if (this.#unschedule !== null || this.#closed) return;
+    const send = (): void => {
+      this.#unschedule = null;
       this.#sentMs = performance.now();
       this.#sending = this.#send(this.#take());
-    }, Math.max(0, waitMs));
+    };
+    const waitMs = this.#sentMs + this.#options.coalesceMs - performance.now();
+    if (waitMs > 0) {
+      const timer = setTimeout(send, waitMs);
+      this.#unschedule = () => clearTimeout(timer);
+    } else {
+      // No timer is shorter than a millisecond, which is a fifth of what a waiting worker needs to have the run.
+      const soon = setImmediate(send);
+      this.#unschedule = () => clearImmediate(soon);
+    }
   }
 
   #alone(): boolean {

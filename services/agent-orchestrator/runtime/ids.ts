@@ -4,7 +4,7 @@
  * itself, a repeated model call is the same call to Model Policy, and a repeated tool call carries the same
  * `tool_call_id` to the tool.
  */
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import { derivedId } from '../../platform/ids.ts';
 
 /** The place of an event: a step, counted from 1, or the run as a whole. */
@@ -20,7 +20,7 @@ export const requestIdOf = (runId: string, step: number): string => derivedId('r
 
 /** A W3C span id, 16 hex digits: one span for each step and one for the run, so that events of a step share it. */
 export function spanIdOf(runId: string, place: StepPlace): string {
-  return createHash('sha256').update(`${runId}\u001fspan\u001f${place}`).digest('hex').slice(0, 16);
+  return hash('sha256', `${runId}\u001fspan\u001f${place}`, 'hex').slice(0, 16);
 }
 
 /**

@@ -9,6 +9,7 @@ import type { ServiceServer } from '../../platform/http/server.ts';
 import { createLogger } from '../../platform/telemetry/logger.ts';
 import { createMetrics } from '../../platform/telemetry/metrics.ts';
 import { MemoryDirectory } from '../../platform/tenancy/directory-memory.ts';
+import { MemoryAudit } from '../../platform/audit/audit-memory.ts';
 import { MemoryReplica } from '../adapters/replica-memory.ts';
 import { createNodeModelsSource } from '../adapters/model-policy-models.ts';
 import { LocalPeer } from '../adapters/peer-local.ts';
@@ -52,7 +53,7 @@ describe('Federation over HTTP', () => {
     const own = createOwnDescription({ node, models, trusted: false, limits: { maxConcurrentRuns: 16, maxEventStreams: 100 } });
     const local = new LocalPeer({ baseUrl: 'http://127.0.0.1:9', credentials: async () => ({}), describe: (auth) => own.describe(auth.tenant_id) });
     const { forwarding, runs, nodes, index } = forwardingOver({ local, own: node.local, peers: node.peers });
-    const replication = createReplication({ node, nodes, index, replica: new MemoryReplica(), metrics: null, log, maxAttempts: 2, baseBackoffMs: 1 });
+    const replication = createReplication({ node, nodes, index, replica: new MemoryReplica(), audit: new MemoryAudit(), metrics: null, log, maxAttempts: 2, baseBackoffMs: 1 });
     federation = createFederation({
       node, own, forwarding, runs, models, ...replication,
       directory, identity: createIdentity({ mode: 'demo', directory }), log,

@@ -111,7 +111,7 @@ describe('a forward', () => {
     const { forwarding, remote } = nodes();
     const all = await Promise.all(Array.from({ length: 100 }, () => forwarding.forward(CALLER, command({ idempotency_key: 'k' }))));
     expect(new Set(all.map(({ runId }) => runId)).size).toBe(1);
-    expect([all.filter(({ replayed }) => !replayed).length, remote.runs.size]).toEqual([1, 1]);
+    expect([all.filter(({ replayed }) => !replayed).length, remote.runs.size, remote.asked.length, remote.described]).toEqual([1, 1, 1, 1]);
   });
 
   it('to an events URL of a host that is no endpoint of the peer is not passed on', async () => {
@@ -173,5 +173,32 @@ describe('a run of a peer', () => {
     expect(await refusal(forwarding.receive(FROM_C, command({ idempotency_key: 'k' }, { stack_id: 'stk_a' })))).toMatchObject({ code: 'dependency_unavailable' });
     expect(local.asked.length).toBe(1);
     expect((await audit.list(CALLER, { limit: 5 })).records).toMatchObject([{ action: 'run.receive', outcome: 'failed', peer: 'stk_c' }]);
+  });
+});
+
+describe('a choice among several nodes', () => {
+  it('does not wait again for one that was silent a moment ago; one that is named is asked each time', async () => {
+    const { forwarding, remote } = nodes({ peers: [B, peerOf('stk_c')], own: peerOf('stk_a', { region: 'us-1' }) });
+    const asked: string[] = [];
+    const answers = remote.port.describe;
+    remote.port.describe = async (auth, peer, call) => {
+      asked.push(peer.stack_id);
+      if (peer.stack_id === 'stk_b') throw unavailable();
+      return answers(auth, peer, call);
+    };
+    const region = command({}, { region: 'eu-1' });
+    for (let i = 0; i < 3; i += 1) expect(await forwarding.forward(CALLER, region)).toMatchObject({ stackId: 'stk_c' });
+    expect(asked).toEqual(['stk_b', 'stk_c']);
+    for (let i = 0; i < 2; i += 1) expect(await refusal(forwarding.forward(CALLER, command()))).toMatchObject({ code: 'dependency_unavailable' });
+    expect(asked.filter((stackId) => stackId === 'stk_b').length).toBe(3);
+  });
+});
+
+describe('an answer that names a run of another forward', () => {
+  it('is not believed, and is no conflict of the caller’s', async () => {
+    const { forwarding, remote } = nodes();
+    const first = await forwarding.forward(CALLER, command());
+    remote.script.push({ runId: first.runId });
+    expect(await refusal(forwarding.forward(CALLER, command()))).toMatchObject({ code: 'dependency_unavailable', retryable: false, details: { reason: 'answer_unusable', peer: 'stk_b' } });
   });
 });

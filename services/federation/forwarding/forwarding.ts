@@ -9,7 +9,7 @@ import { canonicalHash } from '../../platform/canonical.ts';
 import { newId } from '../../platform/ids.ts';
 import type { AuthContext } from '../../platform/tenancy/auth-context.ts';
 import type { ForwardIndexPort, ForwardKey, ForwardRecord, ForwardedTo } from '../ports/forward-index.ts';
-import type { ForwardedRun, PeerCall } from '../ports/peer.ts';
+import type { PeerCall } from '../ports/peer.ts';
 import { withAttempts, isWorthRepeating, type AttemptPolicy } from './attempts.ts';
 import { requireEventsUrlOf } from './events-url.ts';
 import { forwardedContext, receivedKey, remoteKey } from './identity.ts';
@@ -50,13 +50,17 @@ export interface Forwarding {
 }
 
 export function createForwarding(dependencies: ForwardingDependencies): Forwarding {
+  const underWay: UnderWay = new Map();
   return {
-    forward: (auth, command) => forward(dependencies, auth, command),
+    forward: (auth, command) => forward(dependencies, underWay, auth, command),
     receive: (auth, command) => receive(dependencies, auth, command),
   };
 }
 
-async function forward(dependencies: ForwardingDependencies, auth: AuthContext, command: ForwardCommand): Promise<Forwarded> {
+/** By tenant and forward: equal requests that arrive together send one, and are answered alike. */
+type UnderWay = Map<string, Promise<ForwardRecord>>;
+
+async function forward(dependencies: ForwardingDependencies, underWay: UnderWay, auth: AuthContext, command: ForwardCommand): Promise<Forwarded> {
   const key = keyOf(dependencies, command);
   const caller = forwardedContext(auth, command.forward.auth);
   const { index, nodes } = dependencies;
@@ -68,9 +72,18 @@ async function forward(dependencies: ForwardingDependencies, auth: AuthContext, 
   const begun = known ?? (await begin(dependencies, auth, command, key, chosen));
   if (begun.outcome === 'key_reused') throw keyReused();
   const replayed = begun.outcome === 'repeated';
-  const record = begun.forward.remote !== null ? begun.forward : await send(dependencies, auth, caller, command, begun.forward, nodes.target(begun.forward.targetStackId));
+  const record = begun.forward.remote !== null ? begun.forward : await together(underWay, begun.forward, () => send(dependencies, auth, caller, command, begun.forward, nodes.target(begun.forward.targetStackId)));
   dependencies.observer.forwarded(auth, record, { replayed });
   return { stackId: record.targetStackId, ...record.remote!, replayed };
+}
+
+function together(underWay: UnderWay, { tenantId, forwardId }: ForwardRecord, work: () => Promise<ForwardRecord>): Promise<ForwardRecord> {
+  const key = `${tenantId}\n${forwardId}`;
+  const known = underWay.get(key);
+  if (known !== undefined) return known;
+  const sent = work().finally(() => underWay.delete(key));
+  underWay.set(key, sent);
+  return sent;
 }
 
 function begin(dependencies: ForwardingDependencies, auth: AuthContext, { forward: { run_request: run }, correlationId }: ForwardCommand, key: ForwardKey | null, chosen: Target | { readonly error: unknown }) {
@@ -86,21 +99,29 @@ async function send(dependencies: ForwardingDependencies, auth: AuthContext, cal
   const { index, observer, attempts, node } = dependencies;
   const { forwardId } = begun;
   const request = { idempotencyKey: remoteKey(node.local.stack_id, forwardId), run: command.forward.run_request };
-  let answered: ForwardedRun;
   try {
-    answered = await withAttempts(attempts, () => target.port.createRun(caller, target.peer, request, untilAnswered(command)), (error, attempt) => observer.tryingAgain(auth, begun, error, attempt));
+    const answered = await withAttempts(attempts, () => target.port.createRun(caller, target.peer, request, untilAnswered(command)), (error, attempt) => observer.tryingAgain(auth, begun, error, attempt));
     requireEventsUrlOf(target.peer, answered.eventsUrl);
+    return await index.complete(auth, forwardId, answered).catch((error: unknown) => {
+      throw error instanceof AgentOsError && error.code === 'conflict' ? contradictory(target.peer.stack_id, error) : error;
+    });
   } catch (error) {
     // What was refused was not made. After anything else nobody knows, and the forward waits for who asks again.
     if (error instanceof AgentOsError && !mayExist(error)) await index.abandon(auth, forwardId);
     await observer.notForwarded(auth, begun, error);
     throw error;
   }
-  return index.complete(auth, forwardId, answered);
 }
 
-/** A refusal is an answer of the node's own rules, and of those 4xx that say "later" none made a run either. */
+/** A refusal is an answer by the node's own rules, and none of them makes a run. */
 const mayExist = (error: AgentOsError): boolean => error.code === 'dependency_unavailable' || isWorthRepeating(error);
+
+/** That a run belongs to another forward is no mistake of the caller's. */
+const contradictory = (stackId: string, cause: AgentOsError): AgentOsError =>
+  new AgentOsError('dependency_unavailable', {
+    message: `The answer of ${stackId} cannot be used: the run that it names belongs to another forward.`,
+    retryable: false, details: { reason: 'answer_unusable', peer: stackId }, cause,
+  });
 
 async function receive(dependencies: ForwardingDependencies, auth: AuthContext, command: ForwardCommand): Promise<Forwarded> {
   const { node, nodes, observer } = dependencies;

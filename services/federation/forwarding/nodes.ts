@@ -2,6 +2,7 @@
  * The nodes as forwarding sees them: this one and its peers, each behind the port, and what they say of themselves,
  * remembered for a few seconds so that a forward does not wait for it each time.
  */
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Peer } from '../../../generated/types/index.ts';
 import { AgentOsError } from '../../platform/errors.ts';
 import type { AuthContext } from '../../platform/tenancy/auth-context.ts';
@@ -29,16 +30,21 @@ export interface NodesOptions {
   readonly local: PeerPort;
   /** null: no certificates are configured, so nothing goes to other nodes. */
   readonly remote: PeerPort | null;
-  readonly describeTimeoutMs?: number;
+  /** For an answer of one among several. */
+  readonly patienceMs?: number;
   readonly rememberMs?: number;
 }
 
-const DESCRIBE_TIMEOUT_MS = 3_000;
+const PATIENCE_MS = 3_000;
 const REMEMBER_MS = 5_000;
+/** For this long a node that did not answer is not waited for where others may be taken. */
+const PASSED_OVER_MS = 2_000;
 const MOST_REMEMBERED = 10_000;
 
-export function createNodes({ node, local, remote, describeTimeoutMs = DESCRIBE_TIMEOUT_MS, rememberMs = REMEMBER_MS }: NodesOptions): Nodes {
+export function createNodes({ node, local, remote, patienceMs = PATIENCE_MS, rememberMs = REMEMBER_MS }: NodesOptions): Nodes {
   const remembered = new Map<string, { readonly description: PeerDescription; readonly untilMs: number }>();
+  const asked = new Map<string, Promise<PeerDescription>>();
+  const silent = new Map<string, { readonly error: AgentOsError; readonly untilMs: number }>();
 
   /** @throws AgentOsError that says what is missing in the configuration. */
   const reach = (peer: Peer): Target => {
@@ -48,17 +54,43 @@ export function createNodes({ node, local, remote, describeTimeoutMs = DESCRIBE_
     return { peer, port: remote };
   };
 
-  const describe = async (auth: AuthContext, peer: Peer, call: PeerCall): Promise<PeerDescription> => {
-    const { port } = reach(peer);
-    if (port === local) return local.describe(auth, peer, call);
+  const ask = async (auth: AuthContext, { peer, port }: Target, call: PeerCall, key: string): Promise<PeerDescription> => {
+    try {
+      const description = await port.describe(auth, peer, call);
+      if (remembered.size >= MOST_REMEMBERED) remembered.clear();
+      remembered.set(key, { description, untilMs: performance.now() + rememberMs });
+      return description;
+    } finally {
+      asked.delete(key);
+    }
+  };
+
+  const describe = (auth: AuthContext, peer: Peer, call: PeerCall): Promise<PeerDescription> => {
+    const target = reach(peer);
+    if (target.port === local) return local.describe(auth, peer, call);
     // What a node can do may differ by tenant.
     const key = `${peer.stack_id}\n${auth.tenant_id}`;
     const known = remembered.get(key);
-    if (known !== undefined && known.untilMs > performance.now()) return known.description;
-    const description = await port.describe(auth, peer, { ...call, signal: AbortSignal.any([call.signal, AbortSignal.timeout(describeTimeoutMs)]) });
-    if (remembered.size >= MOST_REMEMBERED) remembered.clear();
-    remembered.set(key, { description, untilMs: performance.now() + rememberMs });
-    return description;
+    if (known !== undefined && known.untilMs > performance.now()) return Promise.resolve(known.description);
+    // Forwards that arrive together ask once.
+    let answer = asked.get(key);
+    if (answer === undefined) asked.set(key, (answer = ask(auth, target, call, key)));
+    return answer;
+  };
+
+  const candidate = async (auth: AuthContext, peer: Peer, call: PeerCall, alone: boolean): Promise<Candidate> => {
+    const before = silent.get(peer.stack_id);
+    if (!alone && before !== undefined && before.untilMs > performance.now()) return { peer, described: before.error };
+    try {
+      // Where others may be taken, none is waited for as long as a request may take.
+      const described = await (alone ? describe(auth, peer, call) : within(patienceMs, peer.stack_id, describe(auth, peer, call)));
+      silent.delete(peer.stack_id);
+      return { peer, described };
+    } catch (error) {
+      if (!(error instanceof AgentOsError)) throw error;
+      if (error.code === 'dependency_unavailable') silent.set(peer.stack_id, { error, untilMs: performance.now() + PASSED_OVER_MS });
+      return { peer, described: error };
+    }
   };
 
   return {
@@ -68,18 +100,22 @@ export function createNodes({ node, local, remote, describeTimeoutMs = DESCRIBE_
       if (peer === undefined) throw peerNotFound(stackId);
       return reach(peer);
     },
-    candidates: (auth, peers, call) =>
-      Promise.all(
-        peers.map(async (peer): Promise<Candidate> => {
-          try {
-            return { peer, described: await describe(auth, peer, call) };
-          } catch (error) {
-            if (error instanceof AgentOsError) return { peer, described: error };
-            throw error;
-          }
-        }),
-      ),
+    candidates: (auth, peers, call) => Promise.all(peers.map((peer) => candidate(auth, peer, call, peers.length === 1))),
   };
+}
+
+async function within(patienceMs: number, stackId: string, answer: Promise<PeerDescription>): Promise<PeerDescription> {
+  const stop = new AbortController();
+  const silence = sleep(patienceMs, undefined, { signal: stop.signal }).then(() => {
+    throw new AgentOsError('dependency_unavailable', { message: `${stackId} did not say within ${patienceMs} ms what it can do.`, details: { peer: stackId } });
+  });
+  try {
+    return await Promise.race([answer, silence]);
+  } finally {
+    stop.abort();
+    silence.catch(() => undefined);
+    answer.catch(() => undefined);
+  }
 }
 
 const trustNotConfigured = (stackId: string): AgentOsError =>

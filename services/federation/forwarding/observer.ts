@@ -3,6 +3,7 @@ import type { Logger } from 'pino';
 import { Counter } from 'prom-client';
 import type { AuditPort } from '../../platform/audit/audit.ts';
 import { auditRow, type AuditFacts, type AuditOutcome } from '../../platform/audit/audit-row.ts';
+import { originOf } from '../../platform/audit/request-origin.ts';
 import { AgentOsError } from '../../platform/errors.ts';
 import type { Metrics } from '../../platform/telemetry/metrics.ts';
 import type { AuthContext } from '../../platform/tenancy/auth-context.ts';
@@ -35,30 +36,31 @@ export function createForwardObserver({ audit, metrics: { registry }, log }: Obs
   // The refusal itself is what the caller has to hear; that it is not on record is for the operator.
   const tried = (auth: AuthContext, facts: AuditFacts): Promise<void> =>
     record(auth, facts).catch((error: unknown) => log.error({ err: error, tenant_id: auth.tenant_id, action: facts.action }, 'A failed deed could not be recorded.'));
+  const of = (auth: AuthContext) => ({ tenant_id: auth.tenant_id, correlation_id: originOf(auth)?.correlationId });
   return {
     forwarded(auth, { forwardId, targetStackId, remote }, { replayed }) {
       forwards.inc({ outcome: replayed ? 'replayed' : 'forwarded' });
-      if (!replayed) log.info({ tenant_id: auth.tenant_id, run_id: remote!.runId, peer: targetStackId, forward_id: forwardId }, 'Run forwarded.');
+      if (!replayed) log.info({ ...of(auth), run_id: remote!.runId, peer: targetStackId, forward_id: forwardId }, 'Run forwarded.');
     },
     tryingAgain(auth, { forwardId, targetStackId }, error, attempt) {
       again.inc();
-      log.warn({ err: error, tenant_id: auth.tenant_id, peer: targetStackId, forward_id: forwardId, attempt }, 'A run could not be forwarded; trying again.');
+      log.warn({ err: error, ...of(auth), peer: targetStackId, forward_id: forwardId, attempt }, 'A run could not be forwarded; trying again.');
     },
     notForwarded(auth, { forwardId, targetStackId, agentId }, error) {
       const { outcome, code, label } = judged(error);
       forwards.inc({ outcome: label });
-      log.warn({ err: error, tenant_id: auth.tenant_id, peer: targetStackId, forward_id: forwardId }, 'A run was not forwarded.');
+      log.warn({ err: error, ...of(auth), peer: targetStackId, forward_id: forwardId }, 'A run was not forwarded.');
       return tried(auth, { action: 'run.forward', outcome, resource: { type: 'forward', id: forwardId }, peer: targetStackId, details: { agent_id: agentId, code } });
     },
     async received(auth, { runId, status }) {
       await record(auth, { action: 'run.receive', resource: { type: 'run', id: runId }, details: { status } });
       received.inc({ outcome: 'accepted' });
-      log.info({ tenant_id: auth.tenant_id, run_id: runId, peer: auth.peer }, 'Run received.');
+      log.info({ ...of(auth), run_id: runId, peer: auth.peer }, 'Run received.');
     },
     notReceived(auth, agentId, error) {
       const { outcome, code, label } = judged(error);
       received.inc({ outcome: label });
-      log.warn({ err: error, tenant_id: auth.tenant_id, peer: auth.peer }, 'A run of a peer was not taken.');
+      log.warn({ err: error, ...of(auth), peer: auth.peer }, 'A run of a peer was not taken.');
       return tried(auth, { action: 'run.receive', outcome, resource: { type: 'agent', id: agentId }, details: { code } });
     },
   };

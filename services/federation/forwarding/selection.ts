@@ -37,9 +37,9 @@ export function chooseTarget(own: Peer, selector: TargetSelector, candidates: re
   const preferred = able.find(({ capabilities }) => capabilities.models.tiers.includes(selector.preferred_model_tier ?? ''));
   const chosen = preferred ?? able[0];
   if (chosen !== undefined) return chosen.peer;
-  // A node that could not be asked may be the one that is wanted: only when all have answered is it known that none is.
+  // A node that did not answer may be the one that is wanted, and may answer the next time.
   const unasked = candidates.flatMap(({ described }) => (described instanceof AgentOsError ? [described] : []));
-  const [away] = unasked.filter(({ code }) => code === 'dependency_unavailable');
+  const away = unasked.find(({ code, retryable }) => code === 'dependency_unavailable' && retryable);
   if (away !== undefined) throw away;
   if (judged.length > 0) throw lacking(judged.map(({ peer, missing }) => ({ peer, missing })));
   if (there.length > 0) throw versionUnsupported(own, there.map(({ told }) => told));

@@ -33,7 +33,7 @@ export interface FederatedRun extends RunName {
   /** null: none is kept. */
   readonly replica: ReplicaOfRun | null;
   /** Why the node cannot be asked; the answer where nothing is kept of the run. */
-  readonly unreachable?: AgentOsError;
+  readonly unreachable?: unknown;
 }
 
 export interface FederatedStreamOptions {

@@ -18,25 +18,25 @@ const DAY_MS = 86_400_000;
 const since = new Date(Date.now() - DAY_MS);
 const own = { ownStackId: 'stk_a', since, limit: 100 };
 
-function behaves(harness: () => Harness): void {
-  const forwarded = async (facts: Partial<ForwardedRunFacts> = {}): Promise<string> => {
-    const runId = newId('run');
-    await harness().forward({ tenantId: 'tnt_list', runId, targetStackId: 'stk_b', createdAt: new Date(), ...facts });
-    return runId;
-  };
-  /** Finishes whatever is due, so that tests do not meet each other's runs. */
-  const drain = async (): Promise<void> => {
-    const { list } = harness();
-    await list.enter({ ...own, since: new Date(0) });
-    for (const run of await list.take({ limit: 100, leaseMs: 60_000 })) await list.finish(run);
-  };
+async function forwarded({ forward }: Harness, facts: Partial<ForwardedRunFacts> = {}): Promise<string> {
+  const runId = newId('run');
+  await forward({ tenantId: 'tnt_list', runId, targetStackId: 'stk_b', createdAt: new Date(), ...facts });
+  return runId;
+}
 
+/** Finishes whatever is due, so that tests do not meet each other's runs. */
+async function drain({ list }: Harness): Promise<void> {
+  await list.enter({ ...own, since: new Date(0) });
+  for (const run of await list.take({ limit: 100, leaseMs: 60_000 })) await list.finish(run);
+}
+
+function behaves(harness: () => Harness): void {
   it('enters what was forwarded to other nodes since, once', async () => {
-    await drain();
+    await drain(harness());
     const { list } = harness();
-    const mine = await forwarded();
-    await forwarded({ targetStackId: 'stk_a' });
-    await forwarded({ createdAt: new Date(Date.now() - 2 * DAY_MS) });
+    const mine = await forwarded(harness());
+    await forwarded(harness(), { targetStackId: 'stk_a' });
+    await forwarded(harness(), { createdAt: new Date(Date.now() - 2 * DAY_MS) });
     expect(await list.enter(own)).toBe(1);
     expect(await list.enter(own)).toBe(0);
     expect(await list.open()).toBe(1);
@@ -46,9 +46,9 @@ function behaves(harness: () => Harness): void {
   });
 
   it('gives a run to one of many that ask at once, until its lease runs out', async () => {
-    await drain();
+    await drain(harness());
     const { list } = harness();
-    for (let run = 0; run < 10; run += 1) await forwarded();
+    for (let run = 0; run < 10; run += 1) await forwarded(harness());
     await list.enter(own);
     const taken = (await Promise.all(Array.from({ length: 6 }, () => list.take({ limit: 4, leaseMs: 400 })))).flat();
     expect(new Set(taken.map(followKey)).size).toBe(taken.length);
@@ -72,9 +72,9 @@ function behaves(harness: () => Harness): void {
   });
 
   it('counts failures in a row, and has a run wait that was given back', async () => {
-    await drain();
+    await drain(harness());
     const { list } = harness();
-    await forwarded();
+    await forwarded(harness());
     await list.enter(own);
     const take = async () => (await list.take({ limit: 1, leaseMs: 60_000 }))[0]!;
     for (const [failed, failures] of [[true, 0], [true, 1], [false, 2], [true, 0]] as const) {
@@ -87,9 +87,9 @@ function behaves(harness: () => Harness): void {
   });
 
   it('forgets what the index of forwards has forgotten, and nothing else', async () => {
-    await drain();
+    await drain(harness());
     const { list } = harness();
-    const [kept, gone] = [await forwarded(), await forwarded()];
+    const [kept, gone] = [await forwarded(harness()), await forwarded(harness())];
     await list.enter(own);
     await list.forget(1_000);
     await harness().forgetForward(gone);

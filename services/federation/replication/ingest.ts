@@ -21,8 +21,8 @@ export interface IngestParts {
   readonly ownStackId: string;
   /** Of the peers file as it stands now. */
   readonly isPeer: (stackId: string) => boolean;
-  /** Told the status of each item. */
-  readonly onJudged: (statuses: readonly string[]) => void;
+  /** Told of each batch what became of its items. */
+  readonly onJudged: (auth: AuthContext, sourceStackId: string, results: readonly Result[]) => Promise<void>;
 }
 
 export interface IngestCall {
@@ -31,7 +31,7 @@ export interface IngestCall {
   readonly signal: AbortSignal;
 }
 
-type Result = NonNullable<FederationEventsIngestAnswer['results']>[number];
+export type Result = NonNullable<FederationEventsIngestAnswer['results']>[number];
 export type IngestOutcome = Pick<FederationEventsIngestAnswer, 'accepted' | 'rejected' | 'duplicates'> & { readonly results: Result[] };
 
 /** @throws AgentOsError tenant_mismatch, invalid_request, conflict, forbidden, dependency_unavailable. */
@@ -57,7 +57,7 @@ export async function ingestEvents(parts: IngestParts, auth: AuthContext, body: 
     else if (stored[at] === 'conflict') reject(result, 'conflict');
   });
   const results = items.map(({ result }) => result);
-  parts.onJudged(results.map((result) => result.status));
+  await parts.onJudged(auth, source, results);
   const count = (status: string): number => results.filter((result) => result.status === status).length;
   const accepted = count('accepted');
   return { accepted, rejected: results.length - accepted, duplicates: count('duplicate'), results };

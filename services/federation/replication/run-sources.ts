@@ -39,9 +39,21 @@ export async function sourceOfRun({ nodes, index, replica }: RunSources, auth: A
 export function nodeOfRun({ peer, port }: Target, auth: AuthContext, runId: string, call: Omit<PeerCall, 'signal'>): NodeOfRun {
   const { correlationId, traceparent } = call;
   return {
-    open: (afterSequence, signal): Promise<AsyncIterable<EventEnvelope>> => port.openEvents(auth, peer, { runId, afterSequence }, { correlationId, traceparent, signal }),
+    open: (afterSequence, signal): Promise<AsyncIterable<EventEnvelope>> =>
+      port.openEvents(auth, peer, { runId, afterSequence }, { correlationId, traceparent, signal }).catch((error: unknown) => {
+        throw readable(peer.stack_id, error);
+      }),
     hasEnded: async (signal) => ENDED.has((await port.getRun(auth, peer, runId, { correlationId, traceparent, signal })).status),
   };
+}
+
+/** What the reader of a stream can be told as it is. */
+const TOLD: ReadonlySet<AgentOsError['code']> = new Set(['not_found', 'forbidden', 'tenant_unknown', 'invalid_request', 'rate_limited', 'quota_exceeded', 'dependency_unavailable', 'internal_error']);
+
+/** Anything else that a node refuses with is between the nodes: to the reader it is a node that does not work. */
+function readable(stackId: string, error: unknown): unknown {
+  if (!(error instanceof AgentOsError) || TOLD.has(error.code)) return error;
+  return new AgentOsError('dependency_unavailable', { message: error.message, retryable: error.retryable, details: { ...error.details, peer: stackId, answered: error.code }, cause: error });
 }
 
 const replicaOfRun = (replica: ReplicaPort, auth: AuthContext, runId: string): ReplicaOfRun => ({
@@ -51,9 +63,9 @@ const replicaOfRun = (replica: ReplicaPort, auth: AuthContext, runId: string): R
 });
 
 /** The run was sent there, so "no such node" would not be the answer to what was asked. */
-const cannotBeAsked = (stackId: string, cause: AgentOsError): AgentOsError =>
+const cannotBeAsked = (stackId: string, cause: AgentOsError): unknown =>
   cause.code !== 'not_found'
-    ? cause
+    ? readable(stackId, cause)
     : new AgentOsError('dependency_unavailable', {
         message: `The run was forwarded to ${stackId}, which the peers file does not name any more. Name it again to follow the run.`,
         retryable: false, details: { reason: 'peer_unknown', peer: stackId }, cause,

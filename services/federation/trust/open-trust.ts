@@ -93,7 +93,7 @@ function peerTrust(node: TrustingNode, server: FollowedTlsFiles, client: Followe
     },
     clientTls,
     server: tlsSource(server, serverTlsOf),
-    authorities: () => certificatesOf(server.current().ca!),
+    authorities: () => authoritiesIn(server.current()),
     async close() {
       server.close();
       client.close();
@@ -101,6 +101,14 @@ function peerTrust(node: TrustingNode, server: FollowedTlsFiles, client: Followe
       agents.clear();
     },
   };
+}
+
+const parsed = new WeakMap<TlsMaterial, readonly X509Certificate[]>();
+
+function authoritiesIn(material: TlsMaterial): readonly X509Certificate[] {
+  let known = parsed.get(material);
+  if (known === undefined) parsed.set(material, (known = certificatesOf(material.ca!)));
+  return known;
 }
 
 /**

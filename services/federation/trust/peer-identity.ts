@@ -31,6 +31,8 @@ export interface PeerIdentityOptions {
 }
 
 const KNOWN_SCOPES: ReadonlySet<string> = new Set(TENANT_SCOPES);
+/** Characters: a part of it is what the peer has written. */
+const MOST_EVIDENCE = 300;
 /** A use is kept beyond the expiry by what clocks may differ, since so long the assertion is taken. */
 const KEPT_AFTER_EXPIRY_MS = 10_000;
 
@@ -110,7 +112,7 @@ function stackIdOn(certificates: WeakMap<TLSSocket, PeerCertificate>, { request:
 /** The peer is named to itself and to the audit; why it was refused, to the log alone. */
 function told(presented: PresentedRequest, peer: string | null, error: unknown): unknown {
   if (!(error instanceof AgentOsError) || error.code === 'dependency_unavailable') return error;
-  presented.log.warn({ peer, reason: error.details['reason'], evidence: error.cause ?? error.message }, 'A call of a peer was refused.');
+  presented.log.warn({ peer, reason: error.details['reason'], evidence: String(error.cause ?? error.message).slice(0, MOST_EVIDENCE) }, 'A call of a peer was refused.');
   return peer === null || error.details['peer'] !== undefined ? error : new AgentOsError(error.code, { message: error.message, details: { ...error.details, peer }, cause: error.cause });
 }
 

@@ -3,6 +3,7 @@ import { Counter } from 'prom-client';
 import type { Logger } from 'pino';
 import { quoted, writePlainLine } from '../../platform/telemetry/logger.ts';
 import type { Metrics } from '../../platform/telemetry/metrics.ts';
+import type { Tracing } from '../../platform/telemetry/tracing.ts';
 import { TallyCounter, TallyHistogram } from '../../platform/telemetry/tallies.ts';
 import type { TenantSeries } from '../../platform/telemetry/tenant-series.ts';
 import { accountablePrincipal } from '../../platform/tenancy/auth-context.ts';
@@ -12,7 +13,8 @@ import type { EngineObserver } from './observer.ts';
 
 const LATENCY_BUCKETS_MS = [1, 2.5, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10_000, 30_000, 60_000];
 
-export function createMetricsObserver({ registry, tenants }: Pick<Metrics, 'registry' | 'tenants'>, log: Logger): EngineObserver {
+export function createMetricsObserver(metrics: Pick<Metrics, 'registry' | 'tenants' | 'tracing'>, log: Logger): EngineObserver {
+  const { registry, tenants } = metrics;
   const registers = [registry];
   const requests = new TallyCounter<'operation' | 'backend' | 'model' | 'outcome'>({ name: 'agentos_model_request_count', help: 'Model calls, by what became of them.', registers });
   const latency = new TallyHistogram<'operation' | 'backend'>({ name: 'agentos_model_request_latency_ms', help: 'Milliseconds from accepting a model call to its answer.', buckets: LATENCY_BUCKETS_MS, registers });
@@ -43,6 +45,7 @@ export function createMetricsObserver({ registry, tenants }: Pick<Metrics, 'regi
       if (outputTokens > 0) counters.output.add(outputTokens);
       if (call.costUsd !== null && call.costUsd > 0) counters.cost.add(call.costUsd);
       toTenant(call, inputTokens, outputTokens);
+      if (metrics.tracing !== null) traceCall(metrics.tracing, call);
       writeLine(log, call);
     },
     judged(verdict) {
@@ -73,6 +76,19 @@ function tenantCalls(tenants: TenantSeries): (call: CallRecord, inputTokens: num
     tokens.add(account, 'output', outputTokens);
     if (call.costUsd !== null) cost.add(account, call.costUsd);
   };
+}
+
+function traceCall(tracing: Tracing, { facts, served, usage, outcome, totalMs, attempts }: CallRecord): void {
+  const operation = facts.operation === 'embed' ? 'embeddings' : 'chat';
+  tracing.record({
+    name: `${operation} ${served?.backendModel ?? facts.modelRef}`, kind: 'client', traceId: facts.traceparent.slice(3, 35), parentSpanId: facts.traceparent.slice(36, 52), sampled: facts.traceparent.endsWith('1'),
+    durationMs: totalMs, failed: OUTCOME_OF[outcome] === undefined,
+    attributes: {
+      'gen_ai.operation.name': operation, 'gen_ai.request.model': facts.modelRef, ...(served === null ? {} : { 'gen_ai.provider.name': served.backend, 'gen_ai.response.model': served.backendModel }),
+      ...(usage === null ? {} : { 'gen_ai.usage.input_tokens': usage.inputTokens, 'gen_ai.usage.output_tokens': usage.outputTokens }),
+      'agentos.tenant_id': facts.auth.tenant_id, 'agentos.outcome': outcome, 'agentos.attempts': attempts.length, ...(facts.runId === null ? {} : { 'agentos.run_id': facts.runId }),
+    },
+  });
 }
 
 /** Names as OpenTelemetry's conventions for generative AI have them, where they have one. */

@@ -73,6 +73,17 @@ describe('demo mode', () => {
     await expect(ask(demo, bearer('aos_live_wrong', { 'x-tenant-id': 'tnt_demo' }))).rejects.toMatchObject({ code: 'unauthorized' });
   });
 
+  it('takes no assertion of a peer for one, nor ignores it beside headers or a key', async () => {
+    const { secret } = createApiKey({ tenantId: 'tnt_demo', principalId: 'svc_a', principalType: 'service', scopes: ['runs:read'], roles: [] });
+    for (const typ of ['agentos-peer+jwt', 'AgentOS-Peer+JWT', 'application/agentos-peer+jwt']) {
+      const assertion = await token({}, (jwt) => jwt, { alg: 'RS256', typ });
+      for (const who of [demo, identity()]) {
+        await expect(ask(who, bearer(assertion, { 'x-tenant-id': 'tnt_demo' }))).rejects.toMatchObject({ code: 'unauthorized', details: { reason: 'wrong_listener' } });
+        await expect(ask(who, bearer(assertion, { 'x-api-key': secret }))).rejects.toMatchObject({ code: 'unauthorized', details: { reason: 'two_credentials' } });
+      }
+    }
+  });
+
   it('carries the whole context of a service token', async () => {
     const service = createIdentity({ mode: 'demo', directory, verifiers: { service: createServiceTokenVerifier(KEY, 'items') } });
     expect(await ask(service, bearer(await issueServiceToken(KEY, { issuer: 'caller', audience: 'items', auth: AUTH })))).toEqual(AUTH);

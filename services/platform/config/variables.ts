@@ -172,7 +172,7 @@ export const VARIABLES = [
   { name: 'AGENTOS_GIT_SHA', type: 'string', default: 'unknown', description: 'Revision this build was made from; set where it is built.', services: 'all' },
   { name: 'AGENTOS_BUILD_TIMESTAMP', type: 'string', description: 'When this build was made (RFC 3339). Default: when the program file was written.', services: 'all' },
   { name: 'AGENTOS_FED_FORWARD_INDEX_FILE', type: 'path', description: 'Of earlier versions; the forward index lives in PostgreSQL.', services: FED },
-  { name: 'AGENTOS_FED_MAX_ATTEMPTS', type: 'integer', default: 3, min: 1, max: 20, description: 'Attempts to forward a run.', services: FED },
+  { name: 'AGENTOS_FED_MAX_ATTEMPTS', type: 'integer', default: 3, min: 1, max: 20, description: 'Attempts to forward a run, and connections in a row that may bring nothing to the stream of one.', services: FED },
   { name: 'AGENTOS_FED_BASE_BACKOFF_MS', type: 'integer', default: 250, min: 0, description: 'First pause between those attempts.', services: FED },
   { name: 'AGENTOS_FED_REPLICATION', type: 'enum', allowed: ['off', 'on'], default: 'off', description: 'Copy the events of runs that were forwarded from here while they happen, so that they can be read while their node is away.', services: FED },
   { name: 'AGENTOS_FED_REPLICATION_RUNS', type: 'integer', default: 64, min: 1, max: 2000, description: 'Runs whose events a process copies at once; the others take turns.', services: FED },

@@ -13,6 +13,7 @@ import type { Identity } from '../auth/identity.ts';
 import { ANONYMOUS } from '../auth/identity.ts';
 import { AgentOsError } from '../errors.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
+import type { Tracing } from '../telemetry/tracing.ts';
 import type { AuthContext } from '../tenancy/auth-context.ts';
 import type { DirectoryPort } from '../tenancy/directory.ts';
 import { requireActiveTenant } from '../tenancy/tenant-gate.ts';
@@ -249,5 +250,18 @@ function refuse(options: PipelineOptions, row: OperationRow, exchange: Exchange,
 function finish(options: PipelineOptions, row: OperationRow, exchange: Exchange, status: number): void {
   const durationMs = performance.now() - exchange.startedAt;
   options.metrics.observeHttp({ operation: row.operationId, method: row.method, status, durationSeconds: exchange.streamed ? null : durationMs / 1000, tenantId: row.tenancy === 'tenant' ? exchange.tenantId : null });
+  if (options.metrics.tracing !== null && row.tenancy !== 'none') trace(options.metrics.tracing, row, exchange, status, durationMs);
   if (row.tenancy !== 'none' && options.log.isLevelEnabled('debug')) exchange.log.debug({ status, duration_ms: Math.round(durationMs * 100) / 100 }, 'Request served.');
+}
+
+/** Names as OpenTelemetry's conventions for HTTP have them. */
+function trace(tracing: Tracing, row: OperationRow, exchange: Exchange, status: number, durationMs: number): void {
+  const { traceId, spanId, parentSpanId, sampled } = exchange.trace;
+  tracing.record({
+    name: row.operationId, kind: 'server', traceId, spanId, parentSpanId, sampled, durationMs, failed: status >= 500,
+    attributes: {
+      'http.request.method': row.method, 'http.response.status_code': status, 'http.route': row.path,
+      'agentos.correlation_id': exchange.correlationId, ...(exchange.tenantId === null ? {} : { 'agentos.tenant_id': exchange.tenantId }),
+    },
+  });
 }

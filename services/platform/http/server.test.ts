@@ -209,6 +209,18 @@ describe('stopping', () => {
     await service.server.close();
   });
 
+  it('ends a stream, too, that a reader who was sent away opens again on the same connection', async () => {
+    const service = await startItemService({ limits: { drainMs: 15_000 } });
+    const connection = open(service.url);
+    connection.write(streamRequest('silent'));
+    await until(async () => (await openStreams(service)) === 1);
+    // The server hears of the second request when it has ended the streams that it knew.
+    const closed = service.server.close().then(() => 'closed');
+    connection.write(streamRequest('silent'));
+    expect(await Promise.race([closed, sleep(10_000, 'still open', { ref: false })])).toBe('closed');
+    connection.destroy();
+  });
+
   it('waits for a request that came in at the last moment', async () => {
     const service = await startItemService();
     const slow = fetch(`${service.url}/v1/slow`, { headers: TENANT });

@@ -1,6 +1,7 @@
 /** Prometheus metrics of one service: a registry of its own, the process's vital signs, and HTTP traffic. */
 import { Counter, Gauge, Histogram, Registry, collectDefaultMetrics } from 'prom-client';
 import { TallyCounter, TallyHistogram, type Tally } from './tallies.ts';
+import type { Tracing } from './tracing.ts';
 import { DEFAULT_TENANT_SERIES, TenantSeries, type TenantCounter } from './tenant-series.ts';
 
 export interface HttpObservation {
@@ -26,6 +27,9 @@ export interface RefusedRequest {
 
 export interface Metrics {
   readonly registry: Registry;
+  /** Where traces go; null: nowhere. Set by `traceTo`, once it is known. */
+  readonly tracing: Tracing | null;
+  traceTo(tracing: Tracing | null): void;
   /** Series of single tenants, which only those may see who may see every tenant. */
   readonly tenants: TenantSeries;
   observeHttp(observation: HttpObservation): void;
@@ -97,8 +101,15 @@ export function createMetrics(options: MetricsOptions): Metrics {
   const authFailures = new Counter({ name: 'agentos_auth_failures_total', help: 'Requests refused for who made them, by the code of the error.', labelNames: ['reason'] as const, registers: [registry] });
   // Shown at zero from the start, so that the first one is an increase as well.
   for (const reason of AUTH_FAILURES) authFailures.inc({ reason }, 0);
+  let tracing: Tracing | null = null;
   return {
     registry,
+    get tracing() {
+      return tracing;
+    },
+    traceTo(next) {
+      tracing = next;
+    },
     tenants,
     openStreams,
     flushesOf(writer) {

@@ -42,6 +42,8 @@ export function formatTraceparent(trace: Pick<TraceContext, 'traceId' | 'spanId'
   return `00-${trace.traceId}-${trace.spanId}-${trace.sampled ? '01' : '00'}`;
 }
 
+export const newSpanId = (): string => randomHex(8);
+
 /** A new span id under the same trace, for a call to somebody else. */
 export function childTraceparent(traceparent: string): string {
   // One that this process has written stays as it is but for the span.
