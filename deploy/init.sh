@@ -48,6 +48,10 @@ if new tls.crt || new tls.key; then
   rm -f tls.ext tls.csr ca.srl
 fi
 
+for name in $names; do
+  openssl x509 -in tls.crt -noout -checkhost "$name" | grep -q 'does match' || echo "tls.crt was there already and does not name $name: remove it and run this again, or issue one that does." >&2
+done
+
 # The authority's key is used here alone: no container is given it.
 chmod 644 postgres-password database-password database-url signing-key audit-key.pem ca.crt tls.crt tls.key
 chmod 600 ca.key

@@ -177,6 +177,8 @@ describe('deploy/init.sh', () => {
       execFileSync('openssl', ['verify', '-CAfile', join(secrets, 'ca.crt'), join(secrets, 'tls.crt')], { stdio: 'pipe' });
       make();
       for (const [name, text] of first) expect(readFileSync(join(secrets, name), 'utf8'), name).toBe(text);
+      const later = spawnSync(join(ROOT, 'deploy/init.sh'), ['--dir', secrets, '--name', 'other.example.com'], { encoding: 'utf8' });
+      expect([later.status, later.stderr]).toEqual([0, expect.stringMatching(/^tls\.crt was there already and does not name other\.example\.com: remove it .+\n$/)]);
     } finally {
       rmSync(folder, { recursive: true, force: true });
     }

@@ -218,6 +218,10 @@ describe('who reads it', () => {
     const [reading] = await trail(theirs, '&action=audit.read');
     expect(reading).toMatchObject({ principal: { principal_id: 'usr_operator' }, operation: 'listAudit', details: { acting_tenant_id: mine, filter: { action: 'run.create' } } });
     expect(await trail(mine, '&action=audit.read'), 'reading one\'s own leaves none').toEqual([]);
+    for (const path of ['/v1/audit', '/v1/audit:export']) {
+      const impossible = await ask(mine, `${path}?tenant_id=tnt_a%2Ctnt_b`, { scopes: 'audit:read audit:read-all' });
+      expect([impossible.status, impossible.body.error.details.errors[0].path], path).toEqual([400, '/query/tenant_id']);
+    }
   }));
 
   it('refuses cursors and times that are none', async () => {

@@ -162,6 +162,17 @@ describe('between two nodes', () => {
     expect((await runsOf(b, patient)).length).toBe(2);
   }), 90_000);
 
+  it('continues the trace of the header, else that of the body', async () => {
+    const [inHeader, inBody] = ['4bf92f3577b34da6a3ce929d0e0e4736', '0af7651916cd43dd8448eb211c80319c'];
+    const body = { forward: { target_selector: { stack_id: 'stk_node_b' }, auth: { tenant_id: tenant }, run_request: { agent_id: 'agt_forwarded', input: 'hello' }, traceparent: `00-${inBody}-00f067aa0ba902b7-01` } };
+    const traceOf = async (headers: Readonly<Record<string, string>>): Promise<string> => {
+      const { remote_run_id: runId } = made(await call(at(nodes.a), '/v1/federation/runs:forward', { tenant, headers, body, signal: AbortSignal.timeout(60_000) }));
+      const [first] = (await call(nodes.b.urls['agent-orchestrator'], `/v1/runs/${runId}/history`, { tenant })).body.events;
+      return first.event.trace.traceparent.split('-')[1];
+    };
+    expect([await traceOf({ traceparent: `00-${inHeader}-00f067aa0ba902b7-01` }), await traceOf({})]).toEqual([inHeader, inBody]);
+  });
+
   it('says that it forwards, with certificates', verifies(['PRS-7.2-02'], async () => {
     expect((await call(at(nodes.a), '/v1/peer/capabilities', { tenant })).body.capabilities).toMatchObject({ supports: { runs_forward: true }, features: expect.arrayContaining(['runs.forward']) });
   }));

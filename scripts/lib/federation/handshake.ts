@@ -19,10 +19,10 @@ export async function shakeHands(home: string | null, trustedBy: string, url: st
   const own = home === null ? {} : { cert: readFileSync(files.certificate), key: readFileSync(files.key) };
   const socket = connect({ host: hostname.replace(/^\[|\]$/g, ''), port: Number(port || 443), ca: readFileSync(trusted), minVersion: 'TLSv1.3', timeout: timeoutMs, ...own });
   try {
-    const silence = once(socket, 'timeout').then(() => { throw Object.assign(new Error('no answer in time'), { code: 'ETIMEDOUT' }); });
-    await Promise.race([once(socket, 'secureConnect'), silence]);
+    const ended = endOf(socket);
+    await Promise.race([once(socket, 'secureConnect'), ended]);
     const peer = certificateFacts(socket.getPeerX509Certificate()!.toString());
-    await Promise.race([refusal(socket), silence]);
+    await Promise.race([answerOf(socket), ended]);
     return { outcome: 'met', peer };
   } catch (error) {
     const { code = '', message } = error as NodeJS.ErrnoException;
@@ -32,8 +32,19 @@ export async function shakeHands(home: string | null, trustedBy: string, url: st
   }
 }
 
+/** Rejects when nothing comes, or when the other end leaves: a node that does not know a certificate may do so without a word. */
+function endOf(socket: TLSSocket): Promise<never> {
+  const ended = new Promise<never>((_resolve, reject) => {
+    socket.once('timeout', () => reject(Object.assign(new Error('no answer in time'), { code: 'ETIMEDOUT' })));
+    socket.once('close', () => reject(new Error('it ends the connection: it does not take the certificate of this node')));
+  });
+  // Whoever has met the other end waits for this no longer.
+  ended.catch(() => undefined);
+  return ended;
+}
+
 /** In TLS 1.3 the server judges the client's certificate after the client's handshake has ended: an answer to a request is the proof. */
-async function refusal(socket: TLSSocket): Promise<void> {
+async function answerOf(socket: TLSSocket): Promise<void> {
   socket.write('GET /v1/federation/health HTTP/1.1\r\nhost: peer\r\nconnection: close\r\n\r\n');
   await once(socket, 'data');
 }

@@ -26,7 +26,7 @@ export function auditFilter(query: AuditQueryMembers): AuditFilter {
 /**
  * The context to read with: the caller's own, or that of the tenant it names. Reading another's is recorded before it
  * begins, in the trail of the tenant that is read; one that has no trail gets none by it.
- * @throws AgentOsError forbidden without the scope audit:read-all.
+ * @throws AgentOsError forbidden without the scope audit:read-all; invalid_request for what can be no tenant's id.
  */
 export async function auditReader(audit: AuditPort, auth: AuthContext, action: 'audit.read' | 'audit.export', query: AuditQueryMembers): Promise<AuthContext> {
   const tenantId = query.tenant_id ?? auth.tenant_id;
@@ -36,6 +36,10 @@ export async function auditReader(audit: AuditPort, auth: AuthContext, action: '
       message: `Reading the audit trail of ${tenantId} needs the scope audit:read-all. Leave tenant_id out to read your own.`,
       details: { required_scopes: ['audit:read', 'audit:read-all'], missing_scopes: ['audit:read-all'] },
     });
+  }
+  if (tenantId.includes(',')) {
+    const message = `${JSON.stringify(tenantId)} can be no tenant's id: it contains a comma.`;
+    throw new AgentOsError('invalid_request', { message, details: { errors: [{ path: '/query/tenant_id', message }] } });
   }
   if ((await audit.heads(tenantId)).length > 0) {
     const { tenant_id: _tenant, ...filter } = query;

@@ -67,22 +67,6 @@ export function createMetrics(options: MetricsOptions): Metrics {
     registers: [registry],
   });
   const openStreams = new Gauge({ name: 'agentos_http_open_streams', help: 'Event streams that are open now.', registers: [registry] });
-  const groupCommitSize = new Histogram({
-    name: 'agentos_group_commit_writes',
-    help: 'Writes that shared one commit.',
-    labelNames: ['writer'] as const,
-    buckets: [1, 2, 4, 8, 16, 32, 64, 128],
-    registers: [registry],
-  });
-  const groupCommitDuration = new Histogram({
-    name: 'agentos_group_commit_duration_seconds',
-    help: 'Time of one flush, commit included.',
-    labelNames: ['writer'] as const,
-    buckets: DURATION_BUCKETS,
-    registers: [registry],
-  });
-  const flushFailures = new Counter({ name: 'agentos_group_commit_failures_total', help: 'Flushes that failed; what they held waits or was refused.', labelNames: ['writer'] as const, registers: [registry] });
-  const flushWaiting = new Gauge({ name: 'agentos_group_commit_waiting', help: 'Writes that waited for the next flush when the last one ended.', labelNames: ['writer'] as const, registers: [registry] });
   const children = new Map<string, { readonly count: Tally; readonly seconds: Tally }>();
   const childOf = (method: string, operation: string, status: string) => {
     const key = `${method} ${operation} ${status}`;
@@ -112,16 +96,7 @@ export function createMetrics(options: MetricsOptions): Metrics {
     },
     tenants,
     openStreams,
-    flushesOf(writer) {
-      const [sizes, durations, failures, waitings] = [groupCommitSize.labels(writer), groupCommitDuration.labels(writer), flushFailures.labels(writer), flushWaiting.labels(writer)];
-      failures.inc(0);
-      return ({ size, durationMs, failed, waiting }) => {
-        sizes.observe(size);
-        durations.observe(durationMs / 1000);
-        if (failed) failures.inc();
-        waitings.set(waiting);
-      };
-    },
+    flushesOf: flushes(registry),
     contentType: registry.contentType,
     async render(withTenants = false) {
       if (!withTenants) return registry.metrics();
@@ -163,4 +138,33 @@ function limitOf(code: string, reason: string): TenantLimit | null {
   if (reason.endsWith('budget_exceeded')) return 'budget';
   if (code !== 'quota_exceeded') return null;
   return reason === 'memory_bytes_exceeded' ? 'memory' : reason === 'concurrent_runs' ? 'concurrency' : 'other';
+}
+
+function flushes(registry: Registry): Metrics['flushesOf'] {
+  const groupCommitSize = new Histogram({
+    name: 'agentos_group_commit_writes',
+    help: 'Writes that shared one commit.',
+    labelNames: ['writer'] as const,
+    buckets: [1, 2, 4, 8, 16, 32, 64, 128],
+    registers: [registry],
+  });
+  const groupCommitDuration = new Histogram({
+    name: 'agentos_group_commit_duration_seconds',
+    help: 'Time of one flush, commit included.',
+    labelNames: ['writer'] as const,
+    buckets: DURATION_BUCKETS,
+    registers: [registry],
+  });
+  const flushFailures = new Counter({ name: 'agentos_group_commit_failures_total', help: 'Flushes that failed; what they held waits or was refused.', labelNames: ['writer'] as const, registers: [registry] });
+  const flushWaiting = new Gauge({ name: 'agentos_group_commit_waiting', help: 'Writes that waited for the next flush when the last one ended.', labelNames: ['writer'] as const, registers: [registry] });
+  return (writer) => {
+    const [sizes, durations, failures, waitings] = [groupCommitSize.labels(writer), groupCommitDuration.labels(writer), flushFailures.labels(writer), flushWaiting.labels(writer)];
+    failures.inc(0);
+    return ({ size, durationMs, failed, waiting }) => {
+      sizes.observe(size);
+      durations.observe(durationMs / 1000);
+      if (failed) failures.inc();
+      waitings.set(waiting);
+    };
+  };
 }
