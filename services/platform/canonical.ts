@@ -1,5 +1,5 @@
 /** Canonical JSON (members in code-unit order, no spaces: RFC 8785 for what JSON.parse can produce) and its SHA-256. */
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 
 export function canonicalJson(value: unknown): string {
   if (Array.isArray(value)) return `[${value.map((item) => canonicalJson(item ?? null)).join(',')}]`;
@@ -12,4 +12,4 @@ export function canonicalJson(value: unknown): string {
 }
 
 /** Hexadecimal. */
-export const canonicalHash = (value: unknown): string => createHash('sha256').update(canonicalJson(value)).digest('hex');
+export const canonicalHash = (value: unknown): string => hash('sha256', canonicalJson(value), 'hex');

@@ -4,7 +4,7 @@
  * `newId` is a monotonic ULID. `derivedId` is a function of its parts alone, so that a retried write produces
  * the identifier of the first attempt (an event id derives from run, step and kind, never from the attempt).
  */
-import { createHash, randomFillSync } from 'node:crypto';
+import { hash, randomFillSync } from 'node:crypto';
 import { monotonicFactory } from 'ulid';
 
 export type IdPrefix =
@@ -55,7 +55,7 @@ export function newId(prefix: IdPrefix, timeMs?: number): string {
 
 /** 26 Crockford characters of SHA-256 over the parts, joined so that ('a','bc') differs from ('ab','c'). */
 export function derivedId(prefix: IdPrefix, ...parts: ReadonlyArray<string | number>): string {
-  const digest = createHash('sha256').update(parts.join('\u001f')).digest();
+  const digest = hash('sha256', parts.join('\u001f'), 'buffer');
   let out = '';
   let bits = 0;
   let buffer = 0;

@@ -64,7 +64,7 @@ export async function startModelPolicy(name: 'off' | 'on', around: Surroundings)
       AGENTOS_MODE: name === 'on' ? 'prod' : 'demo',
       AGENTOS_CONTRACT_CHECK: 'off', AGENTOS_LOG_LEVEL: name === 'on' ? 'info' : 'warn', AGENTOS_ENV_FILE: '/dev/null', AGENTOS_STOP_GRACE_MS: '0',
       AGENTOS_SIGNING_KEY_FILE: secret('signing-key', randomBytes(48).toString('base64url')), DATABASE_URL_FILE: secret('database-url', url), AGENTOS_MODELS_FILE: models,
-      AGENTOS_TRUSTED_PROXY: 'loopback', AGENTOS_JOURNAL_DIR: path.join(folder, 'journal'),
+      AGENTOS_TRUSTED_PROXY: 'loopback', AGENTOS_DATA_DIR: path.join(folder, 'state'), AGENTOS_JOURNAL_DIR: path.join(folder, 'journal'),
       // Counted, and never reached.
       AGENTOS_QUOTA_INVOKE_QPS: '1000000', AGENTOS_EDGE_ADDRESS_QPS: '1000000', AGENTOS_EDGE_KEY_QPS: '1000000',
     },

@@ -47,6 +47,10 @@ describe('the key', () => {
     expect(statSync(path).mode & 0o777).toBe(0o600);
     chmodSync(path, 0o644);
     expect(() => openAuditKey(path)).toThrow(/chmod 600/);
+    const mounted = join(folder, '..2026_11_21_12_00_00.123456789', 'key.pem');
+    openAuditKey(mounted);
+    chmodSync(mounted, 0o644);
+    expect(openAuditKey(mounted).asymmetricKeyType, 'as Kubernetes mounts it').toBe('ed25519');
     writeFileSync(join(folder, 'nonsense.pem'), 'nonsense', { mode: 0o600 });
     expect(() => openAuditKey(join(folder, 'nonsense.pem'))).toThrow(ConfigError);
     const rsa = generateKeyPairSync('rsa', { modulusLength: 2048 }).privateKey.export({ type: 'pkcs8', format: 'pem' });

@@ -51,7 +51,8 @@ describe('series of tenants', () => {
     add('tnt_new', 100);
     expect(await read()).toEqual(new Map([['tnt_quiet', 3], ['tnt_busy', 500], [OTHER_TENANTS, 100]]));
     clock.nowMs += WINDOW_MS;
-    expect(await read(), 'what it did before stays where it was counted').toEqual(new Map([['tnt_busy', 500], ['tnt_new', 0], [OTHER_TENANTS, 100]]));
+    add('tnt_quiet');
+    expect(await read(), 'who goes is shown with all that it did, and what who comes did before stays where it was counted').toEqual(new Map([['tnt_quiet', 4], ['tnt_busy', 500], ['tnt_new', 0], [OTHER_TENANTS, 100]]));
     add('tnt_new', 7);
     add('tnt_quiet', 2);
     expect(await read()).toEqual(new Map([['tnt_busy', 500], ['tnt_new', 7], [OTHER_TENANTS, 102]]));
@@ -77,10 +78,11 @@ describe('series of tenants', () => {
     add('tnt_a', 40);
     add('tnt_b', 200);
     clock.nowMs += WINDOW_MS;
+    await read();
     expect([...(await read()).keys()]).toEqual(['tnt_b', OTHER_TENANTS]);
     add('tnt_a', 1_000);
     clock.nowMs += WINDOW_MS;
-    expect(await read()).toEqual(new Map([['tnt_a', 40], [OTHER_TENANTS, 1_200]]));
+    expect(await read()).toEqual(new Map([['tnt_a', 40], ['tnt_b', 0], [OTHER_TENANTS, 1_200]]));
     add('tnt_a', 2);
     expect((await read()).get('tnt_a')).toBe(42);
   });
@@ -107,12 +109,12 @@ describe('series of tenants', () => {
           highest.set(label, value);
         }
         before = now;
-        expect(now.size).toBeLessThanOrEqual(4);
+        expect(now.size).toBeLessThanOrEqual(7);
       }
       for (const [label, value] of await read()) increased += value - (before.get(label) ?? highest.get(label) ?? 0);
       expect(increased).toBe(added);
       registry.clear();
-    }), { numRuns: 100 });
+    }), { numRuns: 300 });
   }));
 });
 
@@ -190,7 +192,8 @@ describe('what attribution costs', () => {
     const grown: number[] = [];
     for (let round = 0; round < 8; round += 1) {
       const before = process.memoryUsage().heapUsed;
-      for (let i = 0; i < EVENTS / tenants.length; i += 1) for (const tenant of tenants) counter.add(series.of(tenant), 'ok');
+      // No iterator: a loop that is not compiled yet would leave one for each turn.
+      for (let i = 0; i < EVENTS; i += 1) counter.add(series.of(tenants[i % tenants.length]!), 'ok');
       grown.push(process.memoryUsage().heapUsed - before);
     }
     console.info(`attributing an event leaves ${(Math.min(...grown.map(Math.abs)) / EVENTS).toFixed(2)} bytes`);

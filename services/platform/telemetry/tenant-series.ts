@@ -15,12 +15,15 @@
  *  - A tenant that takes a place over is shown as it is, at zero, in the very reading that gives it the place, and
  *    counts for itself from then on: no increase falls between two readings. Who takes a free place counts for itself
  *    at once, as every new series of a counter does.
- *  - A tenant that loses its place keeps its counts in a small memory. When it comes back it goes on from there, so that
+ *  - A tenant that loses its place is shown once more in that reading, with all that it did until then, and keeps its
+ *    counts in a small memory. When it comes back it goes on from there, so that
  *    its series does not start below where it ended. Should it be forgotten by then, it starts at zero, which is what
  *    Prometheus takes for a restart.
  * Sums over tenants therefore hold for rates and increases, never for raw values; totals without tenants have metrics of
  * their own. Each process chooses for itself: behind a load balancer the busy tenants are the same everywhere, and a
  * tenant that has to be exact in every process is one to name in the configuration.
+ *
+ * With two readers, the one that does not bring a change about may miss what fell between its reading and the other's.
  *
  * Nothing here costs a request more than a look into a map: whoever counts asks for the tenant's account once and adds
  * to plain numbers. Whom the series may be shown to is not decided here, see `http/health.ts`.
@@ -92,6 +95,8 @@ export class TenantSeries {
   /** In the order in which they got their places. */
   readonly #holders = new Map<string, Seen>();
   readonly #departed = new Map<string, TenantAccount>();
+  /** Those that lose their places in the reading that is being made. */
+  #leaving: TenantAccount[] = [];
   readonly #other: TenantAccount = { label: OTHER_TENANTS, cells: [] };
   readonly #places: number;
   #width = 0;
@@ -172,7 +177,7 @@ export class TenantSeries {
   }
 
   #register(text: MetricText, type: 'counter' | 'histogram', samplesOf: (account: TenantAccount) => readonly Sample[]): void {
-    this.#show(text, type, () => [...[...this.#holders.values()].map(({ account }) => account), this.#other].flatMap(samplesOf));
+    this.#show(text, type, () => [...[...this.#holders.values()].map(({ account }) => account), ...this.#leaving, this.#other].flatMap(samplesOf));
   }
 
   /** As a registry reads it. */
@@ -211,6 +216,7 @@ export class TenantSeries {
   #dismiss(seen: Seen): void {
     this.#holders.delete(seen.tenantId);
     this.#departed.set(seen.tenantId, seen.account);
+    this.#leaving.push(seen.account);
     seen.account = this.#other;
     for (const tenantId of this.#departed.keys()) {
       if (this.#departed.size <= this.#places * DEPARTED_PER_PLACE) break;
@@ -231,6 +237,8 @@ export class TenantSeries {
       this.#dismiss(holder);
       this.#admit(newcomer);
     }
+    // A registry asks all metrics of one reading in the same turn.
+    queueMicrotask(() => void (this.#leaving = []));
     this.#fade();
   }
 
