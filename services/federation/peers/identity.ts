@@ -1,11 +1,14 @@
 /**
  * Who this node is and which peers it knows (Appendix F.1). What the environment says explicitly goes before the peers
- * file, and the file before the defaults. The endpoints are the other way round: the variables say where services of
- * one node find each other, which is often inside a private network, so an address in the file is what peers are told.
+ * file, and the file before the defaults. The endpoints of Agent Orchestrator and Model Policy are the other way round:
+ * the variables say where services of one node find each other, which is often inside a private network, so an address in
+ * the file is what peers are told. Federation has an address for peers alone, and with it a variable that goes first.
  */
+import { hostname } from 'node:os';
 import type { Peer } from '../../../generated/types/index.ts';
-import type { Config } from '../../platform/config/load.ts';
+import { ConfigError, type Config } from '../../platform/config/load.ts';
 import { programTimestamp, SERVICE_VERSION } from '../../platform/build-info.ts';
+import { hearsPeers } from '../trust/open-trust.ts';
 import type { PeersFile } from './peers-file.ts';
 
 export interface NodeIdentity {
@@ -32,11 +35,7 @@ export function nodeIdentity(config: Pick<Config, 'values' | 'sources'>, mode: s
     environment: choose('AGENTOS_ENVIRONMENT', told.environment, mode),
     region: choose('AGENTOS_REGION', told.region, DEFAULT_REGION),
     api_versions: ['v1'],
-    endpoints: told.endpoints ?? {
-      'agent-orchestrator_base_url': values.AGENTOS_AGENT_ORCHESTRATOR_URL,
-      'model-policy_base_url': values.AGENTOS_MODEL_POLICY_URL,
-      federation_base_url: values.AGENTOS_FEDERATION_URL,
-    },
+    endpoints: endpointsOf(values, told.endpoints),
     // A file cannot know which build reads it.
     build: { version: SERVICE_VERSION, git_sha: values.AGENTOS_GIT_SHA, timestamp: values.AGENTOS_BUILD_TIMESTAMP ?? programTimestamp() },
   };
@@ -46,4 +45,24 @@ export function nodeIdentity(config: Pick<Config, 'values' | 'sources'>, mode: s
       return current().peers.filter((peer) => peer.stack_id !== local.stack_id);
     },
   };
+}
+
+function endpointsOf(values: Config['values'], told: Peer['endpoints'] | undefined): Peer['endpoints'] {
+  const known: Peer['endpoints'] = told ?? { 'agent-orchestrator_base_url': values.AGENTOS_AGENT_ORCHESTRATOR_URL, 'model-policy_base_url': values.AGENTOS_MODEL_POLICY_URL };
+  const federation = given(values.AGENTOS_FED_PEER_URL) ?? told?.federation_base_url ?? (hearsPeers(values) ? listenerUrl(values) : told === undefined ? values.AGENTOS_FEDERATION_URL : undefined);
+  return { ...known, ...(federation === undefined ? {} : { federation_base_url: federation }) };
+}
+
+/** @throws ConfigError for what no peer would call. */
+function given(url: string | undefined): string | undefined {
+  if (url === undefined || new URL(url).protocol === 'https:') return url?.replace(/\/+$/, '');
+  throw new ConfigError('AGENTOS_FED_PEER_URL', `AGENTOS_FED_PEER_URL is ${url}, and peers are reached over https alone. Set it to the https address of this node's listener for other nodes.`);
+}
+
+const EVERY_INTERFACE: ReadonlySet<string> = new Set(['0.0.0.0', '::']);
+
+/** Where the listener for peers is; on every interface, the name of this machine stands for it. */
+function listenerUrl({ AGENTOS_FED_PEER_HOST: bound, AGENTOS_FED_PEER_PORT: port }: Config['values']): string {
+  const host = EVERY_INTERFACE.has(bound) ? hostname() : bound;
+  return `https://${host.includes(':') ? `[${host}]` : host}:${port}`;
 }

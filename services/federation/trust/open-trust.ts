@@ -35,6 +35,9 @@ export interface PeerTrust {
 
 export const NEEDED_FOR_PEERS = ['AGENTOS_FED_SERVER_CERT', 'AGENTOS_FED_SERVER_KEY', 'AGENTOS_FED_CA_CERT'] as const satisfies readonly VariableName[];
 
+/** The certificates are named, so there is a listener for other nodes. */
+export const hearsPeers = (values: Config['values']): boolean => NEEDED_FOR_PEERS.every((name) => values[name] !== undefined);
+
 const CONNECT_TIMEOUT_MS = 10_000;
 const EXPIRES_SOON_MS = 7 * 86_400_000;
 

@@ -178,6 +178,7 @@ export const VARIABLES = [
   { name: 'AGENTOS_FED_REPLICATION_RUNS', type: 'integer', default: 64, min: 1, max: 2000, description: 'Runs whose events a process copies at once; the others take turns.', services: FED },
   { name: 'AGENTOS_FED_PEER_PORT', type: 'integer', default: 50084, min: 0, max: 65535, description: 'Port of the listener for other nodes: mutual TLS alone, open where the certificates below are set.', services: ['federation', 'cli'] },
   { name: 'AGENTOS_FED_PEER_HOST', type: 'string', default: '127.0.0.1', description: 'Address that listener binds to.', services: ['federation', 'cli'] },
+  { name: 'AGENTOS_FED_PEER_URL', type: 'url', description: 'Where other nodes reach that listener, as they are told: https://agents.example.com:50084. Default: endpoints.federation_base_url of local in the peers file, or else the host and port above.', services: ['federation', 'cli'] },
   { name: 'AGENTOS_FED_REQUIRE_MTLS', type: 'boolean', default: false, description: 'Refuse to start when a certificate or key for other nodes is missing. Off, a node without them forwards nothing and hears no peer.', services: FED },
   { name: 'AGENTOS_FED_SERVER_CERT', type: 'path', description: 'Certificate (PEM file) of the listener for other nodes, with the URI urn:agentos:stack:<AGENTOS_STACK_ID>; read again when it changes. AGENTOS_FED_SERVER_CERT_FILE is the same.', services: FED },
   { name: 'AGENTOS_FED_SERVER_KEY', type: 'path', description: 'Its key (PEM file). AGENTOS_FED_SERVER_KEY_FILE is the same.', services: FED },
