@@ -20,12 +20,30 @@ const here = fileURLToPath(import.meta.url);
 const ENDING = path.extname(here);
 const FOLDER = path.join(path.dirname(here), 'commands');
 
+/** Where help lists a command. */
+function placeOf(name: string): number {
+  const place = GROUPED.findIndex((row) => row.name === name);
+  return place === -1 ? GROUPED.length : place;
+}
+
 function commandNames(): readonly string[] {
   return readdirSync(FOLDER)
     .filter((file) => file.endsWith(ENDING) && !file.includes('.test.') && !file.endsWith('.d.ts'))
     .map((file) => file.slice(0, -ENDING.length))
-    .sort();
+    .sort((one, other) => placeOf(one) - placeOf(other));
 }
+
+/** How people look for a command; one that stands nowhere here is listed behind these. */
+const GROUPS: Readonly<Record<string, readonly string[]>> = {
+  'The node:': ['up', 'status', 'logs', 'validate', 'restart', 'redeploy', 'nuke'],
+  'Agents:': ['run'],
+  'Who may call:': ['tenants', 'principals', 'keys', 'token', 'audit'],
+  'Other nodes:': ['federation'],
+  'Watching it:': ['observe', 'test-alert'],
+  'Developing:': ['conformance'],
+};
+
+const GROUPED = Object.entries(GROUPS).flatMap(([title, names]) => names.map((name) => ({ title, name })));
 
 async function loadCommand(name: string): Promise<Command> {
   const module = (await import(pathToFileURL(path.join(FOLDER, `${name}${ENDING}`)).href)) as { command: Command };
@@ -86,7 +104,9 @@ function globalsOf(raw: RawGlobals): GlobalOptions {
 
 function register(program: Program, command: Command, argv: readonly string[], finish: (code: ExitCode) => void): void {
   const sub = program.command(command.name).description(command.summary);
-  addGlobalOptions(sub).exitOverride();
+  addGlobalOptions(sub).exitOverride().showHelpAfterError(`next: npx agentos ${command.name} --help`);
+  const group = GROUPED.find((row) => row.name === command.name)?.title;
+  if (group !== undefined) sub.helpGroup(group);
   for (const { usage, summary } of command.args ?? []) sub.argument(usage, summary);
   for (const row of command.options ?? []) sub.option(row.flags, row.summary, row.default);
   if (command.examples !== undefined) sub.addHelpText('after', `\nExamples:\n${command.examples.map((line) => `  ${line}`).join('\n')}`);
@@ -111,12 +131,14 @@ function register(program: Program, command: Command, argv: readonly string[], f
 }
 
 /** Runs one command line, without the program's own name. Never throws; answers the exit code. */
-export async function main(argv: readonly string[]): Promise<ExitCode> {
+export async function main(given: readonly string[]): Promise<ExitCode> {
+  const argv = given[0] === '--version' || given[0] === '-V' ? ['version', ...given.slice(1)] : given;
   let exitCode: ExitCode = EXIT.ok;
   const program = addGlobalOptions(new Program('agentos'))
     .description('AgentOS: bring a node up, run agents on it, look after it.')
     .exitOverride()
-    .showHelpAfterError('Type agentos --help for the commands.')
+    .option('-V, --version', 'the same as version')
+    .showHelpAfterError('next: npx agentos --help')
     .configureHelp({ showGlobalOptions: false });
   try {
     for (const command of await loadCommands(argv)) register(program, command, argv, (code) => { exitCode = code; });

@@ -43,7 +43,7 @@ describe('the operator of a node', () => {
     const text = await node.agentos('keys', 'create', '--tenant', 'tnt_cli', '--principal', 'usr_ada', '--expires', '30d');
     expect(text.code, text.stderr).toBe(0);
     expect(text.stdout.trim(), 'nothing but the secret, to be piped').toMatch(new RegExp(`^${SECRET.source}$`));
-    expect(text.stderr).toContain('the only time the key is shown');
+    expect(text.stderr).toContain('kept nowhere but as a hash');
     expect(text.stderr).not.toMatch(SECRET);
     expect(await use(text.stdout.trim(), '/v1/principals')).toBe(200);
     const listed = await node.agentos('keys', 'list', '--tenant', 'tnt_cli');

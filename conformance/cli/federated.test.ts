@@ -2,7 +2,7 @@
 import { existsSync, readFileSync, readdirSync, statSync } from 'node:fs';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type { CliFederation, CliStatus, Report } from '../../generated/types/index.ts';
+import type { CliFederation, CliKeys, CliStatus, CliTenants, CliToken, Report, Run } from '../../generated/types/index.ts';
 import { validators } from '../../generated/validators/schemas.js';
 import { isPortFree } from '../../scripts/lib/ports.ts';
 import { isProcess, runCommand } from '../../scripts/lib/process.ts';
@@ -87,6 +87,32 @@ describe.sequential('two nodes on one machine', () => {
       expect(document.peers).toMatchObject([{ stack_id: peer, state: 'met', tenants: ['*'] }]);
     }
   }), 60_000);
+
+  it('are administered and used one by one: --node', verifies(['PRS-8.1-09'], async () => {
+    const json = async (...args: readonly string[]) => {
+      const result = await agentos(...args, '--json');
+      expect(result.code, result.stderr).toBe(0);
+      return result.stdout;
+    };
+    await json('tenants', 'create', 'tnt_of_b', '--name', 'There alone', '--node', 'node-b');
+    const tenantsOf = async (which: string): Promise<readonly string[]> => (JSON.parse(await json('tenants', 'list', '--node', which)) as CliTenants).tenants!.map(({ tenant_id }) => tenant_id);
+    expect([(await tenantsOf('a')).includes('tnt_of_b'), (await tenantsOf('b')).includes('tnt_of_b')]).toEqual([false, true]);
+    await json('principals', 'put', 'svc_there', '--tenant', 'tnt_of_b', '--node', 'b');
+    const { secret } = JSON.parse((await node.agentos('keys', 'create', '--tenant', 'tnt_of_b', '--principal', 'svc_there', '--node', 'b', '--json')).stdout) as CliKeys;
+    const statusOf = async (port: number, credential: string): Promise<number> => (await fetch(`http://127.0.0.1:${port}/v1/runs`, { headers: { authorization: `Bearer ${credential}` } })).status;
+    expect([await statusOf(base + OFFSET, secret!), await statusOf(base, secret!)]).toEqual([200, 401]);
+    const { token } = JSON.parse((await node.agentos('token', '--node', 'b', '--json')).stdout) as CliToken;
+    expect([await statusOf(base + OFFSET, token), await statusOf(base, token)]).toEqual([200, 401]);
+    const ran = await agentos('run', 'agt_sample_echo_v1', '--input', 'over there', '--node', 'node-b', '--json');
+    expect(ran.code, ran.stderr).toBe(0);
+    const { run } = JSON.parse(ran.stdout.trim().split('\n').at(-1)!) as { run: Run };
+    const recordsOf = async (which: string): Promise<number> => (JSON.parse(await json('audit', 'list', '--resource', run.run_id, '--node', which)) as { records: unknown[] }).records.length;
+    expect(await recordsOf('b')).toBeGreaterThan(0);
+    expect(await recordsOf('a')).toBe(0);
+    expect((await agentos('audit', 'verify', '--node', 'b')).code).toBe(0);
+    expect((await agentos('tenants', 'list', '--node', 'c')).code).toBe(2);
+    expect((await agentos('status', '--node', 'b')).code, 'shows both in any case').toBe(2);
+  }), 120_000);
 
   it('renew a certificate without a restart', async () => {
     const before = await pidsOf();

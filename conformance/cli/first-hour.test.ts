@@ -64,7 +64,7 @@ describe.sequential('the first hour', () => {
   it('status before anything says that nothing runs, and what to type', async () => {
     const result = await agentos('status');
     expect(result.code).toBe(1);
-    expect(result.stdout).toContain('next: agentos up');
+    expect(result.stdout).toContain('next: npx agentos up');
   });
 
   it('up brings everything to readiness, seeds, checks, reports, and leaves the node running', verifies(['PRS-1-01', 'PRS-8.1-01', 'PRS-8.2-01', 'PRS-8.2-02', 'PRS-8.3-01', 'PRS-8.3-03', 'PRS-8.3-04', 'PRS-8.3-05', 'PRS-8.3-06', 'PRS-8.5-01', 'PRS-8.5-04', 'PRS-8.5-06', 'PRS-13-02'], async () => {

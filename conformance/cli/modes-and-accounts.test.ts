@@ -85,7 +85,7 @@ describe('a taken port', () => {
     const up = await node.agentos('up');
     expect(up.code).toBe(3);
     expect(up.stderr).toMatch(new RegExp(`port ${port} \\(federation\\).*pid ${process.pid}`));
-    expect(up.stderr).not.toContain('starting the embedded Postgres');
+    expect(up.stderr).not.toContain('the embedded Postgres');
   });
 });
 

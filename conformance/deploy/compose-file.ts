@@ -52,7 +52,7 @@ export function readCompose(files: readonly string[], env: Readonly<Record<strin
 type Json = Record<string, unknown>;
 const isTree = (value: unknown): value is Json => typeof value === 'object' && value !== null && !Array.isArray(value);
 /** Lists of these names grow by an overlay; other lists are replaced. */
-const GROWING = new Set(['secrets', 'volumes', 'tmpfs', 'ports', 'cap_drop', 'security_opt']);
+const GROWING = new Set(['secrets', 'volumes', 'tmpfs', 'ports', 'networks', 'cap_drop', 'security_opt']);
 
 function mergeTrees(base: Json, overlay: Json, path: readonly string[]): Json {
   const merged: Json = { ...base };

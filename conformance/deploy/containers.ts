@@ -11,7 +11,7 @@ import { execFileSync, spawn, spawnSync, type ChildProcess } from 'node:child_pr
 import { randomInt } from 'node:crypto';
 import { once } from 'node:events';
 import { chmodSync, copyFileSync, cpSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { basename, dirname, join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { ComposeFile, ComposeService } from './compose-file.ts';
 import type { BuiltImage } from './image.ts';
@@ -162,7 +162,7 @@ export class Engine {
       }
       lines.push(['volume', target, this.volume(source)]);
     }
-    for (const secret of service.secrets) lines.push(['file', `/run/secrets/${secret}`, join(this.#secrets, basename(this.#file.secrets[secret]!.file))]);
+    for (const secret of service.secrets) lines.push(['file', `/run/secrets/${secret}`, join(this.#secrets, this.#file.secrets[secret]!.file.replace('./secrets/', ''))]);
     lines.push(['file', '/etc/hosts', hosts]);
     return lines.map((line) => line.join('\t')).join('\n');
   }

@@ -203,6 +203,8 @@ const certificates = (folder: string) => ({ AGENTOS_FED_SERVER_CERT: join(folder
 describe('to a node that misbehaves', () => {
   let folder: string;
   let there: NodeUpstream;
+  /** Its authority is known here, and ours is not known to it. */
+  let stranger: NodeUpstream;
   let node: TestNode;
   let env: Readonly<Record<string, string>>;
   const forward = (more: Forward = {}): Promise<Answer> => forwardTo(node.urls.federation, { selector: { stack_id: 'stk_there' }, ...more });
@@ -214,7 +216,10 @@ describe('to a node that misbehaves', () => {
     const authority = await createAuthority('Forwarding');
     const [own, theirs] = await Promise.all([stackCertificate(authority, 'stk_here'), stackCertificate(authority, 'stk_there')]);
     there = await startNodeUpstream('stk_there', { ...theirs, ca: authority.cert, requestCert: true, rejectUnauthorized: true });
-    for (const [name, text] of [['node.crt', own.cert], ['node.key', own.key], ['ca.pem', authority.cert], ['peers.json', JSON.stringify({ peers: [{ stack_id: 'stk_there', endpoints: endpoints(there.url) }, { stack_id: 'stk_silent', endpoints: { 'agent-orchestrator_base_url': there.url, 'model-policy_base_url': there.url } }] })]] as const) writeFileSync(join(folder, name), text, { mode: 0o600 });
+    const another = await createAuthority('Another');
+    stranger = await startNodeUpstream('stk_stranger', { ...(await stackCertificate(another, 'stk_stranger')), ca: another.cert, requestCert: true, rejectUnauthorized: true, minVersion: 'TLSv1.3' });
+    const peers = [{ stack_id: 'stk_there', url: there.url }, { stack_id: 'stk_stranger', url: stranger.url }, { stack_id: 'stk_impostor', url: there.url }].map(({ stack_id, url }) => ({ stack_id, endpoints: endpoints(url) }));
+    for (const [name, text] of [['node.crt', own.cert], ['node.key', own.key], ['ca.pem', authority.cert + another.cert], ['peers.json', JSON.stringify({ peers: [...peers, { stack_id: 'stk_silent', endpoints: { 'agent-orchestrator_base_url': there.url, 'model-policy_base_url': there.url } }] })]] as const) writeFileSync(join(folder, name), text, { mode: 0o600 });
     env = { ...certificates(folder), AGENTOS_STACK_ID: 'stk_here', AGENTOS_FED_CA_CERT: join(folder, 'ca.pem'), AGENTOS_PEERS_FILE: join(folder, 'peers.json'), AGENTOS_FED_PEER_PORT: '0' };
     node = await startNode({ env });
   }, 60_000);
@@ -222,6 +227,7 @@ describe('to a node that misbehaves', () => {
   afterAll(async () => {
     await node?.close();
     await there?.close();
+    await stranger?.close();
     rmSync(folder, { recursive: true, force: true });
   });
 
@@ -265,6 +271,21 @@ describe('to a node that misbehaves', () => {
     const answer = await forward();
     expect([answer.status, answer.body.error.retryable, answer.body.error.details.reason, forwardsSeen() - before]).toEqual([503, false, 'peer_untrusted', 1]);
   });
+
+  it('one that closes the connection because it does not know this node is told of as such, and not tried again', verifies(['PRS-7.4-01'], async () => {
+    const answer = await forwardTo(node.urls.federation, { selector: { stack_id: 'stk_stranger' } });
+    expect([answer.status, answer.body.error.code, answer.body.error.retryable, answer.body.error.details]).toEqual([503, 'dependency_unavailable', false, { reason: 'peer_handshake_failed', peer: 'stk_stranger' }]);
+    expect(answer.body.error.message).toMatch(/does not accept this node's certificate.+AGENTOS_FED_CA_CERT/);
+    expect(stranger.seen).toEqual([]);
+  }));
+
+  it('one that is not who it was taken for is refused before it is told anything', verifies(['PRS-7.4-01'], async () => {
+    const before = there.seen.length;
+    const answer = await forwardTo(node.urls.federation, { selector: { stack_id: 'stk_impostor' } });
+    expect([answer.status, answer.body.error.retryable, answer.body.error.details]).toEqual([503, false, { reason: 'peer_certificate_refused', peer: 'stk_impostor' }]);
+    expect(answer.body.error.message).toMatch(/is that of stk_there, and stk_impostor was called/);
+    expect(there.seen.length - before).toBe(0);
+  }));
 
   it.each(['babbles', 'lies'] as const)('one that %s is not believed', async (mode) => {
     await verifies(['PRS-7.4-09'], async () => {

@@ -91,6 +91,7 @@ class UpstreamNode {
     const chunks: Buffer[] = [];
     for await (const chunk of request) chunks.push(chunk as Buffer);
     const [path, query] = request.url!.split('?') as [string, string?];
+    if (path === '/v1/federation/health') return json(response, 200, { status: 'ok' });
     const body = chunks.length === 0 ? null : (JSON.parse(Buffer.concat(chunks).toString()) as Record<string, unknown>);
     const auth = JSON.parse(Buffer.from(request.headers.authorization!.split('.')[1]!, 'base64url').toString()).auth as AuthContext;
     this.seen.push({ auth, headers: request.headers, path: request.url!, body });

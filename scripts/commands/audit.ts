@@ -4,13 +4,16 @@ import { Readable } from 'node:stream';
 import Table from 'cli-table3';
 import type { AuditRecord, CliAudit, CliAuditKey } from '../../generated/types/index.ts';
 import type { LogReport } from '../../services/platform/audit/verify-log.ts';
+import { table } from '../lib/administration.ts';
 import { baseUrl, expectStatus, send } from '../lib/api.ts';
 import { loadCheckpoints, rotateCheckpointKey, verifyDatabase, verifyExport } from '../lib/audit-verification.ts';
 import type { Command, CommandContext, OptionValues } from '../lib/command.ts';
 import { parseSince } from '../lib/duration.ts';
 import { CliError, EXIT, type ExitCode } from '../lib/errors.ts';
 import { credential, demoHeaders } from '../lib/identity.ts';
-import { loadSettings, type Settings } from '../lib/settings.ts';
+import { NODE_OPTION, settingsOfNode } from '../lib/one-node.ts';
+import type { Output } from '../lib/output.ts';
+import type { Settings } from '../lib/settings.ts';
 
 /** Options that are filters of the API, by the query member that each is. */
 const FILTERS = { action: 'action', outcome: 'outcome', principal: 'principal_id', resource: 'resource_id', resourceType: 'resource_type', correlation: 'correlation_id', service: 'service' } as const;
@@ -35,10 +38,11 @@ export const command: Command = {
     { flags: '--since <time>', summary: 'only after it: 10m ago, or an ISO 8601 time' },
     { flags: '-n, --limit <count>', summary: 'list: at most so many, 1 to 1000', default: '50' },
     { flags: '--to <file>', summary: 'export: write to this file in place of stdout' },
+    NODE_OPTION,
   ],
   examples: ['agentos audit verify', 'agentos audit list --since 1h --outcome denied', 'agentos audit export --tenant tnt_acme --to trail.jsonl', 'agentos audit verify --from-export trail.jsonl --key audit-key.pub.pem --checkpoints checkpoints.jsonl'],
   async run(context, args, options) {
-    const settings = loadSettings({ mode: context.global.mode, asBroughtUp: true });
+    const settings = settingsOfNode(context, options);
     if (args[0] === 'verify') return verify(context, settings, options);
     if (args[0] === 'list') return list(context, settings, options);
     if (args[0] === 'export') return exportTrail(context, settings, options);
@@ -61,7 +65,7 @@ async function verify({ output }: CommandContext, settings: Settings, options: O
 function rotateKey({ output }: CommandContext, settings: Settings): ExitCode {
   const key = rotateCheckpointKey(settings);
   output.result({ command: 'audit', action: 'rotate-key', key } satisfies CliAuditKey, `The new key ${key.key_id} stands first in ${key.file}; the public halves of the earlier ones stay behind it and verify what those signed.`);
-  output.note('Services sign with it once they are restarted: agentos redeploy');
+  output.note('Services sign with it once they are restarted: npx agentos redeploy');
   return EXIT.ok;
 }
 
@@ -96,12 +100,17 @@ async function list({ output, signal }: CommandContext, settings: Settings, opti
     after = page.next;
     if (after === undefined) break;
   }
-  output.result({ command: 'audit', action: 'list', records } satisfies CliAudit, records.length === 0 ? 'There is no such record.' : records.map(lineOf).join('\n'));
+  output.result({ command: 'audit', action: 'list', records } satisfies CliAudit, textOfRecords(records, output.style));
   return EXIT.ok;
 }
 
-function lineOf({ recorded_at, outcome, action, principal, resource, service, correlation_id: correlation }: AuditRecord): string {
-  return [recorded_at, outcome.padEnd(7), action.padEnd(16), principal?.principal_id ?? '–', resource === null ? '–' : `${resource?.type} ${resource?.id}`, service, correlation ?? '–'].join('  ');
+/** The other node has a column where one had a part in something. */
+function textOfRecords(records: readonly AuditRecord[], style: Output['style']): string {
+  const abroad = records.some(({ peer }) => typeof peer === 'string');
+  const rows = records.map(({ recorded_at, outcome, action, principal, resource, service, peer, correlation_id: correlation }) => [
+    recorded_at, outcome, action, principal?.principal_id ?? '–', resource === null || resource === undefined ? '–' : `${resource.type} ${resource.id}`, service, ...(abroad ? [peer ?? '–'] : []), correlation ?? '–',
+  ]);
+  return table(style, ['AT', 'OUTCOME', 'ACTION', 'PRINCIPAL', 'RESOURCE', 'SERVICE', ...(abroad ? ['PEER'] : []), 'CORRELATION'], rows, 'There is no such record.');
 }
 
 async function exportTrail({ output, signal }: CommandContext, settings: Settings, options: OptionValues): Promise<ExitCode> {

@@ -1,9 +1,9 @@
 import { actionOf, needed } from '../lib/administration.ts';
-import type { Command, CommandContext, OptionValues } from '../lib/command.ts';
-import { CliError, EXIT } from '../lib/errors.ts';
+import type { Command, OptionValues } from '../lib/command.ts';
+import { EXIT } from '../lib/errors.ts';
 import type { FederationAnswer } from '../lib/federation/administration.ts';
-import { nodesThere } from '../lib/nodes.ts';
-import { loadSettings, type Settings } from '../lib/settings.ts';
+import { NODE_OPTION, settingsOfNode } from '../lib/one-node.ts';
+import type { Settings } from '../lib/settings.ts';
 import { ensureStateFolder, withNodeLock } from '../lib/state-folder.ts';
 
 const ACTIONS = ['init', 'card', 'add-peer', 'remove-peer', 'peers', 'certs'] as const;
@@ -27,7 +27,7 @@ export const command: Command = {
     { flags: '--scopes <list>', summary: 'add-peer: what it may ask for them at most; all that their principals may when left out' },
     { flags: '--fingerprint <sha256>', summary: 'add-peer: the fingerprint that the other operator read to you; another one is refused' },
     { flags: '--renew', summary: 'certs: a new key and certificate for this node now' },
-    { flags: '--node <node>', summary: 'node-b: the second node of the federated profile', default: 'node-a' },
+    NODE_OPTION,
   ],
   examples: [
     'agentos federation init --stack-id stk_acme --url https://agents.acme.example:50084',
@@ -38,7 +38,7 @@ export const command: Command = {
   ],
   async run(context, args, options) {
     const action = actionOf('federation', ACTIONS, args[0]);
-    const settings = nodeOf(context, options);
+    const settings = settingsOfNode(context, options);
     const work = await import('../lib/federation/administration.ts');
     if (action === 'card') {
       const { cardOf } = await import('../lib/federation/set-up.ts');
@@ -53,13 +53,6 @@ export const command: Command = {
     return answer.exitCode ?? EXIT.ok;
   },
 };
-
-function nodeOf({ global }: CommandContext, options: OptionValues): Settings {
-  const settings = loadSettings({ mode: global.mode, profile: global.profile, asBroughtUp: true });
-  const node = nodesThere(settings).find((each) => each.node === options['node']);
-  if (node !== undefined) return node;
-  throw new CliError(`there is no ${String(options['node'])} here`, { exitCode: EXIT.usage, evidence: [`known: ${nodesThere(settings).map((each) => each.node).join(', ')}`], next: 'agentos up --profile federated   (brings up a second node)' });
-}
 
 /** Under the node's lock, so that it does not change while `up` reads it. */
 function changing(settings: Settings, action: string, work: () => Promise<FederationAnswer>): Promise<FederationAnswer> {

@@ -4,6 +4,7 @@ import { accountsOf, actionOf, everyPage, listOf, needed, table, type AccountsOf
 import type { Command, CommandContext, OptionValues } from '../lib/command.ts';
 import { parseDurationMs } from '../lib/duration.ts';
 import { CliError, EXIT } from '../lib/errors.ts';
+import { NODE_OPTION } from '../lib/one-node.ts';
 
 const ACTIONS = ['list', 'create', 'rotate', 'revoke'] as const;
 const DAY_MS = 86_400_000;
@@ -24,6 +25,7 @@ export const command: Command = {
     { flags: '--expires <duration>', summary: 'create: how long it lasts, e.g. 12h, 90d (default: for ever)' },
     { flags: '--idempotency-key <key>', summary: 'create, rotate: with the same one again, within an hour and before the key is used, the same key is answered again' },
     { flags: '--overlap <duration>', summary: 'rotate: how long the old key stays good (default: 1h; at most 30d)' },
+    NODE_OPTION,
   ],
   examples: [
     'agentos keys create --tenant tnt_acme --principal svc_orders --scope runs:create,runs:read --expires 90d',
@@ -49,9 +51,15 @@ export const command: Command = {
 async function list({ output }: CommandContext, accounts: AccountsOf, options: OptionValues): Promise<typeof EXIT.ok> {
   const only = typeof options['principal'] === 'string' ? `?principal_id=${encodeURIComponent(options['principal'])}` : '';
   const keys = (await everyPage(accounts, `${accounts.base}/keys${only}`, `the keys of ${accounts.where} could not be listed`, 'keys', 'key_id')) as unknown as readonly ApiKey[];
-  const rows = keys.map((key) => [key.key_id, key.principal_id, key.status, key.name ?? '', key.scopes.length > 0 ? key.scopes.join(' ') : key.roles.join(' '), key.expires_at ?? 'never', key.last_used_at ?? 'never']);
+  const rows = keys.map((key) => [key.key_id, key.principal_id, key.status, key.name ?? '', mayOf(key), key.expires_at ?? 'never', key.last_used_at ?? 'never']);
   output.result({ command: 'keys', action: 'list', keys: [...keys] } satisfies CliKeys, table(output.style, ['KEY', 'PRINCIPAL', 'STATUS', 'NAME', 'MAY', 'EXPIRES', 'LAST USED'], rows, `no keys in ${accounts.where}`));
   return EXIT.ok;
+}
+
+/** What it may do, in a column that people can read; `-o json` has every scope. */
+function mayOf({ scopes, roles }: ApiKey): string {
+  const words = scopes.length > 0 ? scopes : roles;
+  return words.length <= 4 ? words.join(' ') : `${words.slice(0, 3).join(' ')} and ${words.length - 3} more`;
 }
 
 /** A key may have been made though its answer was lost: whoever asks again in the same words and with this key is given it. */

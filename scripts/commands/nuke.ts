@@ -46,11 +46,11 @@ export const command: Command = {
       if (context.output.json) context.output.result(report, '');
       throw result.error;
     }
-    context.output.result(report, [...removed, `report: ${files.markdown}`, 'next: agentos up'].join('\n'));
+    context.output.result(report, [...removed, `report: ${files.markdown}`, 'next: npx agentos up'].join('\n'));
     return EXIT.ok;
   },
 };
 
 function remediation(hard: boolean): string[] {
-  return hard ? ['agentos up makes a fresh, empty node'] : ['agentos up starts the node again with its data', 'agentos nuke --hard --yes-really removes the data'];
+  return hard ? ['npx agentos up makes a fresh, empty node'] : ['npx agentos up starts the node again with its data', 'npx agentos nuke --hard --yes-really removes the data'];
 }

@@ -37,7 +37,7 @@ async function up(context: CommandContext, settings: Settings): Promise<ExitCode
   const signal = limited(context);
   const { mail } = await withNodeLock(settings.home, 'observe up', () => observeUp(settings, { signal }, (detail) => context.output.note(detail)));
   const where = mail.mailbox ?? `${mail.host}:${mail.port}`;
-  report(context, settings, 'up', where, path.join(settings.home, 'observability'), [mail.mailbox === null ? `alerts are mailed to ${mail.to.join(', ')} by ${where}` : `alerts are kept in ${where}; set SMTP_HOST and AGENTOS_ALERT_EMAIL to have them mailed`, 'next: agentos test-alert']);
+  report(context, settings, 'up', where, path.join(settings.home, 'observability'), [mail.mailbox === null ? `alerts are mailed to ${mail.to.join(', ')} by ${where}` : `alerts are kept in ${where}; set SMTP_HOST and AGENTOS_ALERT_EMAIL to have them mailed`, 'next: npx agentos test-alert']);
   return EXIT.ok;
 }
 

@@ -2,6 +2,7 @@ import type { CliPrincipals, PrincipalRecord } from '../../generated/types/index
 import { accountsOf, actionOf, everyPage, listOf, needed, table } from '../lib/administration.ts';
 import type { Command } from '../lib/command.ts';
 import { EXIT } from '../lib/errors.ts';
+import { NODE_OPTION } from '../lib/one-node.ts';
 
 const ACTIONS = ['list', 'get', 'put', 'delete'] as const;
 
@@ -17,6 +18,7 @@ export const command: Command = {
     { flags: '--type <type>', summary: 'put: user or service (default: service for ids that begin with svc_)' },
     { flags: '--role <roles>', summary: 'put: its roles, separated by commas (default: tenant_user, or tenant_service)' },
     { flags: '--name <name>', summary: 'put: its name for people' },
+    NODE_OPTION,
   ],
   examples: [
     'agentos principals put usr_ada --tenant tnt_acme --role tenant_admin --name Ada',

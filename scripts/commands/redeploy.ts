@@ -21,7 +21,7 @@ export const command: Command = {
     const state = newState();
     const result = await withNodeLock(settings.home, 'redeploy', () => runPhases(redeployPhases(context, settings, state), context.output));
     const started = performance.now();
-    const remediation = result.error === null ? ['agentos validate checks more'] : ['agentos redeploy is safe to repeat', 'agentos status'];
+    const remediation = result.error === null ? ['npx agentos validate checks more'] : ['npx agentos redeploy is safe to repeat', 'npx agentos status'];
     const base = { ...(await emptyReport(settings, 'redeploy', startedAt)), checks: [...state.checks], seeded: readSeeded(settings.home), remediation };
     const report = withReportPhase(finishReport(base, result), started);
     const files = writeReport(settings.reportsDir, report);

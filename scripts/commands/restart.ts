@@ -27,7 +27,7 @@ export const command: Command = {
       { name: 'stop', title: 'stopping politely', run: stop },
       { name: 'boot', title: 'starting again', run: (tell) => onEach(nodesOf(settings), tell, async (node, tellOfNode) => (await bootNode(node, { signal: context.signal, readyTimeoutMs: context.global.timeoutMs ?? 45_000 }, tellOfNode)).detail) },
     ], context.output));
-    const report = finishReport({ ...(await emptyReport(settings, 'restart', startedAt)), seeded: readSeeded(settings.home), remediation: ['agentos validate'] }, result);
+    const report = finishReport({ ...(await emptyReport(settings, 'restart', startedAt)), seeded: readSeeded(settings.home), remediation: ['npx agentos validate'] }, result);
     const files = writeReport(settings.reportsDir, report);
     if (result.error !== null) {
       if (context.output.json) context.output.result(report, '');

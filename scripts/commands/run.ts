@@ -4,7 +4,7 @@ import type { AgentOS } from '../../sdk/src/index.ts';
 import { createClient, explainClientError, tenantOf } from '../lib/client.ts';
 import type { Command, CommandContext, OptionValues } from '../lib/command.ts';
 import { CliError, EXIT, type ExitCode } from '../lib/errors.ts';
-import { loadSettings } from '../lib/settings.ts';
+import { NODE_OPTION, settingsOfNode } from '../lib/one-node.ts';
 import { replayText } from '../lib/replay.ts';
 import { timelineLine } from '../lib/timeline.ts';
 
@@ -20,6 +20,7 @@ export const command: Command = {
     { flags: '--input-file <file>', summary: 'read it from a file; - is standard input' },
     { flags: '--tenant <id>', summary: 'the tenant to act for (default: that of AGENTOS_API_KEY, else the node\'s default tenant)' },
     { flags: '--no-wait', summary: 'create the run, print its id, and go' },
+    NODE_OPTION,
   ],
   examples: [
     'agentos run agt_review_summarizer_v1 --input-file examples/reviews/reviews.txt',
@@ -31,7 +32,7 @@ export const command: Command = {
     if (args[1] !== undefined) return replayOne(context, args[0] ?? '', args[1], options);
     const agentId = args[0] ?? '';
     const input = readInput(options);
-    const settings = loadSettings({ mode: context.global.mode, asBroughtUp: true });
+    const settings = settingsOfNode(context, options);
     const client = await createClient(settings, 'tenant', tenantOf(settings, options['tenant']));
     try {
       const timeoutMs = context.global.timeoutMs;
@@ -49,9 +50,10 @@ export const command: Command = {
 };
 
 /** Exits 1 where the log lacks something or leads to other decisions. */
-async function replayOne({ output, global, signal }: CommandContext, word: string, runId: string, options: OptionValues): Promise<ExitCode> {
+async function replayOne(context: CommandContext, word: string, runId: string, options: OptionValues): Promise<ExitCode> {
   if (word !== 'replay') throw new CliError(`"${word} ${runId}" is nothing to run`, { exitCode: EXIT.usage, evidence: ['one agent can be run at a time'], next: `agentos run ${word} --input "hello"` });
-  const settings = loadSettings({ mode: global.mode, asBroughtUp: true });
+  const { output, signal } = context;
+  const settings = settingsOfNode(context, options);
   const client = await createClient(settings, 'tenant', tenantOf(settings, options['tenant']));
   try {
     const replay = await client.runs.replay(runId, { signal });

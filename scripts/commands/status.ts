@@ -54,6 +54,6 @@ function render({ output }: CommandContext, status: CliStatus): string {
     const state = status.services[index]!.state;
     return line(row).replace(row[1]!, output.style(COLORS[state], row[1]!));
   });
-  const next = status.up ? '' : '\n\nnext: agentos up';
+  const next = status.up ? '' : '\n\nnext: npx agentos up';
   return [output.style('bold', line(head)), ...body].join('\n') + next;
 }

@@ -2,6 +2,7 @@ import type { CliTenants, Tenant } from '../../generated/types/index.ts';
 import { actionOf, administration, everyPage, needed, objectOf, table, type Administration, type Body } from '../lib/administration.ts';
 import type { Command, CommandContext, OptionValues } from '../lib/command.ts';
 import { CliError, EXIT } from '../lib/errors.ts';
+import { NODE_OPTION } from '../lib/one-node.ts';
 
 const ACTIONS = ['list', 'get', 'create', 'update', 'suspend', 'resume', 'delete', 'restore'] as const;
 type Action = (typeof ACTIONS)[number];
@@ -21,6 +22,7 @@ export const command: Command = {
     { flags: '--reason <text>', summary: 'suspend: why; it stands in the audit' },
     { flags: '--grace-hours <n>', summary: 'delete: hours until its data goes, in place of the node\'s; 0 is at once and for good' },
     { flags: '--yes-really', summary: 'delete: without it nothing is touched' },
+    NODE_OPTION,
   ],
   examples: [
     'agentos tenants create tnt_acme --name "Acme Corp"',
@@ -30,8 +32,8 @@ export const command: Command = {
   ],
   async run(context, args, options) {
     const action = actionOf('tenants', ACTIONS, args[0], { show: 'get' });
-    if (action === 'delete') return remove(context, idOf(args, action), options['graceHours']);
-    const node = administration(context);
+    if (action === 'delete') return remove(context, idOf(args, action), options);
+    const node = administration(context, options);
     const { output } = context;
     if (action === 'list') {
       const tenants = (await everyPage(node, '/v1/admin/tenants', 'the tenants could not be listed', 'tenants', 'tenant_id')) as unknown as readonly Tenant[];
@@ -65,14 +67,15 @@ function membersOf(options: OptionValues): Body {
   return { ...objectOf(options), ...(typeof name === 'string' ? { name } : {}), ...(typeof plan === 'string' ? { plan_tier: plan } : {}) };
 }
 
-async function remove(context: CommandContext, tenantId: string, graceHours: unknown): Promise<typeof EXIT.ok> {
+async function remove(context: CommandContext, tenantId: string, options: OptionValues): Promise<typeof EXIT.ok> {
   if (!context.global.yesReally) {
     throw new CliError(`deleting ${tenantId} removes its runs, agents, memory, keys and all else; nothing was touched`, { exitCode: EXIT.usage, evidence: ['it can be restored until its time of grace is over'], next: `agentos tenants delete ${tenantId} --yes-really` });
   }
   const id = encodeURIComponent(tenantId);
+  const { graceHours } = options;
   const grace = typeof graceHours === 'string' ? `&grace_hours=${encodeURIComponent(graceHours)}` : '';
-  const answer = await administration(context).call(`/v1/admin/tenants/${id}?confirm=${id}${grace}`, `${tenantId} could not be deleted`, { method: 'DELETE' });
+  const answer = await administration(context, options).call(`/v1/admin/tenants/${id}?confirm=${id}${grace}`, `${tenantId} could not be deleted`, { method: 'DELETE' });
   const purgeAfter = String(answer['purge_after']);
-  context.output.result({ command: 'tenants', action: 'delete', deleted: tenantId, purge_after: purgeAfter } satisfies CliTenants, `${tenantId} is refused from now on; its data is deleted after ${purgeAfter}\nundo: agentos tenants restore ${tenantId}`);
+  context.output.result({ command: 'tenants', action: 'delete', deleted: tenantId, purge_after: purgeAfter } satisfies CliTenants, `${tenantId} is refused from now on; its data is deleted after ${purgeAfter}\nundo: npx agentos tenants restore ${tenantId}`);
   return EXIT.ok;
 }

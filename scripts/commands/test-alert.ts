@@ -28,8 +28,8 @@ function documentOf(outcome: TestAlertOutcome): CliTestAlert {
 function describe(output: Output, { testId, via, alertmanagerUrl, mailServer, recipients, mailFile, durationMs }: TestAlertOutcome): string {
   const done = output.style('green', 'delivered');
   const lines = [`${done}  ${testId} in ${formatMs(durationMs)}`, `  through   ${via === 'alertmanager' ? `Alertmanager at ${alertmanagerUrl!}` : 'the mail server alone: no Alertmanager runs'}`];
-  if (mailFile !== null) return [...lines, `  mail      ${mailFile}`, '  to reach people, set SMTP_HOST and AGENTOS_ALERT_EMAIL in .agentos.env, then agentos observe up'].join('\n');
+  if (mailFile !== null) return [...lines, `  mail      ${mailFile}`, '  to reach people, set SMTP_HOST and AGENTOS_ALERT_EMAIL in .agentos.env, then npx agentos observe up'].join('\n');
   lines.push(`  taken by  ${mailServer} for ${recipients.join(', ')}`);
-  if (via === 'smtp') lines.push('  nothing watches the node yet: agentos observe up');
+  if (via === 'smtp') lines.push('  nothing watches the node yet: npx agentos observe up');
   return lines.join('\n');
 }

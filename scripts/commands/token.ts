@@ -4,7 +4,8 @@ import type { Command, OptionValues } from '../lib/command.ts';
 import { parseDurationMs } from '../lib/duration.ts';
 import { CliError, EXIT } from '../lib/errors.ts';
 import { localIssuerFiles } from '../lib/local-issuer.ts';
-import { loadSettings, type Settings } from '../lib/settings.ts';
+import { NODE_OPTION, settingsOfNode } from '../lib/one-node.ts';
+import type { Settings } from '../lib/settings.ts';
 
 const DEFAULT_LIFETIME = '1h';
 const MAX_LIFETIME_MS = 30 * 86_400_000;
@@ -21,6 +22,7 @@ export const command: Command = {
     { flags: '--scope <scopes>', summary: 'what it may do, separated by commas or spaces (default: what its roles hold)' },
     { flags: '--role <roles>', summary: 'its roles, separated by commas (default, without --scope: tenant_user, or tenant_service)' },
     { flags: '--expires <duration>', summary: 'how long it lasts, e.g. 15m, 8h; 30 days at most', default: DEFAULT_LIFETIME },
+    NODE_OPTION,
   ],
   examples: [
     'agentos token',
@@ -28,8 +30,9 @@ export const command: Command = {
     'agentos token --tenant tnt_acme --principal svc_orders --type service --scope "runs:create runs:read"',
     'curl -H "Authorization: Bearer $(agentos token)" http://127.0.0.1:50081/v1/runs',
   ],
-  async run({ output, global }, _args, options) {
-    const settings = loadSettings({ mode: global.mode, asBroughtUp: true });
+  async run(context, _args, options) {
+    const { output } = context;
+    const settings = settingsOfNode(context, options);
     const { keyFile } = localIssuerFiles(settings.home);
     refuseWhereUseless(settings, keyFile);
     const request = await requestOf(options, settings);

@@ -39,8 +39,8 @@ export const command: Command = {
 };
 
 function remediation(result: PhasesResult): string[] {
-  if (result.error !== null) return ['agentos up is safe to repeat after a failure', 'agentos status'];
-  return ['agentos validate checks more, isolation of tenants included', 'agentos nuke --yes-really stops the node'];
+  if (result.error !== null) return ['npx agentos up is safe to repeat after a failure', 'npx agentos status'];
+  return ['npx agentos validate checks more, isolation of tenants included', 'npx agentos nuke --yes-really stops the node'];
 }
 
 function summary(output: Output, settings: Settings, report: Report, files: WrittenReport): string {

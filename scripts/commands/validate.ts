@@ -30,7 +30,7 @@ export const command: Command = {
         return summarise(checks, timeout.aborted);
       },
     }], context.output);
-    const base = { ...(await emptyReport(settings, 'validate', startedAt)), checks: [...checks], seeded: readSeeded(settings.home), remediation: ['agentos logs agent-orchestrator --since 5m shows what the services said'] };
+    const base = { ...(await emptyReport(settings, 'validate', startedAt)), checks: [...checks], seeded: readSeeded(settings.home), remediation: ['npx agentos logs agent-orchestrator --since 5m shows what the services said'] };
     const report = finishReport(base, result);
     const files = writeReport(settings.reportsDir, report);
     context.output.result(report, render(context, report, files.markdown));
@@ -63,6 +63,6 @@ function summarise(checks: readonly ReportCheck[], timedOut: boolean): string {
 function render({ output }: CommandContext, report: Report, file: string): string {
   const marks = { passed: output.style('green', 'passed '), failed: output.style('red', 'failed '), skipped: output.style('yellow', 'skipped') } as const;
   const rows = report.checks.map((check) => `${marks[check.status]}  ${check.name}  (${check.detail}, ${formatMs(check.duration_ms)})`);
-  const more = report.mode === 'prod' ? ['prod: nothing was run; agentos validate --isolation makes tenants of its own and runs in them'] : [];
+  const more = report.mode === 'prod' ? ['prod: nothing was run; npx agentos validate --isolation makes tenants of its own and runs in them'] : [];
   return [...rows, ...more, `report: ${file}`].join('\n');
 }

@@ -10,7 +10,8 @@ import type { CommandContext, OptionValues } from './command.ts';
 import { CliError, EXIT } from './errors.ts';
 import { credential, demoHeaders } from './identity.ts';
 import type { Style } from './output.ts';
-import { loadSettings, type Settings } from './settings.ts';
+import { settingsOfNode } from './one-node.ts';
+import type { Settings } from './settings.ts';
 
 export type Body = Readonly<Record<string, unknown>>;
 
@@ -29,8 +30,9 @@ export interface AccountsOf extends Administration {
   readonly where: string;
 }
 
-export function administration({ global, signal }: CommandContext): Administration {
-  const settings = loadSettings({ mode: global.mode, asBroughtUp: true });
+export function administration(context: CommandContext, options: OptionValues): Administration {
+  const { global, signal } = context;
+  const settings = settingsOfNode(context, options);
   const headers = headersOf(settings);
   return {
     settings,
@@ -43,7 +45,7 @@ export function administration({ global, signal }: CommandContext): Administrati
 
 /** Where principals and keys are administered. */
 export function accountsOf(context: CommandContext, options: OptionValues): AccountsOf {
-  const node = administration(context);
+  const node = administration(context, options);
   const { settings } = node;
   if (typeof options['tenant'] !== 'string' && settings.apiKey !== null && settings.mode !== 'demo') return { ...node, base: '/v1', where: 'the tenant of AGENTOS_API_KEY' };
   const tenantId = typeof options['tenant'] === 'string' ? options['tenant'] : settings.defaultTenant;

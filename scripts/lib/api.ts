@@ -57,7 +57,7 @@ export function expectStatus(answer: ApiAnswer, expected: readonly number[], wha
   throw new CliError(`${what}: ${error === null ? `status ${answer.status}` : error.message}`, {
     exitCode: EXIT.gate,
     evidence: error === null ? [answer.text.slice(0, 300)] : [`status ${answer.status}, code ${error.code}, correlation_id ${error.correlation_id ?? String(answer.headers['x-correlation-id'] ?? 'unknown')}`],
-    next: nextFor(error?.code),
+    next: nextFor(error?.code, error?.details?.['reason']),
   });
 }
 
@@ -66,7 +66,8 @@ export function errorOf(answer: ApiAnswer): (ErrorObject & { correlation_id?: st
   return typeof error === 'object' && error !== null ? (error as ErrorObject & { correlation_id?: string }) : null;
 }
 
-function nextFor(code: string | undefined): string {
+function nextFor(code: string | undefined, reason: unknown): string {
+  if (reason === 'tenant_suspended') return "the node's operator lets it work again: agentos tenants resume <tenant>";
   if (code === 'not_found') return 'agentos status   (is the id right, and the tenant? see --tenant)';
   if (code === 'unauthorized' || code === 'forbidden' || code === 'tenant_unknown') return 'check the credential and the tenant (AGENTOS_API_KEY, --tenant)';
   if (code === 'invalid_request' || code === 'conflict' || code === 'invalid_state_transition') return 'nothing was changed; correct what the message names';

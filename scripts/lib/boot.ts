@@ -55,7 +55,7 @@ export async function ensureDatabase(settings: Settings, tell: (detail: string) 
     await askDatabase(settings.databaseUrl);
     return { url: settings.databaseUrl, action: 'external' };
   }
-  tell('starting the embedded Postgres');
+  tell('looking for the embedded Postgres, or starting it');
   const server = await ensurePostgres({ home: settings.home, port: settings.postgresPort });
   tell(`postgres ${server.action.replace('_', ' ')} on port ${server.port}`);
   return { url: server.url, action: server.action === 'already_running' ? 'left alone' : server.action };

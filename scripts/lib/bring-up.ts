@@ -82,7 +82,7 @@ async function stopOthers(settings: Settings, tell: (detail: string) => void): P
     await stopServices(node, stopped, tell);
     if (node.databaseUrl === null && (await stopPostgres(node.home))) stopped.push(`stopped ${prefixOf(node)}postgres`);
   }
-  return stopped.length === 0 ? '' : `; ${stopped.join(', ')} (agentos up --profile federated starts them again)`;
+  return stopped.length === 0 ? '' : `; ${stopped.join(', ')} (npx agentos up --profile federated starts them again)`;
 }
 
 /**

@@ -29,7 +29,7 @@ export async function createClient(settings: Settings, role: Role, tenantId: str
 export async function explainClientError(error: unknown, what: string): Promise<unknown> {
   const { ApiError, ConnectionError } = await import('../../sdk/src/index.ts');
   if (error instanceof ApiError) {
-    return new CliError(`${what}: ${error.message}`, { exitCode: EXIT.gate, evidence: Object.keys(error.details).length === 0 ? [] : [JSON.stringify(error.details)], next: nextFor(error.code), cause: error });
+    return new CliError(`${what}: ${error.message}`, { exitCode: EXIT.gate, evidence: Object.keys(error.details).length === 0 ? [] : [JSON.stringify(error.details)], next: nextFor(error.code, error.details['reason']), cause: error });
   }
   if (error instanceof ConnectionError) {
     const cause = error.cause as { cause?: { code?: string }; message?: string } | undefined;
@@ -38,7 +38,8 @@ export async function explainClientError(error: unknown, what: string): Promise<
   return error;
 }
 
-function nextFor(code: string): string {
+function nextFor(code: string, reason: unknown): string {
+  if (reason === 'tenant_suspended') return "the node's operator lets it work again: agentos tenants resume <tenant>";
   if (code === 'not_found') return 'check the id and the tenant (--tenant)';
   if (['unauthorized', 'forbidden', 'tenant_unknown', 'tenant_mismatch'].includes(code)) return 'check the credential and the tenant (AGENTOS_API_KEY, --tenant)';
   if (code === 'rate_limited' || code === 'quota_exceeded') return 'wait a little, then try again';

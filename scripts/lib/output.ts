@@ -63,9 +63,12 @@ function failureDocument(error: CliError): unknown {
   return { error: { message: redact(error.message), evidence: error.evidence.map((line) => redact(line)), next: error.next, exit_code: error.exitCode } };
 }
 
+/** Commands as they can be typed: the program is in the clone and not on the PATH. */
+const asTyped = (text: string): string => text.replace(/(?<![\w./-]|npx )agentos (?=[a-z.-])/g, 'npx agentos ');
+
 function failureText(error: CliError, style: (style: Style, text: string) => string): string {
   const lines = [`${style('red', 'error:')} ${redact(error.message)}`];
   for (const line of error.evidence) lines.push(`  ${style('dim', redact(line))}`);
-  if (error.next !== null) lines.push(`${style('bold', 'next:')} ${error.next}`);
+  if (error.next !== null) lines.push(`${style('bold', 'next:')} ${asTyped(error.next)}`);
   return lines.join('\n');
 }

@@ -57,7 +57,7 @@ describe('output', () => {
     const error = new CliError('no database at postgres://u:topsecret@h/db', { exitCode: EXIT.dependency, evidence: ['Bearer abcdefghijkl'], next: 'agentos up' });
     const text = collect(false);
     text.output.failure(error);
-    expect(text.stderr()).toBe('error: no database at postgres://u:***@h/db\n  Bearer ***\nnext: agentos up\n');
+    expect(text.stderr()).toBe('error: no database at postgres://u:***@h/db\n  Bearer ***\nnext: npx agentos up\n');
     const json = collect(true);
     json.output.failure(error);
     const document: unknown = JSON.parse(json.stderr());

@@ -31,7 +31,7 @@ export async function preflight(settings: Settings): Promise<PreflightResult> {
   if (!existsSync(path.join(repositoryRoot, 'dist', 'services'))) warnings.push('Nothing is built: the services run from source, which starts slower. Build with: npm run build');
   else if (buildIsStale()) warnings.push('The source is newer than the build that runs. Build with: npm run build');
   if (settings.profile === 'gpu-node') warnings.push(`Profile ${settings.profile} starts what local starts in this version: one node, the built-in or a configured model.`);
-  return { detail: `Node.js ${process.version}, ports free, settings in ${settings.envFile}${envFileMade ? ' (made)' : ''}`, warnings };
+  return { detail: `Node.js ${process.version}, ports free or this node's own, settings in ${settings.envFile}${envFileMade ? ' (made)' : ''}`, warnings };
 }
 
 /** As `engines` in package.json says: what undici and zlib.crc32 need. */

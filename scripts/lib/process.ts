@@ -22,6 +22,8 @@ export interface CommandOptions {
   readonly timeoutMs?: number | undefined;
 }
 
+const HELD_PIPES_MS = 250;
+
 /** Runs a program to its end. Never throws for an exit code; a program that cannot start answers code 127. */
 export function runCommand(file: string, args: readonly string[], options: CommandOptions = {}): Promise<CommandResult> {
   return new Promise((resolve) => {
@@ -42,13 +44,19 @@ export function runCommand(file: string, args: readonly string[], options: Comma
       clearTimeout(timer);
       resolve({ code: 127, stdout, stderr: `${stderr}${error.message}` });
     });
-    // "exit" and not "close": a daemon that the program left behind may keep the pipes open for ever.
-    child.on('exit', (code, signal) => setImmediate(() => {
+    // What was printed may still be in the pipes when the program has ended: "close" says that all of it was read. A
+    // daemon that it left behind may keep the pipes open for ever, so "close" is not waited for long.
+    child.on('exit', (code, signal) => {
       clearTimeout(timer);
-      child.stdout.destroy();
-      child.stderr.destroy();
-      resolve({ code: code ?? 128, stdout, stderr: signal === null ? stderr : `${stderr}ended by ${signal}` });
-    }));
+      const done = (): void => {
+        clearTimeout(grace);
+        child.stdout.destroy();
+        child.stderr.destroy();
+        resolve({ code: code ?? 128, stdout, stderr: signal === null ? stderr : `${stderr}ended by ${signal}` });
+      };
+      const grace = setTimeout(done, HELD_PIPES_MS);
+      child.once('close', done);
+    });
   });
 }
 

@@ -9,7 +9,7 @@ import { writeSeeded } from './seeded.ts';
 import type { Settings } from './settings.ts';
 
 export async function seedNode(settings: Settings, databaseUrl: string, tell: (detail: string) => void): Promise<string> {
-  if (settings.mode === 'prod') return 'nothing is seeded in prod: agentos tenants create makes tenants';
+  if (settings.mode === 'prod') return 'nothing is seeded in prod: npx agentos tenants create makes tenants';
   const [{ createDatabase }, { PostgresDirectory }, { PostgresAgents }, seed] = await Promise.all([
     import('../../services/platform/db/pool.ts'),
     import('../../services/platform/tenancy/directory-postgres.ts'),

@@ -15,7 +15,7 @@ const factory: PortFactory<'peer'> = {
     const [own, theirs] = await Promise.all([stackCertificate(authority, 'stk_here'), stackCertificate(authority, 'stk_there')]);
     const node = await startNodeUpstream('stk_there', { ...theirs, ca: authority.cert, requestCert: true, rejectUnauthorized: true, minVersion: 'TLSv1.3' });
     const dispatcher = new Agent({ connect: { ...own, ca: authority.cert } });
-    const connection = { dispatcher, assertions: createPeerAssertions('stk_here', own) };
+    const connection = { dispatcher, streams: dispatcher, accepts: async () => true, assertions: createPeerAssertions('stk_here', own) };
     return {
       peer: new HttpsPeer({ connection: () => connection, timeoutMs: 2_000 }),
       target: peerAt('stk_there', node.url), node,

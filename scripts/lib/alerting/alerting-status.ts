@@ -6,7 +6,7 @@ import { clientHost, type Settings } from '../settings.ts';
 import { mailServerOf } from './mail-server.ts';
 import { alertmanagerUrlOf } from './test-alert.ts';
 
-export const TEST_ALERT_COMMAND = 'agentos test-alert';
+export const TEST_ALERT_COMMAND = 'npx agentos test-alert';
 
 export interface ObservabilityStatus {
   readonly alerting: ReportAlerting;
@@ -86,7 +86,7 @@ function judge(settings: Pick<Settings, 'config' | 'home'>, { prometheus, alertm
     const where = mail.mailbox === null ? `mail to ${mail.to.join(', ')} by ${mail.host}:${mail.port}` : `mail kept in ${mail.mailbox}, since SMTP_HOST is not set`;
     if (prometheus && alertmanager && watches && rules > 0) return { configured: true, detail: `Prometheus evaluates ${rules} alert rules, Alertmanager delivers: ${where}.`, next: `send a test alert: ${TEST_ALERT_COMMAND}` };
     const missing = [...(!prometheus ? ['Prometheus does not answer'] : !watches ? ['Prometheus does not read its metrics'] : rules > 0 ? [] : ['Prometheus has none of the alert rules']), ...(alertmanager ? [] : ['Alertmanager does not answer'])];
-    return { configured: false, detail: `Nothing watches the node: ${missing.join(', ')}. Alerts would go as ${where}.`, next: `agentos observe up, then send a test alert: ${TEST_ALERT_COMMAND}` };
+    return { configured: false, detail: `Nothing watches the node: ${missing.join(', ')}. Alerts would go as ${where}.`, next: `npx agentos observe up, then send a test alert: ${TEST_ALERT_COMMAND}` };
   } catch (error) {
     if (!(error instanceof CliError)) throw error;
     return { configured: false, detail: `The mail server cannot be used: ${error.message}.`, next: error.next ?? 'correct SMTP_HOST and its like in .agentos.env' };

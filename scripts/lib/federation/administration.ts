@@ -74,16 +74,16 @@ function identityOf(settings: Settings, options: OptionValues): PeerIdentity {
     endpoints: {
       'agent-orchestrator_base_url': known?.endpoints['agent-orchestrator_base_url'] ?? baseUrl(settings, 'agent-orchestrator'),
       'model-policy_base_url': known?.endpoints['model-policy_base_url'] ?? baseUrl(settings, 'model-policy'),
-      federation_base_url: urlOf(options['url']) ?? known?.endpoints.federation_base_url ?? `https://127.0.0.1:${values.AGENTOS_FED_PEER_PORT}`,
+      federation_base_url: urlOf(options['url']) ?? urlOf(values.AGENTOS_FED_PEER_URL, 'AGENTOS_FED_PEER_URL') ?? known?.endpoints.federation_base_url ?? `https://127.0.0.1:${values.AGENTOS_FED_PEER_PORT}`,
     },
   };
 }
 
-function urlOf(value: string | boolean | undefined): string | undefined {
+function urlOf(value: string | boolean | undefined, from = '--url'): string | undefined {
   const text = textOf(value);
   if (text === undefined) return undefined;
   if (URL.canParse(text) && new URL(text).protocol === 'https:') return text.replace(/\/+$/, '');
-  throw new CliError(`--url cannot be "${text}"`, { exitCode: EXIT.usage, evidence: ['peers are reached over https alone'], next: '--url https://agents.acme.example:50084' });
+  throw new CliError(`${from} cannot be "${text}"`, { exitCode: EXIT.usage, evidence: ['peers are reached over https alone'], next: `${from}${from.startsWith('--') ? ' ' : '='}https://agents.acme.example:50084` });
 }
 
 function broughtOf(options: OptionValues): BroughtCertificates | null {

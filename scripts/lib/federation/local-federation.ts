@@ -56,7 +56,7 @@ function localIdentity(node: Settings, known: PeerIdentity | undefined): PeerIde
 
 /** An address that an operator gave, and that is not this machine's, is what other peers know. */
 function federationUrl(node: Settings, known: PeerIdentity | undefined): string {
-  const given = known?.endpoints.federation_base_url;
+  const given = node.config.values.AGENTOS_FED_PEER_URL?.replace(/\/+$/, '') ?? known?.endpoints.federation_base_url;
   return given !== undefined && !/^https:\/\/(127\.0\.0\.1|localhost|\[::1\])(:|$)/.test(given) ? given : `https://127.0.0.1:${node.config.values.AGENTOS_FED_PEER_PORT}`;
 }
 

@@ -33,7 +33,8 @@ export async function postgresAccount(dataDir: string | null): Promise<Account |
 
 async function lookUp(name: string): Promise<Account | null> {
   const [uid, gid] = await Promise.all([runCommand('id', ['-u', name]), runCommand('id', ['-g', name])]);
-  if (uid.code !== 0 || gid.code !== 0) return null;
+  // Nothing is 0 as a number, and 0 is root.
+  if (![uid, gid].every(({ code, stdout }) => code === 0 && /^\d+$/.test(stdout.trim()))) return null;
   return { name, uid: Number(uid.stdout), gid: Number(gid.stdout) };
 }
 

@@ -6,6 +6,7 @@ import { AgentOsError, type ErrorCode } from '../../platform/errors.ts';
 import { childTraceparent } from '../../platform/telemetry/trace-context.ts';
 import type { AuthContext } from '../../platform/tenancy/auth-context.ts';
 import type { PeerCall } from '../ports/peer.ts';
+import { handshakeFailure, isClosedWithoutAWord } from '../trust/handshake-failures.ts';
 
 export interface NodeRequest {
   readonly method: 'GET' | 'POST';
@@ -19,6 +20,10 @@ export interface NodeService {
   /** Stack id; stands in `details.peer` of whatever goes wrong. */
   readonly stackId: string;
   readonly dispatcher: Dispatcher;
+  /** For answers that last. Absent: the same one. */
+  readonly streams?: Dispatcher;
+  /** Whether the node answers a new connection at all; null: it cannot be said. Absent: nothing stands between connecting and being heard. */
+  readonly accepts?: (origin: string) => Promise<boolean | null>;
   /** Headers that say who calls. @param body the very bytes that are sent; null where there are none */
   credentials(auth: AuthContext, request: NodeRequest, body: Uint8Array | null): Promise<Readonly<Record<string, string>>>;
   /** For an answer to come whole. */
@@ -39,20 +44,20 @@ export async function askNode(service: NodeService, auth: AuthContext, asked: No
     if (answer.statusCode >= 400) throw refusal(service.stackId, answer.statusCode, answer.headers['retry-after'], text);
     return JSON.parse(text);
   } catch (error) {
-    throw explained(service.stackId, error, timeout.aborted ? `did not answer within ${service.timeoutMs} ms` : 'cannot be reached');
+    throw await explained(service, asked, error, timeout.aborted ? `did not answer within ${service.timeoutMs} ms` : 'cannot be reached');
   }
 }
 
 /** The body of a stream that the node has accepted. @throws AgentOsError as `PeerPort` says. */
 export async function openNodeStream(service: NodeService, auth: AuthContext, asked: NodeRequest, call: PeerCall): Promise<AsyncIterable<Uint8Array>> {
   try {
-    const answer = await send(service, auth, asked, call, SILENCE_MS);
+    const answer = await send({ ...service, dispatcher: service.streams ?? service.dispatcher }, auth, asked, call, SILENCE_MS);
     if (answer.statusCode >= 400) throw refusal(service.stackId, answer.statusCode, answer.headers['retry-after'], await readText(answer.body));
     if (String(answer.headers['content-type']).startsWith('text/event-stream')) return answer.body;
     answer.body.destroy();
     throw impossible(service.stackId, 'it answered no stream');
   } catch (error) {
-    throw explained(service.stackId, error, 'cannot be reached');
+    throw await explained(service, asked, error, 'cannot be reached');
   }
 }
 
@@ -108,10 +113,13 @@ function parsed(text: string): Partial<ErrorResponse> | null {
   }
 }
 
-function explained(stackId: string, error: unknown, what: string): AgentOsError {
+async function explained({ stackId, accepts }: NodeService, { url }: NodeRequest, error: unknown, what: string): Promise<AgentOsError> {
   if (error instanceof AgentOsError) return error;
-  const code = (error as { code?: string }).code;
-  return error instanceof SyntaxError ? impossible(stackId, 'it is not JSON') : unavailable(stackId, `${stackId} ${what}${code === undefined ? '' : ` (${code})`}.`, error);
+  const accepted = accepts !== undefined && isClosedWithoutAWord(error) ? await accepts(new URL(url).origin) : null;
+  const unmet = handshakeFailure(stackId, error, accepted);
+  if (unmet !== null) return unmet;
+  const { code } = error as { readonly code?: unknown };
+  return error instanceof SyntaxError ? impossible(stackId, 'it is not JSON') : unavailable(stackId, `${stackId} ${what}${typeof code === 'string' ? ` (${code})` : ''}.`, error);
 }
 
 const unavailable = (stackId: string, message: string, cause: unknown, details: Readonly<Record<string, unknown>> = {}, more: { readonly retryAfterSeconds?: number } = {}): AgentOsError =>

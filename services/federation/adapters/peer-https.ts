@@ -15,6 +15,10 @@ import { askNode, impossible, openNodeStream, type NodeRequest, type NodeService
 /** What one request to a node takes: an assertion is believed on a connection with the certificate that signed it. */
 export interface PeerConnection {
   readonly dispatcher: Dispatcher;
+  /** For streams, which hold a connection each. */
+  readonly streams: Dispatcher;
+  /** Whether the node answers a new connection at all; null: it cannot be said. */
+  readonly accepts: (origin: string) => Promise<boolean | null>;
   readonly assertions: PeerAssertions;
 }
 
@@ -70,9 +74,9 @@ export class HttpsPeer implements PeerPort {
   }
 
   #service({ stack_id: stackId }: Peer): NodeService {
-    const { dispatcher, assertions } = this.#options.connection(stackId);
+    const { dispatcher, streams, accepts, assertions } = this.#options.connection(stackId);
     return {
-      stackId, dispatcher, timeoutMs: this.#options.timeoutMs ?? DEFAULT_TIMEOUT_MS,
+      stackId, dispatcher, streams, accepts, timeoutMs: this.#options.timeoutMs ?? DEFAULT_TIMEOUT_MS,
       credentials: async (auth, { method, url }, body) => ({ authorization: `Bearer ${await assertions.issue({ audience: stackId, auth, method, url, body })}` }),
     };
   }

@@ -1,5 +1,6 @@
+import { hostname } from 'node:os';
 import { describe, expect, it } from 'vitest';
-import { loadConfig } from '../../platform/config/load.ts';
+import { ConfigError, loadConfig } from '../../platform/config/load.ts';
 import { nodeIdentity } from './identity.ts';
 import { NO_PEERS, parsePeersFile, PeersFileError } from './peers-file.ts';
 
@@ -79,6 +80,26 @@ describe('nodeIdentity', () => {
     const from = file({ local: { stack_id: 'stk_file', environment: 'file-env', endpoints: PEER.endpoints }, peers: [PEER] });
     const { local } = nodeIdentity(config({ AGENTOS_STACK_ID: 'stk_env', AGENTOS_GIT_SHA: 'abc' }), 'demo', from);
     expect(local).toMatchObject({ stack_id: 'stk_env', environment: 'file-env', endpoints: PEER.endpoints, build: { git_sha: 'abc' } });
+  });
+
+  const certificates = { AGENTOS_FED_SERVER_CERT: '/x/node.crt', AGENTOS_FED_SERVER_KEY: '/x/node.key', AGENTOS_FED_CA_CERT: '/x/ca.crt' };
+  const forPeers = (env: Record<string, string>, from = NO_PEERS): string | undefined => nodeIdentity(config(env), 'demo', from).local.endpoints.federation_base_url;
+
+  it('tells the address of the listener for peers, where there is one', () => {
+    expect(forPeers({}), 'without certificates nothing else is there').toBe('http://127.0.0.1:50083');
+    expect(forPeers(certificates)).toBe('https://127.0.0.1:50084');
+    expect(forPeers({ ...certificates, AGENTOS_FED_PEER_HOST: '::1', AGENTOS_FED_PEER_PORT: '7000' })).toBe('https://[::1]:7000');
+    expect(forPeers({ ...certificates, AGENTOS_FED_PEER_HOST: '0.0.0.0' }), 'no address for anybody').toBe(`https://${hostname()}:50084`);
+  });
+
+  it('tells peers what it was told to tell them: the variable first, then the file', () => {
+    const told = file({ local: { endpoints: { ...PEER.endpoints, federation_base_url: 'https://file.example:50084' } } });
+    expect(forPeers(certificates, told)).toBe('https://file.example:50084');
+    expect(forPeers({ ...certificates, AGENTOS_FED_PEER_URL: 'https://env.example:1/' }, told)).toBe('https://env.example:1');
+    expect(nodeIdentity(config({ AGENTOS_FED_PEER_URL: 'https://env.example:1' }), 'demo', told).local.endpoints).toMatchObject(PEER.endpoints);
+    const without = file({ local: { endpoints: PEER.endpoints } });
+    expect([forPeers({}, without), forPeers(certificates, without)]).toEqual([undefined, 'https://127.0.0.1:50084']);
+    expect(() => forPeers({ AGENTOS_FED_PEER_URL: 'http://env.example' })).toThrowError(ConfigError);
   });
 
   it('leaves the node itself out of its peers', () => {

@@ -1,6 +1,7 @@
 import { once } from 'node:events';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { X509Certificate } from 'node:crypto';
+import type { ServerResponse } from 'node:http';
 import { createServer, type Server } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -13,7 +14,7 @@ import { createAuthority, issueCertificate, stackCertificate, type CertificateAn
 import { verifies } from '../../../conformance/http/verifies.ts';
 import { ConfigError, loadConfig } from '../../platform/config/load.ts';
 import { thumbprintOf } from './assertions.ts';
-import { NEEDED_FOR_PEERS, openPeerTrust, type PeerTrust } from './open-trust.ts';
+import { MOST_CONNECTIONS, NEEDED_FOR_PEERS, openPeerTrust, type PeerTrust } from './open-trust.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'agentos-trust-'));
 const lines: string[] = [];
@@ -132,6 +133,46 @@ describe('a call to a node', () => {
     expect(await ask(open('stk_a', files('a', own, bundle), of(another))!, 'stk_b', port)).toMatch(/^[\w-]{43}$/);
     expect(await failure(ask(open('stk_a', files('a', own, bundle), of(authority))!, 'stk_b', port))).toMatch(/not of the authority/);
   });
+
+  it('knows whether its own certificate is what the other side does not take', async () => {
+    const b = await serve(open('stk_b', files('b', await stackCertificate(authority, 'stk_b')))!);
+    const known = open('stk_a', files('a', await stackCertificate(authority, 'stk_a')))!;
+    const unknown = open('stk_a', files('a2', await stackCertificate(another, 'stk_a'), authority.cert))!;
+    expect(await known.connection('stk_b').accepts(`https://127.0.0.1:${b}`)).toBe(true);
+    const { accepts } = unknown.connection('stk_b');
+    expect(await Promise.all([accepts(`https://127.0.0.1:${b}`), accepts(`https://127.0.0.1:${b}`)])).toEqual([false, false]);
+    const gone = createServer();
+    gone.listen(0, '127.0.0.1');
+    await once(gone, 'listening');
+    const { port } = gone.address() as AddressInfo;
+    await new Promise((resolve) => gone.close(resolve));
+    expect(await known.connection('stk_b').accepts(`https://127.0.0.1:${port}`), 'nobody is there').toBeNull();
+    expect(await known.connection('stk_c').accepts(`https://127.0.0.1:${b}`), 'it is this side that refuses').toBeNull();
+  });
+
+  it('shares few connections with many others, and waits for no stream', async () => {
+    const trust = open('stk_b', files('b', await stackCertificate(authority, 'stk_b')))!;
+    const held: ServerResponse[] = [];
+    let [connections, most] = [0, 0];
+    const server = createServer(trust.server.current(), (request, response) => void (request.url === '/stream' ? held.push(response.writeHead(200)) && response.flushHeaders() : setTimeout(() => response.end('ok'), 5)));
+    server.on('secureConnection', (socket: TLSSocket) => {
+      most = Math.max(most, (connections += 1));
+      socket.on('close', () => (connections -= 1));
+    });
+    servers.push(server);
+    server.listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    const { port } = server.address() as AddressInfo;
+    const { dispatcher, streams } = open('stk_a', files('a', await stackCertificate(authority, 'stk_a')))!.connection('stk_b');
+    const burst = await Promise.all(Array.from({ length: MOST_CONNECTIONS * 8 }, async () => (await dispatcher.request({ origin: `https://127.0.0.1:${port}`, path: '/', method: 'POST' })).body.text()));
+    expect(new Set(burst)).toEqual(new Set(['ok']));
+    expect(most).toBeLessThanOrEqual(MOST_CONNECTIONS);
+    const opened = await Promise.all(Array.from({ length: MOST_CONNECTIONS + 8 }, () => streams.request({ origin: `https://127.0.0.1:${port}`, path: '/stream', method: 'GET' })));
+    expect(held).toHaveLength(MOST_CONNECTIONS + 8);
+    expect(await (await dispatcher.request({ origin: `https://127.0.0.1:${port}`, path: '/', method: 'GET' })).body.text(), 'while all of them are open').toBe('ok');
+    for (const { body } of opened) body.destroy();
+    for (const { body } of opened) await once(body, 'close').catch(() => undefined);
+  }, 30_000);
 
   it('takes a renewed certificate at the next request, for the connection and the assertion alike', verifies(['PRS-7.4-01'], async () => {
     const first = await stackCertificate(authority, 'stk_a');

@@ -12,11 +12,17 @@ import type { VariableName } from '../../platform/config/variables.ts';
 import { followTlsFiles, tlsSource, type FollowedTlsFiles, type NamedFile, type TlsFiles, type TlsMaterial } from '../../platform/secrets/tls-files.ts';
 import { algorithmsOf, createPeerAssertions, unusableKey, type PeerAssertions } from './assertions.ts';
 import { certificatesOf, leadsTo, sentWith } from './authority.ts';
+import { isClosedWithoutAWord, REFUSED_HERE } from './handshake-failures.ts';
 import { stackIdIn, stackIdOf, stackUri } from './stack-uri.ts';
 
 /** Both of one certificate: an assertion is believed only on a connection that presents what it was signed with. */
 export interface PeerConnection {
+  /** For requests: at most `MOST_CONNECTIONS` at once; others wait for as long as whoever asks does. */
   readonly dispatcher: Dispatcher;
+  /** For streams: one connection each, as many as there are readers. */
+  readonly streams: Dispatcher;
+  /** Whether the node answers a new connection at all; null: it cannot be said. */
+  accepts(origin: string): Promise<boolean | null>;
   readonly assertions: PeerAssertions;
 }
 
@@ -38,7 +44,10 @@ export const NEEDED_FOR_PEERS = ['AGENTOS_FED_SERVER_CERT', 'AGENTOS_FED_SERVER_
 /** The certificates are named, so there is a listener for other nodes. */
 export const hearsPeers = (values: Config['values']): boolean => NEEDED_FOR_PEERS.every((name) => values[name] !== undefined);
 
+/** To one peer. A burst of forwards must not open a connection each: a handshake costs both nodes more than a request. */
+export const MOST_CONNECTIONS = 32;
 const CONNECT_TIMEOUT_MS = 10_000;
+const PROBE_TIMEOUT_MS = 3_000;
 const EXPIRES_SOON_MS = 7 * 86_400_000;
 
 export interface TrustingNode {
@@ -72,7 +81,7 @@ function clientPair(cert: string | undefined, key: string | undefined): boolean 
 }
 
 function peerTrust(node: TrustingNode, server: FollowedTlsFiles, client: FollowedTlsFiles): PeerTrust {
-  const agents = new Map<string, { readonly material: TlsMaterial; readonly connection: PeerConnection; readonly agent: Agent }>();
+  const agents = new Map<string, { readonly material: TlsMaterial; readonly connection: PeerConnection; readonly agents: readonly Agent[] }>();
   /** Of certificates before this one, with requests still under way. */
   const retired = new Set<Agent>();
   const retire = (agent: Agent): void => {
@@ -88,10 +97,11 @@ function peerTrust(node: TrustingNode, server: FollowedTlsFiles, client: Followe
       const known = agents.get(targetStackId);
       if (known?.material === material) return known.connection;
       // Requests that are under way end on the connections they have.
-      if (known !== undefined) retire(known.agent);
-      const agent = new Agent({ connect: { ...clientTls(targetStackId), timeout: CONNECT_TIMEOUT_MS, maxCachedSessions: 0 } });
-      const connection = { dispatcher: agent, assertions: createPeerAssertions(ownStackId, material) };
-      agents.set(targetStackId, { material, connection, agent });
+      known?.agents.forEach(retire);
+      const connect = { ...clientTls(targetStackId), timeout: CONNECT_TIMEOUT_MS, maxCachedSessions: 0 };
+      const [dispatcher, streams] = [new Agent({ connect, connections: MOST_CONNECTIONS }), new Agent({ connect })];
+      const connection = { dispatcher, streams, accepts: probeOf(connect), assertions: createPeerAssertions(ownStackId, material) };
+      agents.set(targetStackId, { material, connection, agents: [dispatcher, streams] });
       return connection;
     },
     clientTls,
@@ -100,9 +110,31 @@ function peerTrust(node: TrustingNode, server: FollowedTlsFiles, client: Followe
     async close() {
       server.close();
       client.close();
-      await Promise.all([...retired, ...[...agents.values()].map(({ agent }) => agent)].map((agent) => agent.destroy()));
+      await Promise.all([...retired, ...[...agents.values()].flatMap((each) => each.agents)].map((agent) => agent.destroy()));
       agents.clear();
     },
+  };
+}
+
+/** Requests that fail together ask once. */
+function probeOf(connect: ConnectionOptions & { readonly timeout: number }): PeerConnection['accepts'] {
+  const asked = new Map<string, Promise<boolean | null>>();
+  const ask = async (origin: string): Promise<boolean | null> => {
+    const agent = new Agent({ connect });
+    try {
+      const { body } = await agent.request({ origin, path: '/v1/federation/health', method: 'GET', signal: AbortSignal.timeout(PROBE_TIMEOUT_MS) });
+      await body.dump();
+      return true;
+    } catch (error) {
+      return isClosedWithoutAWord(error) ? false : null;
+    } finally {
+      await agent.destroy();
+    }
+  };
+  return (origin) => {
+    const under = asked.get(origin) ?? ask(origin).finally(() => asked.delete(origin));
+    asked.set(origin, under);
+    return under;
   };
 }
 
@@ -130,13 +162,15 @@ function clientTlsOf({ cert, key, ca }: TlsMaterial, targetStackId: string, node
       const wrongHost = checkServerIdentity(host, certificate);
       if (wrongHost !== undefined) return wrongHost;
       const found = stackIdIn(certificate.subjectaltname);
-      if (found !== targetStackId) return new Error(`The certificate of ${host} is that of ${found ?? 'no stack'}, and ${targetStackId} was called.`);
+      if (found !== targetStackId) return refused(`The certificate of ${host} is that of ${found ?? 'no stack'}, and ${targetStackId} was called.`);
       const authority = node.authorityOf(targetStackId);
       if (authority === null || leadsTo(authority, new X509Certificate(certificate.raw), [...certificatesOf(ca!), ...sentWith(certificate)])) return undefined;
-      return new Error(`The certificate of ${host} is not of the authority that the peers file binds ${targetStackId} to.`);
+      return refused(`The certificate of ${host} is not of the authority that the peers file binds ${targetStackId} to.`);
     },
   };
 }
+
+const refused = (message: string): Error => Object.assign(new Error(message), { code: REFUSED_HERE });
 
 /** @throws ConfigError for a certificate that every peer would refuse. */
 function requireOwn({ variable, path }: NamedFile, { cert }: TlsMaterial, ownStackId: string, log: Logger): void {

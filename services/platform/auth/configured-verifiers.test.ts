@@ -140,12 +140,16 @@ describe('prod', () => {
   }));
 });
 
+/** Answers are remembered for a moment, so each question gets a health, and metrics, of its own. */
+const askReadiness = async ({ checks }: ConfiguredVerifiers): Promise<unknown> =>
+  createHealth({ service: 'suite', version: '1', checks, metrics: createMetrics({ service: 'suite', process: false }), log: silent }).readiness({} as never);
+
 describe('an issuer that is away', () => {
   it('is told of by readiness and metrics and takes nothing out of service once its keys are known', verifies(['PRS-4.2-15'], async () => {
     const metrics = createMetrics({ service: 'suite', process: false });
     const verifiers = open({ AGENTOS_JWT_ISSUER: issuer.url, AGENTOS_JWKS_MAX_AGE_SECONDS: '0.2' }, 'dev', metrics);
     const readiness = async (): Promise<{ status: number; body: { checks: unknown } }> =>
-      createHealth({ service: 'suite', version: '1', checks: verifiers.checks, metrics, log: silent }).readiness({} as never) as never;
+      (await askReadiness(verifiers)) as never;
     const token = await issuer.token();
     expect(await readiness()).toMatchObject({ status: 200, body: { checks: [{ name: 'token-issuers', status: 'ok' }] } });
     expect(await verified(verifiers, token)).toBe('tnt_demo');
@@ -163,7 +167,7 @@ describe('an issuer that is away', () => {
     issuer.away = true;
     const metrics = createMetrics({ service: 'suite', process: false });
     const verifiers = open({ AGENTOS_JWT_ISSUER: issuer.url }, 'dev', metrics);
-    const readiness = async (): Promise<unknown> => createHealth({ service: 'suite', version: '1', checks: verifiers.checks, metrics, log: silent }).readiness({} as never);
+    const readiness = (): Promise<unknown> => askReadiness(verifiers);
     expect(await readiness()).toMatchObject({ status: 503, body: { checks: [{ name: 'token-issuers', status: 'unavailable', detail: 'unreachable' }] } });
     expect(await verified(verifiers, await issuer.token())).toBe('dependency_unavailable');
     issuer.away = false;
