@@ -3,29 +3,28 @@
 # certificate that names the stack, and peers.json. Repeated, it renews a certificate that has less than thirty days left,
 # takes what was added to the folder, and changes nothing else; the running Federation follows its files. Needs openssl.
 #
-#   deploy/federate.sh --stack STACK_ID --url https://HOST:50084 [--dir deploy/compose/secrets] [--region REGION]
+#   deploy/federate.sh --stack STACK_ID --url https://HOST:50084 [--dir compose/secrets] [--region REGION]
 #       [--orchestrator URL] [--models URL]       where callers reach this node, if not at ports 50081 and 50082 of HOST
 #   deploy/federate.sh --dir SECRETS --meet OTHER_SECRETS --tenants tnt_a,tnt_b     the other node of this machine
+# Folders are named from deploy/ on, as for init.sh.
 #
 # peers.json is put together from local.json and every peer-*.json, trusted.pem from authority.crt and every authority-*.crt.
 # So a peer of another machine is two files and this script once more: `authority` of its card (agentos federation card) as
 # authority-<name>.crt, and `peer` of its card, with a member "trust": {"tenants": ["tnt_a"], "authority": "<fingerprint>"},
 # as peer-<name>.json.
 set -eu
-here=$(pwd)
 cd "$(dirname "$0")"
 dir=compose/secrets stack='' url='' region='' orchestrator='' models='' meet='' tenants=''
 usage() { sed -n '2,/^set -eu/s/^# \{0,1\}//p' "$(basename "$0")" >&2; exit 2; }
-from() { case "$1" in /*) echo "$1" ;; *) echo "$here/$1" ;; esac; }
 while [ $# -gt 1 ]; do
   case "$1" in
-    --dir) dir=$(from "$2") ;;
+    --dir) dir=$2 ;;
     --stack) stack=$2 ;;
     --url) url=${2%/} ;;
     --region) region=$2 ;;
     --orchestrator) orchestrator=${2%/} ;;
     --models) models=${2%/} ;;
-    --meet) meet=$(from "$2") ;;
+    --meet) meet=$2 ;;
     --tenants) tenants=$2 ;;
     *) usage ;;
   esac
@@ -36,6 +35,7 @@ command -v openssl >/dev/null || { echo 'openssl is not installed' >&2; exit 4; 
 umask 077
 mkdir -p "$dir/federation"
 chmod 700 "$dir" "$dir/federation"
+case "$meet" in '' | /*) ;; *) meet=$(pwd)/$meet ;; esac
 cd "$dir/federation"
 
 new() { [ ! -s "$1" ]; }

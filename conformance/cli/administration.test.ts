@@ -94,8 +94,11 @@ describe('the operator of a node', () => {
     expect(misspelt.stderr).toContain('/tenant_create/quotas/runs/max_concurent_runs');
     for (const args of [['tenants'], ['tenants', 'burn'], ['tenants', 'show'], ['keys', 'create'], ['keys', 'rotate', 'key_x', '--overlap', 'soon'], ['tenants', 'create', 'tnt_x', '--set', '[]']]) {
       const usage = await node.agentos(...args);
-      expect([usage.code, usage.stderr.includes('next:') || usage.stderr.includes('--help')], args.join(' ')).toEqual([2, true]);
+      expect([usage.code, usage.stderr.includes('next:')], args.join(' ')).toEqual([2, true]);
     }
+    expect((await node.agentos('run')).stderr, 'the help of that command').toContain('next: npx agentos run --help');
+    expect((await node.agentos('frobnicate')).stderr).toContain('next: npx agentos --help');
+    expect((await node.agentos('--version')).stdout).toBe((await node.agentos('version')).stdout);
   }, 120_000);
 });
 
@@ -116,5 +119,10 @@ describe('a tenant\'s own administrator', () => {
     const beyond = await own('keys', 'list', '--tenant', 'tnt_demo');
     expect([beyond.code, beyond.stderr.includes('tenants:admin')]).toEqual([1, true]);
     expect((await own('tenants', 'list')).code).toBe(1);
+    await json('CliTenants', 'tenants', 'suspend', 'tnt_cli');
+    for (const args of [['run', 'agt_any', '--input', 'hello'], ['keys', 'list']]) {
+      const suspended = await own(...args);
+      expect([suspended.code, documentOf('CliError', suspended.stderr).error.next], args.join(' ')).toEqual([1, expect.stringContaining('agentos tenants resume')]);
+    }
   }), 120_000);
 });

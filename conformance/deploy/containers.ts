@@ -95,7 +95,7 @@ export class Engine {
     const namespace = shared === undefined ? this.#makeNamespace(name, service.networks ?? []) : `aot${this.#id}-${shared}`;
     const hosts = join(this.#folder, `hosts-${name}`);
     const networks = this.#file.services[shared ?? name]!.networks ?? [];
-    writeFileSync(hosts, ['127.0.0.1 localhost', ...networks.flatMap((network) => Object.keys(this.#file.services).map((other) => `${this.#addresses.get(`${network}/${other}`)} ${other}`))].join('\n'));
+    writeFileSync(hosts, ['127.0.0.1 localhost', ...networks.flatMap((network) => Object.keys(this.#file.services).filter((other) => this.#file.services[other]!.networks?.includes(network)).map((other) => `${this.#addresses.get(`${network}/${other}`)} ${other}`))].join('\n'));
     const mounts = this.#mountsOf(name, service, hosts);
     this.#containers.push(container);
     await container.launch({ namespace, root: this.#base, mounts, command: more ?? service.command ?? [] });

@@ -17,7 +17,7 @@ const STOP_SECONDS = 25;
 
 describe('the manifests', () => {
   it('are YAML without repeated keys, each file named by its kustomization', () => {
-    for (const folder of ['k8s/base', 'k8s/overlays/dev', 'k8s/overlays/prod', 'seed']) {
+    for (const folder of ['k8s/base', 'k8s/components/federation', 'k8s/overlays/dev', 'k8s/overlays/prod', 'seed']) {
       const files = readdirSync(join(ROOT, 'deploy', folder)).filter((file) => file.endsWith('.yaml'));
       for (const file of files) for (const document of parseAllDocuments(readFileSync(join(ROOT, 'deploy', folder, file), 'utf8'), { merge: true, uniqueKeys: true })) expect(document.errors, `${folder}/${file}`).toEqual([]);
       const kustomization = readFileSync(join(ROOT, 'deploy', folder, 'kustomization.yaml'), 'utf8');
@@ -32,8 +32,11 @@ describe('the manifests', () => {
   });
 });
 
-describe.skipIf(OBSTACLE !== null).each(['dev', 'prod'])(`kubernetes, %s${OBSTACLE === null ? '' : ` (skipped: ${OBSTACLE})`}`, (overlay) => {
-  const manifests = OBSTACLE === null ? render(overlay) : [];
+const VARIANTS = [['dev', []], ['prod', []], ['dev', ['federation']], ['prod', ['federation']]] as const;
+
+describe.skipIf(OBSTACLE !== null).each(VARIANTS)(`kubernetes, %s %j${OBSTACLE === null ? '' : ` (skipped: ${OBSTACLE})`}`, (overlay, components) => {
+  const manifests = OBSTACLE === null ? render(overlay, components) : [];
+  const meets = (components as readonly string[]).includes('federation');
   const of = (kind: string): readonly Manifest[] => manifests.filter((each) => each.kind === kind);
   const workloads = [...of('Deployment'), ...of('StatefulSet')];
   const pods = workloads.map((each) => ({ name: each.metadata.name, pod: each.spec.template.spec as PodSpec, labels: each.spec.template.metadata.labels as Readonly<Record<string, string>> }));
@@ -121,7 +124,8 @@ describe.skipIf(OBSTACLE !== null).each(['dev', 'prod'])(`kubernetes, %s${OBSTAC
 
   it('serves the ports of the architecture to the cluster, and the administration to nobody', () => {
     for (const { name, pod } of programs) {
-      expect(first(pod).ports, name).toEqual([{ name: 'http', containerPort: PROGRAMS[name as keyof typeof PROGRAMS] }]);
+      const peers = meets && name === 'agentos-federation' ? [{ name: 'peers', containerPort: 50084 }] : [];
+      expect(first(pod).ports, name).toEqual([{ name: 'http', containerPort: PROGRAMS[name as keyof typeof PROGRAMS] }, ...peers]);
       expect(first(pod).env, name).toContainEqual({ name: 'AGENTOS_PORT', value: String(PROGRAMS[name as keyof typeof PROGRAMS]) });
     }
     for (const service of SERVICES) {
@@ -131,6 +135,23 @@ describe.skipIf(OBSTACLE !== null).each(['dev', 'prod'])(`kubernetes, %s${OBSTAC
       expect(new URL(settings[service.urlVariable]!).host).toBe(`agentos-${service.name}:${findVariable(service.portVariable)!.default}`);
     }
     expect(settings).not.toHaveProperty('AGENTOS_ADMIN_HOST');
+  });
+
+  it(meets ? 'hears other nodes over mutual TLS alone, at a port and an address for them' : 'hears no other node', () => {
+    const { pod } = programs.find(({ name }) => name === 'agentos-federation')!;
+    const told = Object.fromEntries((first(pod).env ?? []).map(({ name, value }) => [name, value!]));
+    const service = of('Service').find((each) => each.metadata.name === 'agentos-peers');
+    const policies = of('NetworkPolicy').filter((each) => JSON.stringify(each.spec).includes('50084'));
+    for (const each of programs) expect(each.pod.volumes.some((volume) => volume.name === 'federation'), each.name).toBe(meets && each.name === 'agentos-federation');
+    if (!meets) return expect([service, policies, Object.keys(told).filter((name) => name.startsWith('AGENTOS_FED_'))]).toEqual([undefined, [], []]);
+    expect(service!.spec).toEqual({ type: 'LoadBalancer', selector: { 'app.kubernetes.io/name': 'agentos-federation' }, ports: [{ name: 'peers', port: findVariable('AGENTOS_FED_PEER_PORT')!.default, targetPort: 'peers' }] });
+    expect(told).toMatchObject({ AGENTOS_FED_REQUIRE_MTLS: 'true', AGENTOS_FED_PEER_HOST: '0.0.0.0', AGENTOS_FED_PEER_PORT: '50084' });
+    const folder = first(pod).volumeMounts.find(({ name }) => name === 'federation')!;
+    expect(folder).toMatchObject({ readOnly: true, mountPath: '/run/secrets/agentos-federation' });
+    for (const [variable, file] of [['AGENTOS_FED_SERVER_CERT_FILE', 'node.crt'], ['AGENTOS_FED_SERVER_KEY_FILE', 'node.key'], ['AGENTOS_FED_CA_CERT_FILE', 'trusted.pem'], ['AGENTOS_PEERS_FILE', 'peers.json']] as const) expect(told[variable]).toBe(`${folder.mountPath}/${file}`);
+    // Callers' keys mean nothing there, and nothing else of the node is opened with it.
+    const [policy, ...others] = policies;
+    expect([others, policy!.spec.podSelector, policy!.spec.ingress[0].ports]).toEqual([[], { matchLabels: { 'app.kubernetes.io/name': 'agentos-federation' } }, [{ protocol: 'TCP', port: 'peers' }]]);
   });
 
   it('lets nobody speak to anybody, but those who have to', () => {

@@ -1,6 +1,6 @@
 /** The manifests of an overlay as kubectl renders them, from a copy of deploy/ in which the secrets have been made. */
 import { execFileSync, spawnSync } from 'node:child_process';
-import { cpSync, mkdtempSync, rmSync } from 'node:fs';
+import { cpSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseAllDocuments } from 'yaml';
@@ -53,12 +53,16 @@ export function obstacle(): string | null {
   return Number(major) > 1 || Number.parseInt(minor, 10) >= 25 ? null : `kubectl ${major}.${minor} is too old: 1.25 or newer`;
 }
 
-export function render(overlay: string): readonly Manifest[] {
+/** @param components of deploy/k8s/components, as an overlay of one's own would add them */
+export function render(overlay: string, components: readonly string[] = []): readonly Manifest[] {
   const folder = mkdtempSync(join(tmpdir(), 'agentos-manifests-'));
   try {
     cpSync(join(ROOT, 'deploy'), folder, { recursive: true, filter: (file) => !file.includes('/secrets') });
     execFileSync(join(folder, 'init.sh'), ['--dir', 'k8s/overlays/dev/secrets', '--database', 'agentos-postgres:5432'], { stdio: 'pipe' });
-    const text = execFileSync('kubectl', ['kustomize', join(folder, 'k8s/overlays', overlay)], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'inherit'] });
+    const own = join(folder, 'k8s/overlays/own');
+    mkdirSync(own);
+    writeFileSync(join(own, 'kustomization.yaml'), JSON.stringify({ apiVersion: 'kustomize.config.k8s.io/v1beta1', kind: 'Kustomization', namespace: 'agentos', resources: [`../${overlay}`], components: components.map((name) => `../../components/${name}`) }));
+    const text = execFileSync('kubectl', ['kustomize', components.length === 0 ? join(folder, 'k8s/overlays', overlay) : own], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'inherit'] });
     return parseAllDocuments(text).map((document) => document.toJS() as Manifest);
   } finally {
     rmSync(folder, { recursive: true, force: true });

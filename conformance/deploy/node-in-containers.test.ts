@@ -19,7 +19,8 @@ import { buildImage, type BuiltImage } from './image.ts';
 
 const OBSTACLE = obstacle();
 const IMAGE = `registry.example.com/agentos@sha256:${'0'.repeat(64)}`;
-const SERVICES = { 'nodea-model-policy': 50082, 'nodea-agent-orchestrator': 50081, 'nodea-federation': 50083 } as const;
+const SERVICES: Readonly<Record<string, number>> = { 'model-policy': 50082, 'agent-orchestrator': 50081, federation: 50083 };
+const FEDERATED = ['compose.federation.yaml', 'compose.two-nodes.yaml'];
 /** A stop takes 25 seconds at the most. */
 const STOP_LIMIT_MS = 25_000;
 
@@ -33,9 +34,10 @@ interface Question {
 interface Node {
   readonly file: ComposeFile;
   readonly engine: Engine;
-  readonly running: Readonly<Record<keyof typeof SERVICES, Container>>;
+  /** By the name in the compose file. */
+  readonly running: Readonly<Record<string, Container>>;
   /** Asks a service from beyond the node, over its published network. */
-  ask(service: keyof typeof SERVICES, path: string, options?: Question): Promise<{ readonly status: number; readonly body: Json }>;
+  ask(service: string, path: string, options?: Question): Promise<{ readonly status: number; readonly body: Json }>;
   /** `docker compose run --rm nodea-agentos …` */
   agentos(...words: readonly string[]): Promise<{ readonly code: number | null; readonly output: string }>;
 }
@@ -105,32 +107,34 @@ async function untilHealthy(container: Container, limitMs = 60_000): Promise<voi
 }
 
 /** In the order of `depends_on`. */
-async function bringUp(mode: 'dev' | 'prod'): Promise<Node> {
-  const place = join(folder, mode);
+async function bringUp(mode: 'dev' | 'prod', nodes: readonly string[] = ['nodea']): Promise<Node> {
+  const place = join(folder, `${mode}-${nodes.length}`);
   mkdirSync(place);
   const secrets = join(place, 'secrets');
-  execFileSync(join(ROOT, 'deploy/init.sh'), ['--dir', secrets], { stdio: 'pipe' });
-  const file = readCompose(['compose.yaml', `compose.${mode}.yaml`], { NODEA_IMAGE: IMAGE });
-  const database = await makeDatabase(mode);
-  leftovers.push(() => database.drop());
-  writeFileSync(join(secrets, 'database-url'), database.url('nodea-postgres'));
-  const engine = new Engine({ image, folder: place, file, secrets, outside: ['nodea-postgres'] });
+  execFileSync(join(ROOT, nodes.length > 1 ? 'deploy/two-nodes.sh' : 'deploy/init.sh'), ['--dir', secrets], { stdio: 'pipe' });
+  const file = readCompose(['compose.yaml', `compose.${mode}.yaml`, ...(nodes.length > 1 ? FEDERATED : [])], { NODEA_IMAGE: IMAGE });
+  const databases = await Promise.all(nodes.map((node) => makeDatabase(`${mode}${nodes.length}${node.at(-1)}`)));
+  leftovers.push(() => Promise.all(databases.map((database) => database.drop())));
+  nodes.forEach((node, index) => writeFileSync(join(secrets, node === 'nodea' ? '' : node, 'database-url'), databases[index]!.url(`${node}-postgres`)));
+  const engine = new Engine({ image, folder: place, file, secrets, outside: nodes.map((node) => `${node}-postgres`) });
   leftovers.push(() => engine.close());
-  leftovers.push(await database.relay(engine.host('nodea-data')));
-  const seed = await engine.start('nodea-seed');
-  expect(await seed.ended(), seed.output()).toBe(0);
-  const running = {} as Record<keyof typeof SERVICES, Container>;
-  for (const name of Object.keys(SERVICES) as (keyof typeof SERVICES)[]) {
-    running[name] = await engine.start(name);
-    await untilHealthy(running[name]);
+  for (const [index, node] of nodes.entries()) leftovers.push(await databases[index]!.relay(engine.host(`${node}-data`)));
+  const running: Record<string, Container> = {};
+  for (const node of nodes) {
+    const seed = await engine.start(`${node}-seed`);
+    expect(await seed.ended(), seed.output()).toBe(0);
+    for (const name of Object.keys(SERVICES).map((service) => `${node}-${service}`)) {
+      running[name] = await engine.start(name);
+      await untilHealthy(running[name]);
+    }
   }
   const ca = readFileSync(join(secrets, 'ca.crt'));
-  const agents = Object.fromEntries(Object.keys(SERVICES).map((name) => [name, new Agent({ connect: { ca, servername: name } })]));
+  const agents = Object.fromEntries(Object.keys(running).map((name) => [name, new Agent({ connect: { ca, servername: name } })]));
   leftovers.push(() => Promise.all(Object.values(agents).map((agent) => agent.destroy())));
   return {
     file, engine, running,
-    async ask(service, path, { key, body, idempotencyKey, port = SERVICES[service] } = {}) {
-      const url = `${mode === 'prod' ? 'https' : 'http'}://${running[service].address('nodea-edge')}:${port}${path}`;
+    async ask(service, path, { key, body, idempotencyKey, port = SERVICES[service.slice('nodea-'.length)] } = {}) {
+      const url = `${mode === 'prod' ? 'https' : 'http'}://${running[service]!.address(`${service.split('-')[0]}-edge`)}:${port}${path}`;
       const answer = await undiciFetch(url, {
         dispatcher: agents[service]!, signal: AbortSignal.timeout(20_000), method: body === undefined ? 'GET' : 'POST',
         headers: { ...(key === undefined ? {} : { authorization: `Bearer ${key}` }), ...(body === undefined ? {} : { 'content-type': 'application/json' }), ...(idempotencyKey === undefined ? {} : { 'idempotency-key': idempotencyKey }) },
@@ -149,7 +153,7 @@ async function bringUp(mode: 'dev' | 'prod'): Promise<Node> {
 /** Creates a run and waits for its end. */
 async function runAgent(node: Node, key: string, agentId: string, input: string): Promise<Json> {
   const made = await node.ask('nodea-agent-orchestrator', `/v1/agents/${agentId}/runs`, { key, body: { input, idempotency_key: `idem_${agentId}_${input.length}` } });
-  expect(made.status, `${JSON.stringify(made.body)}\n${node.running['nodea-agent-orchestrator'].output().slice(-3_000)}`).toBe(201);
+  expect(made.status, `${JSON.stringify(made.body)}\n${node.running['nodea-agent-orchestrator']!.output().slice(-3_000)}`).toBe(201);
   for (let attempt = 0; attempt < 100; attempt += 1) {
     const { body } = await node.ask('nodea-agent-orchestrator', `/v1/runs/${made.body.run.run_id}`, { key });
     if (['completed', 'failed', 'canceled'].includes(body.run?.status)) return body.run;
@@ -229,7 +233,7 @@ describe.skipIf(OBSTACLE !== null)(`a node in containers${OBSTACLE === null ? ''
     expect(run.status, JSON.stringify(run)).toBe('completed');
     expect((await node.ask('nodea-model-policy', '/v1/models', { key })).status).toBe(200);
     expect((await node.ask('nodea-federation', '/v1/federation/health', {})).status).toBe(200);
-    expect(await attempts(node.running['nodea-model-policy'], {
+    expect(await attempts(node.running['nodea-model-policy']!, {
       'code': "fs.writeFileSync('/app/dist/x', '')", 'root': "fs.mkdirSync('/x')", 'etc': "fs.appendFileSync('/etc/hosts', 'x')", 'state beside volumes': "fs.writeFileSync('/var/lib/agentos/x', '')",
       'a secret': "fs.writeFileSync('/run/secrets/signing-key', 'x')", 'another user': 'process.setuid(0)', 'a shell': "fs.accessSync('/bin/sh')", 'a device': "fs.writeFileSync('/dev/x', '')", 'its volume': "fs.writeFileSync('/var/lib/agentos/journal/x', ''); fs.rmSync('/var/lib/agentos/journal/x')",
     })).toEqual({
@@ -257,6 +261,26 @@ describe.skipIf(OBSTACLE !== null)(`a node in containers${OBSTACLE === null ? ''
     const again = await node.engine.start('nodea-seed', ['seed', '--show-keys']);
     expect([await again.ended(), filesBelow(secrets), readFileSync(join(secrets, 'tnt_demo-admin.api-key'), 'utf8').trim()]).toEqual([0, ['platform-admin.api-key', 'tnt_demo-admin.api-key'], key]);
     expect(JSON.parse(again.output().trim().split('\n').at(-1)!)).toMatchObject({ seeded: { default_tenant_id: 'tnt_demo' }, keys: { tenant: key } });
+    expectConfined(node);
+    await expectStops(node);
+  }), 240_000);
+
+  it('two of them meet over mutual TLS, and a run that one forwards is done by the other', verifies(['PRS-7.4-01', 'PRS-8.5-04'], async () => {
+    const node = await bringUp('dev', ['nodea', 'nodeb']);
+    const key = readFileSync(join(node.engine.volume('nodea-operator'), 'secrets/tnt_demo-admin.api-key'), 'utf8').trim();
+    const theirs = readFileSync(join(node.engine.volume('nodeb-operator'), 'secrets/tnt_demo-admin.api-key'), 'utf8').trim();
+    const peer = await node.ask('nodea-federation', '/v1/federation/peer', { key });
+    expect(peer.body.peer.endpoints.federation_base_url).toBe('https://nodea-federation:50084');
+    const forward = { target_selector: { stack_id: 'stk_local_node_b' }, auth: { tenant_id: 'tnt_demo' }, run_request: { agent_id: 'agt_sample_echo_v1', input: 'From the other node.', idempotency_key: 'idem_forward' } };
+    const made = await node.ask('nodea-federation', '/v1/federation/runs:forward', { key, body: { forward } });
+    expect(made.status, `${JSON.stringify(made.body)}\n${node.running['nodea-federation']!.output().slice(-3_000)}\n${node.running['nodeb-federation']!.output().slice(-3_000)}`).toBe(200);
+    const { remote_run_id: runId, remote_events_url: eventsUrl } = made.body.forwarded;
+    expect(eventsUrl).toBe(`http://nodeb-agent-orchestrator:50081/v1/runs/${runId}/events`);
+    await expect.poll(async () => (await node.ask('nodea-federation', `/v1/federation/runs/${runId}`, { key })).body.run?.status, { timeout: 20_000 }).toBe('completed');
+    expect((await node.ask('nodeb-agent-orchestrator', `/v1/runs/${runId}`, { key: theirs })).status).toBe(200);
+    expect([(await node.ask('nodea-agent-orchestrator', `/v1/runs/${runId}`, { key })).status, (await node.ask('nodea-agent-orchestrator', '/v1/runs', { key: theirs })).status], 'each has its own runs and keys').toEqual([404, 401]);
+    // Beyond their network nobody is there for peers without a certificate, and node A's database is not node B's neighbour.
+    await expect(undiciFetch(`https://${node.running['nodeb-federation']!.address('nodeb-edge')}:50084/v1/federation/health`, { dispatcher: new Agent({ connect: { rejectUnauthorized: false } }) })).rejects.toThrow();
     expectConfined(node);
     await expectStops(node);
   }), 240_000);

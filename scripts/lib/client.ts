@@ -32,8 +32,7 @@ export async function explainClientError(error: unknown, what: string): Promise<
     return new CliError(`${what}: ${error.message}`, { exitCode: EXIT.gate, evidence: Object.keys(error.details).length === 0 ? [] : [JSON.stringify(error.details)], next: nextFor(error.code, error.details['reason']), cause: error });
   }
   if (error instanceof ConnectionError) {
-    const cause = error.cause as { cause?: { code?: string }; message?: string } | undefined;
-    return new CliError(`${what}: the node does not answer`, { exitCode: EXIT.dependency, evidence: [cause?.cause?.code ?? error.message], next: 'agentos up', cause: error });
+    return new CliError(`${what}: the node does not answer`, { exitCode: EXIT.dependency, evidence: [error.message.replace(/ Is the node up\?.*$/, '')], next: 'agentos up', cause: error });
   }
   return error;
 }

@@ -11,6 +11,7 @@ import type { RotatingKeys } from '../platform/secrets/signing-keys.ts';
 import type { Metrics } from '../platform/telemetry/metrics.ts';
 import type { AuthContext } from '../platform/tenancy/auth-context.ts';
 import { PostgresForwardIndex } from './adapters/forward-index-postgres.ts';
+import { groupedAudit } from './adapters/grouped-audit.ts';
 import { HttpsPeer, type PeerConnection } from './adapters/peer-https.ts';
 import { LocalPeer } from './adapters/peer-local.ts';
 import { createForwarding, type Forwarding } from './forwarding/forwarding.ts';
@@ -49,6 +50,7 @@ export interface OpenForwarding {
 /** @throws ConfigError when Agent Orchestrator could not be asked in a caller's name. */
 export function openForwarding({ config: { values }, mode, node, own, connection, signingKeys, pool, trail, audit, metrics, log }: ForwardingParts): OpenForwarding {
   const index = new PostgresForwardIndex(pool, trail);
+  const records = groupedAudit(audit);
   const local = new LocalPeer({ baseUrl: values.AGENTOS_AGENT_ORCHESTRATOR_URL, credentials: localCredentials(signingKeys, mode), describe: (auth) => own.describe(auth.tenant_id) });
   const nodes = createNodes({ node, local, remote: connection === null ? null : new HttpsPeer({ connection }) });
   const attempts = { maxAttempts: values.AGENTOS_FED_MAX_ATTEMPTS, baseBackoffMs: values.AGENTOS_FED_BASE_BACKOFF_MS, sleep: (ms: number) => sleep(ms), random: Math.random };
@@ -57,11 +59,12 @@ export function openForwarding({ config: { values }, mode, node, own, connection
     index, nodes,
     runs: createRunLocation({ nodes, index, attempts }),
     forwarding: createForwarding({
-      node, nodes, index, attempts, observer: createForwardObserver({ audit, metrics, log }),
+      node, nodes, index, attempts, observer: createForwardObserver({ audit: records, metrics, log }),
       idempotencyKeyRequired: mode.idempotencyKeyRequired, idempotencyTtlHours: values.AGENTOS_IDEMPOTENCY_TTL_HOURS,
     }),
     async close() {
       await stopRetention();
+      await Promise.all([index.close(), records.close()]);
       await local.close();
     },
   };

@@ -45,8 +45,7 @@ export async function ensurePostgres(options: EnsurePostgresOptions): Promise<Em
   const isNew = !isCluster(cluster.dataDir);
   const password = isNew ? makePassword(home) : readPassword(home);
   if (isNew) await initialiseCluster(cluster, password, { sync: true });
-  const port = await choosePort(options);
-  const server = await startServer(cluster, { port, durable: true, sharedBuffers: '128MB', maxConnections: 200 });
+  const server = await startOnAPort(cluster, options);
   const result = describe(home, server, isNew ? 'created' : 'started');
   await ensureDatabase(result.url);
   return result;
@@ -120,6 +119,18 @@ async function temporaryFolder(account: { readonly uid: number; readonly gid: nu
     rmSync(folder, { recursive: true, force: true });
   }
   throw new CliError('no temporary folder that the database account may use', { exitCode: EXIT.dependency, evidence: [`TMPDIR is ${tmpdir()}`], next: 'TMPDIR=/tmp <your command>' });
+}
+
+/** Another node that starts at the same moment may take the port that was found free; then the next one is taken. */
+async function startOnAPort(cluster: Cluster, options: EnsurePostgresOptions): Promise<{ readonly pid: number; readonly port: number }> {
+  for (let attempt = 1; ; attempt += 1) {
+    const port = await choosePort(options);
+    try {
+      return await startServer(cluster, { port, durable: true, sharedBuffers: '128MB', maxConnections: 200 });
+    } catch (error) {
+      if (options.port !== null || attempt === 5 || (await isPortFree(port))) throw error;
+    }
+  }
 }
 
 async function choosePort(options: EnsurePostgresOptions): Promise<number> {

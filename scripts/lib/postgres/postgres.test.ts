@@ -118,6 +118,18 @@ describe('the embedded Postgres', () => {
     expect(moved.port).not.toBe(first.port);
   });
 
+  it('finds a port for each of two nodes that start at the same moment and remember the same one', async () => {
+    const homes = [newHome(), newHome()];
+    const first = await ensurePostgres({ home: homes[0]!, port: null });
+    await ensurePostgres({ home: homes[1]!, port: null });
+    for (const home of homes) await stopPostgres(home);
+    const settings = path.join(dataDirOf(homes[1]!), 'agentos.conf');
+    writeFileSync(settings, readFileSync(settings, 'utf8').replace(/^port = \d+$/m, `port = ${first.port}`));
+    const started = await Promise.all(homes.map((home) => ensurePostgres({ home, port: null })));
+    expect(new Set(started.map(({ port }) => port)).size).toBe(2);
+    for (const { url } of started) expect(await query(url, 'SELECT 1 AS one')).toEqual({ one: 1 });
+  });
+
   it('does not use a folder that it did not make', async () => {
     const home = newHome();
     mkdirSync(path.join(home, 'postgres'), { recursive: true });

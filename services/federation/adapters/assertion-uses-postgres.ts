@@ -1,16 +1,34 @@
-/** Uses of assertions in `federation.peer_assertions`, a table of the node: the primary key decides who was first. */
+/**
+ * Uses of assertions in `federation.peer_assertions`, a table of the node: the primary key decides who was first.
+ *
+ * Its COMMIT does not wait for the disk, which would cost every call of a peer as much as what it asks for. A use is seen
+ * by all processes at once and outlives any of them; a database server that breaks down may forget those of its last
+ * second. Each process remembers its own as well, so it would take that, and another process or a restart of this one,
+ * all within the minute that an assertion lives. Whoever then sent it again would need the key of the certificate that
+ * it is bound to (on a connection over which the same certificate is presented), and can sign a new one with that anyway.
+ */
 import type pg from 'pg';
 import { fromDatabaseError } from '../../platform/db/sqlstate.ts';
 import type { PortCapabilities } from '../../platform/port.ts';
 import type { AssertionUse, AssertionUsesPort } from '../ports/assertion-uses.ts';
 
+/** The setting lasts as long as the transaction, which is this statement. */
+const USE = {
+  name: 'fed_use_assertion',
+  text: `WITH quick AS MATERIALIZED (SELECT set_config('synchronous_commit', 'off', true))
+    INSERT INTO federation.peer_assertions (issuer, jti, expires_at) SELECT $1, $2, to_timestamp($3::float8 / 1000) FROM quick ON CONFLICT DO NOTHING`,
+};
+
 /** Between two times that this process deletes what has expired, while it is being asked. */
 const CLEAN_MS = 30_000;
+const KEPT_AFTER_EXPIRY_MS = 60_000;
 
 export class PostgresAssertionUses implements AssertionUsesPort {
   readonly #pool: pg.Pool;
   readonly #cleanMs: number;
   #nextCleanMs: number;
+  /** Those of this process, with their expiry. */
+  readonly #own = new Map<string, number>();
   #cleaning: Promise<unknown> = Promise.resolve();
 
   constructor(pool: pg.Pool, { cleanMs = CLEAN_MS }: { readonly cleanMs?: number } = {}) {
@@ -24,12 +42,11 @@ export class PostgresAssertionUses implements AssertionUsesPort {
   }
 
   async use({ issuer, jti, expiresAtMs }: AssertionUse): Promise<boolean> {
+    const key = `${issuer}\n${jti}`;
+    if (this.#own.has(key)) return false;
     try {
-      const { rowCount } = await this.#pool.query({
-        name: 'fed_use_assertion',
-        text: 'INSERT INTO federation.peer_assertions (issuer, jti, expires_at) VALUES ($1, $2, to_timestamp($3::float8 / 1000)) ON CONFLICT DO NOTHING',
-        values: [issuer, jti, expiresAtMs],
-      });
+      const { rowCount } = await this.#pool.query({ ...USE, values: [issuer, jti, expiresAtMs] });
+      this.#own.set(key, expiresAtMs);
       this.#clean();
       return rowCount === 1;
     } catch (error) {
@@ -47,6 +64,7 @@ export class PostgresAssertionUses implements AssertionUsesPort {
     const now = Date.now();
     if (now < this.#nextCleanMs) return;
     this.#nextCleanMs = now + this.#cleanMs;
+    for (const [key, expiresAtMs] of this.#own) if (expiresAtMs + KEPT_AFTER_EXPIRY_MS < now) this.#own.delete(key);
     const text = `DELETE FROM federation.peer_assertions WHERE (issuer, jti) IN (
       SELECT issuer, jti FROM federation.peer_assertions WHERE expires_at < clock_timestamp() - interval '1 minute' ORDER BY expires_at LIMIT 10000 FOR UPDATE SKIP LOCKED)`;
     this.#cleaning = this.#pool.query(text).catch(() => undefined);

@@ -5,7 +5,8 @@
 import type pg from 'pg';
 import { AuditTrail, withAudit } from '../../platform/audit/audit-trail.ts';
 import { AgentOsError } from '../../platform/errors.ts';
-import { withScheduler, withTenant } from '../../platform/db/transaction.ts';
+import { FlushRolledBackError, GroupCommit } from '../../platform/db/group-commit.ts';
+import { AmbiguousCommitError, withScheduler, withTenant } from '../../platform/db/transaction.ts';
 import type { Run } from '../../../generated/types/index.ts';
 import type { PortCapabilities } from '../../platform/port.ts';
 import type { AuthContext } from '../../platform/tenancy/auth-context.ts';
@@ -49,12 +50,26 @@ const FIND_BY_RUN = { name: 'fed_forward_by_run', text: `SELECT ${COLUMNS} FROM 
 const DELETE_EXPIRED = `DELETE FROM federation.forwards WHERE (tenant_id, forward_id) IN (
   SELECT tenant_id, forward_id FROM federation.forwards WHERE created_at < $1 LIMIT $2 FOR UPDATE SKIP LOCKED)`;
 
+interface Completion {
+  readonly auth: AuthContext;
+  readonly forwardId: string;
+  readonly remote: ForwardedTo;
+}
+
+const COMPLETION_LANES = 4;
 /** A key may be given up between two statements of one `begin`; each time that happens it is free for the next try. */
 const KEY_ATTEMPTS = 5;
 
 export class PostgresForwardIndex implements ForwardIndexPort {
   readonly #pool: pg.Pool;
   readonly #trail: AuditTrail;
+  /** The record of a tenant's deed waits for the one before to be on disk, unless they are written together. */
+  readonly #completions = new GroupCommit<Completion, ForwardRecord>({
+    lanes: COMPLETION_LANES,
+    group: ({ auth }) => auth.tenant_id,
+    key: ({ auth, forwardId }) => `${auth.tenant_id}\n${forwardId}`,
+    flush: (all) => this.#completeAll(all),
+  });
 
   constructor(pool: pg.Pool, trail: AuditTrail = new AuditTrail({ service: 'federation' })) {
     this.#pool = pool;
@@ -86,24 +101,36 @@ export class PostgresForwardIndex implements ForwardIndexPort {
     throw new AgentOsError('dependency_unavailable', { message: 'Other requests under the same idempotency key keep being given up. Try again.', details: { reason: 'idempotency_key_contended' } });
   }
 
-  async complete(auth: AuthContext, forwardId: string, remote: ForwardedTo): Promise<ForwardRecord> {
+  complete(auth: AuthContext, forwardId: string, remote: ForwardedTo): Promise<ForwardRecord> {
+    return this.#completions.submit({ auth, forwardId, remote });
+  }
+
+  /** Ends when what was begun is written. */
+  close(): Promise<void> {
+    return this.#completions.close();
+  }
+
+  async #completeAll(all: readonly Completion[]): Promise<(ForwardRecord | Error)[]> {
     try {
-      return await withAudit(this.#pool, this.#trail, auth.tenant_id, async (client, note) => {
-        const { rows: [completed] } = await client.query<ForwardRow>({ ...COMPLETE, values: [auth.tenant_id, forwardId, remote.runId, remote.eventsUrl, remote.status] });
-        if (completed !== undefined) {
-          const record = recordOf(completed);
-          note(auth, runForwarded(record, remote));
-          return record;
-        }
-        const { rows: [known] } = await client.query<ForwardRow>({ ...GET, values: [auth.tenant_id, forwardId] });
-        if (known === undefined) throw forwardNotFound(forwardId);
-        if (known.remote_run_id !== remote.runId) throw forwardedElsewhere(forwardId);
-        return recordOf(known);
+      return await withAudit(this.#pool, this.#trail, [...new Set(all.map(({ auth }) => auth.tenant_id))], async (client, note) => {
+        const answers = await Promise.all(all.map(({ auth, forwardId, remote }) => client.query<ForwardRow>({ ...COMPLETE, values: [auth.tenant_id, forwardId, remote.runId, remote.eventsUrl, remote.status] })));
+        return Promise.all(answers.map(async ({ rows: [completed] }, index): Promise<ForwardRecord | Error> => {
+          const { auth, forwardId, remote } = all[index]!;
+          if (completed !== undefined) {
+            const record = recordOf(completed);
+            note(auth, runForwarded(record, remote));
+            return record;
+          }
+          const { rows: [known] } = await client.query<ForwardRow>({ ...GET, values: [auth.tenant_id, forwardId] });
+          if (known === undefined) return forwardNotFound(forwardId);
+          return known.remote_run_id === remote.runId ? recordOf(known) : forwardedElsewhere(forwardId);
+        }));
       });
     } catch (error) {
-      // The one unique key that this can break is that of the run.
-      if (error instanceof AgentOsError && error.details['reason'] === 'already_exists') throw forwardedElsewhere(forwardId);
-      throw error;
+      if (!(error instanceof AgentOsError)) throw error;
+      if (error.cause instanceof AmbiguousCommitError) throw error;
+      // The one unique key that this can break is that of the run; which forward did it shows when each is written alone.
+      throw new FlushRolledBackError(error.details['reason'] === 'already_exists' ? forwardedElsewhere(all[0]!.forwardId) : error);
     }
   }
 
