@@ -57,7 +57,7 @@ function expectWholeLog(events: readonly Event[]): void {
   expect(events.map((event) => event.sequence)).toEqual(events.map((_event, index) => index + 1));
   expect(new Set(events.map((event) => event.event_id)).size).toBe(events.length);
   expect(events.filter((event) => /^agentos\.run\.(completed|failed|canceled)$/.test(event.type))).toHaveLength(1);
-  expect(events.at(-1)?.type).toBe('agentos.run.completed');
+  expect(events.at(-1)?.type, JSON.stringify(events.at(-1))).toBe('agentos.run.completed');
 }
 
 describe.sequential('the first hour', () => {

@@ -11,7 +11,7 @@ const RUNS = '/v1/agents/agt_sample_echo_v1/runs';
 describe('without Model Policy', () => {
   let node: TestNode;
   beforeAll(async () => {
-    node = await startNode({ services: ['agent-orchestrator'] });
+    node = await startNode({ services: ['agent-orchestrator'], env: { AGENTOS_MODEL_OUTAGE_GRACE_MS: '0' } });
   });
   afterAll(() => node?.close());
 

@@ -17,7 +17,7 @@ beforeAll(async () => {
     const [word, tool] = said.split(' ');
     return word === 'tool' && results.length === 0 ? { calls: [{ tool: tool!, input: {} }] } : `echo ${said}${results.length === 0 ? '' : ` ${results.join()}`}`;
   });
-  node = await startNode({ services: ['agent-orchestrator'], env: { AGENTOS_MODEL_POLICY_URL: policy.url, AGENTOS_IMPLICIT_AGENTS: 'false' } });
+  node = await startNode({ services: ['agent-orchestrator'], env: { AGENTOS_MODEL_POLICY_URL: policy.url, AGENTOS_IMPLICIT_AGENTS: 'false', AGENTOS_MODEL_OUTAGE_GRACE_MS: '0' } });
   await node.agent('tnt_demo', { agentId: 'agt_tools', tools: ['tool.echo', 'tool.kv.put', 'tool.kv.get'] });
   await node.agent('tnt_demo', { agentId: 'agt_strict', tools: ['tool.echo'], onToolFailure: 'abort' });
   await node.agent('tnt_demo', { agentId: 'agt_fenced', tools: ['tool.kv.put', 'tool.kv.get'], permissions: { memory: { read: ['kv:open'], write: [] } } });

@@ -117,6 +117,7 @@ function settingsOf(config: Config, mode: ModeRules) {
     idempotencyKeyRequired: mode.idempotencyKeyRequired,
     idempotencyTtlHours: values.AGENTOS_IDEMPOTENCY_TTL_HOURS,
     worker: { concurrency: values.AGENTOS_WORKER_CONCURRENCY, leaseMs: values.AGENTOS_LEASE_MS, heartbeatMs: Math.floor(values.AGENTOS_LEASE_MS * 0.3) },
+    modelOutageGraceMs: values.AGENTOS_MODEL_OUTAGE_GRACE_MS,
     tenantDeletionGraceHours: values.AGENTOS_TENANT_DELETION_GRACE_HOURS,
     retention: { runDays: values.AGENTOS_RUN_RETENTION_DAYS, intervalMs: values.AGENTOS_RETENTION_INTERVAL_MS, batch: values.AGENTOS_RETENTION_BATCH },
     webhookDelivery: {

@@ -65,6 +65,8 @@ export interface OrchestratorParts {
   readonly idempotencyKeyRequired: boolean;
   readonly idempotencyTtlHours: number;
   readonly worker: Partial<WorkerOptions>;
+  /** For so long a Model Policy that is away costs runs none of their attempts; 0 when absent. */
+  readonly modelOutageGraceMs?: number;
   readonly retention?: Partial<RetentionOptions>;
   /** Hours in which a deleted tenant can be restored; 168 when absent. */
   readonly tenantDeletionGraceHours?: number;
@@ -165,7 +167,7 @@ function requireContracts({ stores, model, tools }: OrchestratorParts): void {
   for (const [port, adapter] of Object.entries(ports)) requireContract(port, adapter.capabilities());
 }
 
-function createWorker({ stores, model, tools, log, metrics, worker }: OrchestratorParts, onEnded: EndedRunObserver): Worker {
+function createWorker({ stores, model, tools, log, metrics, worker, modelOutageGraceMs }: OrchestratorParts, onEnded: EndedRunObserver): Worker {
   const { runState, events, directory, queue } = stores;
   const executor = {
     runState,
@@ -175,6 +177,7 @@ function createWorker({ stores, model, tools, log, metrics, worker }: Orchestrat
     cancelChildren: (work: RunWork) => cancelChildren({ ...stores, onEnded, abandon: (tenantId, runId) => created.abandon(tenantId, runId) }, work.auth, work.runId),
     entitlement: async (work: { readonly auth: Parameters<typeof directory.getTenant>[0]; readonly tenantId: string }) => toolEntitlement(await directory.getTenant(work.auth, work.tenantId)),
     clock: systemClock,
+    modelOutageGraceMs,
     log,
     onEnded,
     onStep: stepMetrics(metrics),

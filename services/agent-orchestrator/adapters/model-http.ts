@@ -164,7 +164,7 @@ export class HttpModel implements ModelPort {
         if (error instanceof AgentOsError || signal.aborted) throw error;
         const code = (error as { code?: string }).code ?? '';
         if (!CONNECTION_ERRORS.has(code)) throw unreachable('The answer of Model Policy could not be read.', error);
-        if (attempt >= CONNECTION_ATTEMPTS) throw unreachable(`Model Policy cannot be reached (${code}).`, error);
+        if (attempt >= CONNECTION_ATTEMPTS) throw unreachable(`Model Policy cannot be reached (${code}).`, error, { reason: 'unreachable' });
         await pause(30 * attempt * attempt, signal);
         if (signal.aborted) throw signal.reason;
       }
@@ -243,10 +243,10 @@ class Unreachable extends AgentOsError {}
 
 const isUnreachable = (error: unknown): boolean => error instanceof Unreachable;
 
-const unreachable = (message: string, cause: unknown, more: { readonly status?: number; readonly retryAfterSeconds?: number } = {}): AgentOsError =>
+const unreachable = (message: string, cause: unknown, more: { readonly status?: number; readonly reason?: 'unreachable'; readonly retryAfterSeconds?: number } = {}): AgentOsError =>
   new Unreachable('dependency_unavailable', {
     message,
-    details: { service: MODEL_POLICY, ...(more.status === undefined ? {} : { status: more.status }) },
+    details: { service: MODEL_POLICY, ...(more.status === undefined ? {} : { status: more.status }), ...(more.reason === undefined ? {} : { reason: more.reason }) },
     retryAfterSeconds: more.retryAfterSeconds ?? 0,
     cause,
   });

@@ -60,6 +60,8 @@ export interface ExecutorDependencies {
   /** The tools that the tenant is entitled to now; asked at each use, so that a change holds for runs under way. */
   readonly entitlement: (work: RunWork) => Promise<ToolEntitlement>;
   readonly clock: RetryClock;
+  /** See `ModelStepCall`. */
+  readonly modelOutageGraceMs?: number | undefined;
   readonly log: Logger;
   /** Cancels what a run that has ended has set going and left behind; absent where no tool calls agents. */
   readonly cancelChildren?: (work: RunWork) => Promise<void>;
@@ -177,13 +179,13 @@ class Execution {
   }
 
   async #modelStep(action: Extract<Action, { kind: 'call_model' }>): Promise<void> {
-    const { model, clock } = this.#dependencies;
+    const { model, clock, modelOutageGraceMs: outageGraceMs } = this.#dependencies;
     const work = this.#work;
     const before = this.#progress;
     const tools = action.toolChoice === 'none' ? [] : await this.#offeredTools();
     if (!action.resumed) this.#record(openingOf(before, modelStepOpening(work, before, action.step, tools, action.toolChoice)));
     const request = modelRequestOf(work, before, action.step, tools, action.toolChoice);
-    const asking = { work, progress: before, step: action.step, request };
+    const asking = { work, progress: before, step: action.step, request, outageGraceMs };
     // A run that was handed over has its request in the log already: nothing is being written that could turn out refused.
     if (this.#pending.length === 0) return this.#record(await callModel(model, clock, { ...asking, signal: this.#signal }));
 

@@ -78,7 +78,12 @@ export interface ModelStepCall {
   readonly step: number;
   readonly request: ModelRequest;
   readonly signal: AbortSignal;
+  /** How long a Model Policy that is away, as it is while it restarts, costs none of the agent's attempts; 0 when absent. */
+  readonly outageGraceMs?: number | undefined;
 }
+
+/** Nobody took the call, as opposed to every other way in which it can fail. */
+const isAway = ({ code, details }: AgentOsError): boolean => code === 'dependency_unavailable' && (details['reason'] === 'unreachable' || details['reason'] === 'circuit_open');
 
 /** Makes the call and answers the events of its outcome. Rejects only when the signal aborted. */
 export async function callModel(model: ModelPort, clock: RetryClock, call: ModelStepCall): Promise<readonly EventDraft[]> {
@@ -95,7 +100,11 @@ export async function callModel(model: ModelPort, clock: RetryClock, call: Model
           traceparent: traceparentAt(work.traceparent, spanIdOf(work.runId, step)),
           correlationId: work.correlationId,
         }),
-      { attempts: modelAttempts, baseMs: backoffMs, maxMs: maxBackoffMs, deadlineMs: endMs, mayRetry: (error) => error.retryable && RETRYABLE_CODES.has(error.code) },
+      {
+        attempts: modelAttempts, baseMs: backoffMs, maxMs: maxBackoffMs, deadlineMs: endMs,
+        mayRetry: (error) => error.retryable && RETRYABLE_CODES.has(error.code),
+        outage: { isOne: isAway, graceMs: call.outageGraceMs ?? 0 },
+      },
       clock,
       signal,
     );

@@ -28,7 +28,12 @@ export interface RetryPolicy {
   /** Milliseconds since the epoch after which no further attempt begins. */
   readonly deadlineMs: number;
   readonly mayRetry: (error: AgentOsError) => boolean;
+  /** Failures that say nothing of the call, since nobody was there to take it: for so long after the first attempt they cost none. */
+  readonly outage?: { readonly isOne: (error: AgentOsError) => boolean; readonly graceMs: number };
 }
+
+/** Who is away may be back at any moment, and a run is waiting. */
+const OUTAGE_MAX_DELAY_MS = 1_000;
 
 /** Pauses of an agent that names none. */
 export const DEFAULT_BACKOFF = { backoffMs: 200, maxBackoffMs: 10_000 } as const;
@@ -47,13 +52,17 @@ export function asAgentOsError(error: unknown): AgentOsError {
 
 /** Runs `call` until it succeeds, may not be repeated, or time or attempts are used up. @throws AgentOsError the last failure. */
 export async function withRetries<T>(call: (attempt: number) => Promise<T>, policy: RetryPolicy, clock: RetryClock, signal: AbortSignal): Promise<T> {
-  for (let attempt = 1; ; attempt += 1) {
+  const startedMs = clock.now();
+  let attempt = 1;
+  for (let failures = 1; ; failures += 1) {
     try {
       return await call(attempt);
     } catch (thrown) {
       const error = asAgentOsError(thrown);
-      if (signal.aborted || attempt >= policy.attempts || !policy.mayRetry(error)) throw error;
-      const delayMs = retryDelayMs(attempt, policy, clock.random(), error.retryAfterSeconds);
+      const away = policy.outage !== undefined && policy.outage.isOne(error) && clock.now() - startedMs < policy.outage.graceMs;
+      if (signal.aborted || (!away && attempt >= policy.attempts) || !policy.mayRetry(error)) throw error;
+      const delayMs = retryDelayMs(failures, away ? { ...policy, maxMs: Math.min(policy.maxMs, OUTAGE_MAX_DELAY_MS) } : policy, clock.random(), error.retryAfterSeconds);
+      if (!away) attempt += 1;
       if (clock.now() + delayMs >= policy.deadlineMs) throw error;
       await clock.sleep(delayMs, signal);
       if (signal.aborted) throw error;

@@ -5,7 +5,7 @@ import { AgentOsError } from '../../platform/errors.ts';
 import { groupedAudit } from './grouped-audit.ts';
 
 const row = (tenant: string, id: string): AuditRow => auditRow('federation', { tenant_id: tenant, principal: { principal_id: 'svc_a', principal_type: 'service' }, scopes: [] }, { action: 'run.receive', resource: { type: 'run', id } });
-const idsOf = (rows: readonly AuditRow[]): readonly string[] => rows.map((each) => (JSON.parse(JSON.stringify(each)) as { entry?: { resource: { id: string } }; resource?: { id: string } })).map((each) => (each.resource ?? each.entry!.resource).id);
+const idsOf = (rows: readonly AuditRow[]): readonly string[] => rows.map(({ entry }) => entry.resource!.id);
 
 function recording(refuse: (rows: readonly AuditRow[]) => Error | null = () => null) {
   const written: (readonly string[])[] = [];

@@ -113,6 +113,7 @@ export const VARIABLES = [
   { name: 'AGENTOS_MEMORY_BYTES_LIMIT', type: 'integer', default: 104857600, min: 0, description: 'Bytes of memory for tenants without a quota of their own.', services: AO },
   { name: 'AGENTOS_EMBEDDING_MODEL_REF', type: 'string', default: 'tier:balanced', description: 'Model that memory asks for vectors: tier:<name> or a model id. Items that another model embedded are not found by it.', services: AO },
   { name: 'AGENTOS_WORKER_CONCURRENCY', type: 'integer', default: 64, min: 1, max: 1024, description: 'Runs one worker process executes at once.', services: AO },
+  { name: 'AGENTOS_MODEL_OUTAGE_GRACE_MS', type: 'integer', default: 30000, min: 0, max: 3600000, description: 'For so long a Model Policy that cannot be reached, as while it restarts, costs a run none of its attempts.', services: AO },
   { name: 'AGENTOS_LEASE_MS', type: 'integer', default: 10000, min: 500, description: 'How long a worker holds a run without a heartbeat.', services: AO },
   { name: 'AGENTOS_EGRESS_ALLOW', type: 'list', default: [], description: 'Hosts, addresses and ranges outside the public internet that tools, webhooks and reads of issuer keys may reach, each with or without a port: tools.internal:8080, 10.1.0.0/16.', services: 'all' },
   { name: 'AGENTOS_SQL_SOURCES', type: 'string', secret: true, description: 'Databases that tool.sql.query may read, as JSON by name: {"sales":{"url":"postgres://reader:…@host/sales","tenants":["tnt_demo"],"max_rows":200,"timeout_ms":5000}}. Tenants ["*"]: all.', services: AO },
