@@ -399,7 +399,10 @@ describe('where something fails', () => {
     expect(ids.length).toBeGreaterThanOrEqual(160 - failed);
     expect((await stateOf(auth))!.spent).toBe(ids.length * 10);
     await opened.close();
-    expect((await stateOf(auth))!.reserved).toBe(0);
+    // Where the connections were away for long enough, an earlier life of the process has lapsed: what it held, others give back.
+    const successor = await open({ folder: ownFolder() });
+    await expect.poll(() => successor.usage.expire().then(async () => (await stateOf(auth))!.reserved), { timeout: 10_000 }).toBe(0);
+    await successor.close();
   }, 30_000);
 });
 
