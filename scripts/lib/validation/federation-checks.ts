@@ -3,9 +3,10 @@
  * completes on the second, its events come back through the first, and both write down who asked whom.
  */
 import { randomUUID } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { AuditRecord, Event, FederationForwardAnswer, Run } from '../../../generated/types/index.ts';
 import { expectStatus, send, type ApiAnswer, type ApiRequest } from '../api.ts';
-import { shakeHands } from '../federation/handshake.ts';
+import { shakeHands, type Handshake } from '../federation/handshake.ts';
 import { readPeersDocument } from '../federation/peers-document.ts';
 import { operatorHeaders } from '../identity.ts';
 import type { ServiceName } from '../services/catalog.ts';
@@ -15,6 +16,9 @@ import { must, SkippedCheck, type Check } from './checks.ts';
 const PROBE_AGENT = 'agt_sample_echo_v1';
 const PROBE_TEXT = 'Use tool.echo to repeat: agentos validate';
 const STREAM_TIMEOUT_MS = 30_000;
+const SETTLE_LOOKS = 20;
+const SETTLE_LOOK_MS = 200;
+const NODES_LOOK_MS = 1_200;
 
 interface Found {
   runId: string | null;
@@ -55,13 +59,30 @@ async function handshakes(first: Settings, second: Settings): Promise<string> {
   for (const [own, other] of [[first, second], [second, first]] as const) {
     const { local } = readPeersDocument(other.home)!;
     const url = local.endpoints.federation_base_url;
-    const met = await shakeHands(own.home, own.home, url);
+    const met = await untilMet(own, url);
     must(met.outcome === 'met', `${own.node} is not let in at ${url}: ${met.outcome === 'met' ? '' : met.reason}`);
     must(met.peer.stackId === local.stack_id, `the certificate at ${url} names ${met.peer.stackId ?? 'no stack'}, not ${local.stack_id}`);
     const stranger = await shakeHands(null, own.home, url);
     must(stranger.outcome === 'refused', `${url} lets a caller in that has no certificate`);
   }
   return 'both ways; without a certificate neither answers';
+}
+
+/**
+ * What was written to a node's files a moment ago it takes into use at its next look, at most a second later: the
+ * certificates, which a handshake shows, and the list of peers, which it does not.
+ */
+async function untilMet(own: Settings, url: string): Promise<Handshake> {
+  const first = await shakeHands(own.home, own.home, url);
+  if (first.outcome === 'met') return first;
+  for (let left = SETTLE_LOOKS; left > 0; left -= 1) {
+    await sleep(SETTLE_LOOK_MS);
+    const met = await shakeHands(own.home, own.home, url);
+    if (met.outcome !== 'met') continue;
+    await sleep(NODES_LOOK_MS);
+    return met;
+  }
+  return first;
 }
 
 async function forward(first: Settings, second: Settings, call: Call): Promise<string> {
