@@ -125,7 +125,11 @@ async function crash(): Promise<void> {
   }
   await node.start('model-policy');
   await node.start('agent-orchestrator');
-  await untilEnded(node.urls[AO], made.body.run.run_id as string, { tenant: null, headers: { 'x-api-key': keys.tenant }, timeoutMs: 45_000 });
+  try {
+    await untilEnded(node.urls[AO], made.body.run.run_id as string, { tenant: null, headers: { 'x-api-key': keys.tenant }, timeoutMs: 45_000 });
+  } catch (error) {
+    throw new Error(`${(error as Error).message}\n${(['model-policy', 'agent-orchestrator'] as const).map((service) => node.output(service).slice(-6_000)).join('\n')}`, { cause: error });
+  }
   for (const service of serviceNames) printed.push(node.output(service));
 }
 
