@@ -20,7 +20,8 @@ export function thisProcess(): JournalOwner {
 
 export function stateOf(owner: JournalOwner, self: JournalOwner): OwnerState {
   if (owner.bootId !== self.bootId || owner.pidNamespace !== self.pidNamespace) return 'unknown';
-  if (self.pidStart !== null) return processStart(owner.pid) === owner.pidStart ? 'alive' : 'dead';
+  // Without a start in its file there is nothing to compare: no start would equal that of no process.
+  if (self.pidStart !== null && owner.pidStart !== null) return processStart(owner.pid) === owner.pidStart ? 'alive' : 'dead';
   try {
     process.kill(owner.pid, 0);
     // Its number may have gone to another process.
