@@ -187,7 +187,8 @@ describe('what Model Policy records', () => {
     expect((await chat(tenant, 'My card is 4111 1111 1111 1111.')).status).toBe(403);
     const [record] = await recordsOf(tenant, 'model.invoke');
     expect(record).toMatchObject({ outcome: 'denied', decision: { policy_id: 'pol_own', decision: 'blocked' } });
-    expect(JSON.stringify(record)).not.toContain('4111');
+    // Its hashes are random digits.
+    expect(JSON.stringify({ ...record, hash: '', previous_hash: '' })).not.toContain('4111');
     expect((await mp(tenant, '/v1/policies/pol_own', { method: 'PUT', body: { rules: [] } })).status).toBe(200);
     expect((await trail(tenant, '&action=policy.put')).map(({ details }) => details.version)).toEqual([1, 2]);
   }));
