@@ -12,10 +12,8 @@ beforeAll(async () => {
 afterAll(() => node?.close());
 
 describe('planned operations', () => {
-  it('are these', ({ annotate }) => {
-    const list = planned.map(({ label }) => label).join('\n');
-    process.stderr.write(`planned operations: ${planned.length}\n${list}\n`);
-    return annotate(list).then(() => undefined);
+  it('are none: one that is put off stands here by name', () => {
+    expect(planned.map(({ label }) => label)).toEqual([]);
   });
 
   it.each(planned)('$label answers 501', async ({ service, row }) => {

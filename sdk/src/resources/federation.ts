@@ -1,11 +1,10 @@
 import type { Event, FederationEventsIngestAnswer, FederationForwardAnswer, ForwardRunRequest, Run, TargetSelector } from '../../../generated/types/index.ts';
 import type { ApiPromise } from '../api-promise.ts';
-import { readRunEvents, type EventStreamOptions } from '../event-stream.ts';
+import type { EventStreamOptions } from '../event-stream.ts';
 import { member, whole } from '../member.ts';
+import { followRun } from '../run-following.ts';
 import type { CallInit, Session } from '../session.ts';
 import type { RequestOptions } from '../transport.ts';
-
-const ENDED: ReadonlySet<string> = new Set(['completed', 'failed', 'canceled'] satisfies Run['status'][]);
 
 export type ForwardedRun = FederationForwardAnswer['forwarded'];
 
@@ -51,19 +50,8 @@ export class Federation {
   events(runId: string, options: EventStreamOptions & RequestOptions = {}): AsyncGenerator<Event, void> {
     const { federation } = this.#session;
     const params = (after: number) => ({ path: { run_id: runId }, query: { after_sequence: after } });
-    return readRunEvents(
-      {
-        open: async (after) => {
-          const opened = await this.#session
-            .call('stream', options, (init) => federation.GET('/v1/federation/runs/{run_id}/events', { ...init, params: params(after), parseAs: 'stream' }))
-            .withResponse();
-          return opened.data as ReadableStream<Uint8Array> | null;
-        },
-        hasEnded: async () => ENDED.has((await this.get(runId, options)).status),
-      },
-      this.#session.options,
-      options,
-    );
+    const open = (after: number) => this.#session.call('stream', options, (init) => federation.GET('/v1/federation/runs/{run_id}/events', { ...init, params: params(after), parseAs: 'stream' }));
+    return followRun(this.#session, { open, get: () => this.get(runId, options) }, options);
   }
 
   /** Waits until the run has ended and gives it. */

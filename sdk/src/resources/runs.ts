@@ -1,12 +1,11 @@
 import type { Event, Run, RunBatchResult, RunCreateForAgentRequest, RunCreateRequest, RunReplayAnswer, RunRetryRequest, RunStatus } from '../../../generated/types/index.ts';
 import type { ApiPromise } from '../api-promise.ts';
-import { readRunEvents, type EventStreamOptions } from '../event-stream.ts';
+import type { EventStreamOptions } from '../event-stream.ts';
 import { member, pageQuery, whole } from '../member.ts';
 import { PagePromise } from '../pages.ts';
+import { followRun } from '../run-following.ts';
 import type { CallInit, Session } from '../session.ts';
 import type { RequestOptions } from '../transport.ts';
-
-const ENDED: ReadonlySet<RunStatus> = new Set(['completed', 'failed', 'canceled'] satisfies RunStatus[]);
 
 export interface RunListQuery {
   readonly agentId?: string;
@@ -107,19 +106,8 @@ export class Runs {
   events(runId: string, options: EventStreamOptions & RequestOptions = {}): AsyncGenerator<Event, void> {
     const { orchestrator } = this.#session;
     const params = (after: number) => ({ path: { run_id: runId }, query: { after_sequence: after } });
-    return readRunEvents(
-      {
-        open: async (after) => {
-          const opened = await this.#session
-            .call('stream', options, (init) => orchestrator.GET('/v1/runs/{run_id}/events', { ...init, params: params(after), parseAs: 'stream' }))
-            .withResponse();
-          return opened.data as ReadableStream<Uint8Array> | null;
-        },
-        hasEnded: async () => ENDED.has((await this.get(runId, options)).status),
-      },
-      this.#session.options,
-      options,
-    );
+    const open = (after: number) => this.#session.call('stream', options, (init) => orchestrator.GET('/v1/runs/{run_id}/events', { ...init, params: params(after), parseAs: 'stream' }));
+    return followRun(this.#session, { open, get: () => this.get(runId, options) }, options);
   }
 
   /** Waits until the run has ended and gives it. */
