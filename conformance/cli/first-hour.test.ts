@@ -187,6 +187,9 @@ describe.sequential('the first hour', () => {
     const failed = report.checks.filter((check) => check.status === 'failed').map((check) => `${check.name}: ${check.detail}`).join('; ');
     expect(failed).toMatch(/model-policy is healthy and ready/);
     expect(failed, 'the others say whom they miss').toMatch(/agent-orchestrator is healthy and ready: [^;]*model-policy \(unreachable\)/);
+    const run = report.checks.find((check) => check.name === 'a fresh run completes');
+    expect(run, 'no time goes into waiting for what is away').toMatchObject({ status: 'skipped', detail: expect.stringMatching(/model-policy.* not ready/) });
+    expect(report.checks.find((check) => check.name === 'metrics are served')?.status).toBe('failed');
     expect((await agentos('up')).code).toBe(0);
     expect((await agentos('validate')).code, 'mended').toBe(0);
   }), 120_000);

@@ -26,7 +26,7 @@ export const command: Command = {
       name: 'validate',
       title: 'checking the running node',
       run: async (tell) => {
-        checks = await runChecks([...(await nodeChecks(settings, signal)), ...(options['testAlert'] === true ? [testAlertCheck(settings, signal)] : [])], tell);
+        checks = await runChecks([...(await nodeChecks(settings, signal)), ...(options['testAlert'] === true ? [testAlertCheck(settings, signal)] : [])], signal, tell);
         return summarise(checks, timeout.aborted);
       },
     }], context.output);

@@ -61,7 +61,7 @@ export function bringUpPhases(context: CommandContext, settings: Settings, state
       name: 'validate',
       title: 'a first run',
       run: async (tell) => {
-        state.checks = await runChecks(await smokeChecks(settings, signal), tell);
+        state.checks = await runChecks(await smokeChecks(settings, signal), signal, tell);
         return failOnFailed(state.checks);
       },
     },

@@ -1,4 +1,7 @@
-/** Named checks with their times. A failed one does not stop the next; one that lacks what it stands on is skipped. */
+/**
+ * Named checks with their times. A failed one does not stop the next; one that lacks what it stands on is skipped, and
+ * so is each that `signal` leaves no time for.
+ */
 import type { ReportCheck } from '../reports/report.ts';
 
 export interface Check {
@@ -11,7 +14,7 @@ export interface Check {
 
 export class SkippedCheck extends Error {}
 
-export async function runChecks(checks: readonly Check[], tell: (detail: string) => void): Promise<readonly ReportCheck[]> {
+export async function runChecks(checks: readonly Check[], signal: AbortSignal, tell: (detail: string) => void): Promise<readonly ReportCheck[]> {
   const results: ReportCheck[] = [];
   for (const check of checks) {
     const started = performance.now();
@@ -19,6 +22,7 @@ export async function runChecks(checks: readonly Check[], tell: (detail: string)
       results.push({ name: check.name, status, duration_ms: Math.round(performance.now() - started), detail });
     };
     try {
+      if (signal.aborted) throw new SkippedCheck('there was no time left for it');
       done('passed', await check.run());
     } catch (error) {
       done(error instanceof SkippedCheck ? 'skipped' : 'failed', (error as Error).message);
