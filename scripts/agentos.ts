@@ -13,6 +13,7 @@ import { parseDurationMs } from './lib/duration.ts';
 import { CliError, EXIT, type ExitCode } from './lib/errors.ts';
 import { createOutput, wantsColor, type Output } from './lib/output.ts';
 import { asCliError } from './lib/phases.ts';
+import { addGlobalOptions, declareCommand } from './lib/program.ts';
 import { readSecretReferences } from './lib/secret-references.ts';
 import { placesOf } from './lib/settings.ts';
 
@@ -67,17 +68,6 @@ interface RawGlobals {
   readonly yesReally?: boolean;
 }
 
-function addGlobalOptions(program: Program): Program {
-  return program
-    .option('-o, --output <format>', 'text or json')
-    .option('--json', 'the same as --output json')
-    .option('--color', 'colour even without a terminal')
-    .option('--no-color', 'no colour (as NO_COLOR does)')
-    .option('--timeout <duration>', 'give up after this time, e.g. 90s, 5m')
-    .option('--mode <mode>', 'demo, dev or prod')
-    .option('--profile <profile>', 'local, federated or gpu-node');
-}
-
 /** Commander would make --color default to true because --no-color exists; absent must stay absent. */
 function outputOf(raw: RawGlobals, argv: readonly string[]): Output {
   const flag = argv.includes('--no-color') ? false : argv.includes('--color') ? true : undefined;
@@ -103,13 +93,9 @@ function globalsOf(raw: RawGlobals): GlobalOptions {
 }
 
 function register(program: Program, command: Command, argv: readonly string[], finish: (code: ExitCode) => void): void {
-  const sub = program.command(command.name).description(command.summary);
-  addGlobalOptions(sub).exitOverride().showHelpAfterError(`next: npx agentos ${command.name} --help`);
+  const sub = declareCommand(program, command);
   const group = GROUPED.find((row) => row.name === command.name)?.title;
   if (group !== undefined) sub.helpGroup(group);
-  for (const { usage, summary } of command.args ?? []) sub.argument(usage, summary);
-  for (const row of command.options ?? []) sub.option(row.flags, row.summary, row.default);
-  if (command.examples !== undefined) sub.addHelpText('after', `\nExamples:\n${command.examples.map((line) => `  ${line}`).join('\n')}`);
   sub.action(async (...values: unknown[]) => {
     const args = values.slice(0, -2).filter((value): value is string => typeof value === 'string');
     const options = sub.optsWithGlobals<RawGlobals & OptionValues>();
@@ -134,7 +120,7 @@ function register(program: Program, command: Command, argv: readonly string[], f
 export async function main(given: readonly string[]): Promise<ExitCode> {
   const argv = given[0] === '--version' || given[0] === '-V' ? ['version', ...given.slice(1)] : given;
   let exitCode: ExitCode = EXIT.ok;
-  const program = addGlobalOptions(new Program('agentos'))
+  const program = addGlobalOptions(new Program('npx agentos'))
     .description('AgentOS: bring a node up, run agents on it, look after it.')
     .exitOverride()
     .option('-V, --version', 'the same as version')

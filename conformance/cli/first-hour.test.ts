@@ -3,13 +3,13 @@
  * runs are under way, up, and at last nuke. One node, one story, in order.
  */
 import { once } from 'node:events';
-import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { CliRunLine, CliStatus, Event, Report, Run } from '../../generated/types/index.ts';
 import { validators } from '../../generated/validators/schemas.js';
 import { repositoryRoot } from '../../scripts/lib/repository.ts';
-import { isProcess } from '../../scripts/lib/process.ts';
+import { isProcess, runCommand } from '../../scripts/lib/process.ts';
 import { verifies } from '../http/verifies.ts';
 import { createCliNode, ensureBuilt, jsonLines, type CliNode } from './node-under-test.ts';
 
@@ -129,6 +129,19 @@ describe.sequential('the first hour', () => {
     expect(status.services.every((service) => service.pid !== null && service.uptime_seconds !== null)).toBe(true);
   }));
 
+  it('commands find the node without the variables that up was given, and restart leaves it where it is', async () => {
+    const env = Object.fromEntries(Object.entries(node.env).filter(([name]) => !name.endsWith('_PORT')));
+    const elsewhere = (...args: readonly string[]) => runCommand(process.execPath, [path.join(repositoryRoot, 'dist/scripts/agentos.js'), ...args], { env });
+    expect((await elsewhere('status')).stdout).toContain(node.baseUrl);
+    const run = await elsewhere('run', 'agt_demo', '--input', 'hello');
+    expect(run.code, run.stderr).toBe(0);
+    const pids = SERVICES.slice(1).map((name) => node.pidOf(name));
+    const restarted = await elsewhere('restart', 'model-policy');
+    expect(restarted.code, restarted.stderr).toBe(0);
+    expect(SERVICES.slice(1).map((name) => node.pidOf(name) === pids[SERVICES.indexOf(name) - 1])).toEqual([false, true, true]);
+    expect((await agentos('status')).code).toBe(0);
+  }, 60_000);
+
   it('logs shows a service\'s lines, and follows them', verifies('PRS-8.1-05', async () => {
     const all = await agentos('logs', 'agent-orchestrator', '--json');
     const lines = jsonLines(all.stdout);
@@ -172,6 +185,19 @@ describe.sequential('the first hour', () => {
     expect(node.pidOf('federation')).not.toBe(federation);
     expect(node.pidOf('model-policy')).toBe(modelPolicy);
   });
+
+  it.runIf(process.platform === 'linux')('services whose state was lost are found again, by up and by nuke', async () => {
+    const [modelPolicy, federation] = [node.pidOf('model-policy'), node.pidOf('federation')];
+    writeFileSync(path.join(node.home, 'state', 'model-policy.json'), '{"pid": 12');
+    const result = await agentos('up');
+    expect(result.code, result.stderr).toBe(0);
+    expect(result.stderr).toContain('found again without their state file: model-policy');
+    expect([node.pidOf('model-policy') === modelPolicy, isProcess(modelPolicy, ['model-policy']), node.pidOf('federation')]).toEqual([false, false, federation]);
+    rmSync(path.join(node.home, 'state', 'federation.json'));
+    expect((await agentos('nuke', '--yes-really')).code).toBe(0);
+    expect(isProcess(federation, ['federation'])).toBe(false);
+    expect((await agentos('up')).code).toBe(0);
+  }, 120_000);
 
   it('validate fails on a broken node and names what is broken; once up has mended it, it passes again', verifies(['PRS-13-05', 'PRS-8.1-03'], async () => {
     expect((await agentos('validate')).code, 'clean').toBe(0);

@@ -23,6 +23,8 @@ export interface ProcessNode {
   start(service: ServiceName, env?: Readonly<Record<string, string>>): Promise<void>;
   /** Ends a service by this signal and waits until it is gone. Answers its exit code; null when the signal ended it. */
   kill(service: ServiceName, signal: 'SIGKILL' | 'SIGTERM'): Promise<number | null>;
+  /** Stops a service where it is: it reads and answers nothing until it is killed. */
+  freeze(service: ServiceName): void;
   /** The last lines that a service printed. */
   output(service: ServiceName): string;
   stop(): Promise<void>;
@@ -52,12 +54,13 @@ export async function planProcesses(env: Readonly<Record<string, string>> = {}):
     running.set(service, started);
     await untilReady(service, plan.urls[service], started);
   };
+  const freeze = (service: ServiceName): void => void running.get(service)!.child.kill('SIGSTOP');
   const output = (service: ServiceName): string => (running.get(service)?.lines ?? []).join('');
   const stop = async (): Promise<void> => {
     for (const service of [...running.keys()].reverse()) await kill(service, 'SIGTERM');
     await database.drop();
   };
-  return { urls: plan.urls, database, start, kill, output, stop };
+  return { urls: plan.urls, database, start, kill, freeze, output, stop };
 }
 
 function launch(service: ServiceName, env: Readonly<Record<string, string>>): Started {

@@ -105,7 +105,14 @@ describe('the stream of a run that was forwarded', () => {
   }), 60_000);
 
   describe('events that are pushed', () => {
+    /** By a caller of node A. */
     const ingest = (body: Json, options: { readonly tenant?: string; readonly headers?: Record<string, string> } = {}) => call(here(), INGEST, { body, ...options });
+    /** By node B itself, to the listener for nodes. */
+    const push = async (body: Json, tenantId = TENANT): Promise<{ readonly status: number; readonly body: Json }> => {
+      const answer = await askAsPeer({ stackId: nodes.a.stackId, url: nodes.a.peerUrl, authority: nodes.a.authority.cert }, { stackId: nodes.b.stackId, certificate: nodes.b.certificate }, { path: INGEST, body, auth: { ...CALLER, tenant_id: tenantId } });
+      if ('failed' in answer) throw new Error(answer.failed);
+      return answer;
+    };
     const from = (events: readonly unknown[], source: string | null = nodes.b.stackId) => ({ events, ...(source === null ? {} : { ingest: { source_stack_id: source, dedupe: { mode: 'event_id' } } }) });
     const auth = { tenant_id: TENANT };
 
@@ -119,7 +126,7 @@ describe('the stream of a run that was forwarded', () => {
         { ...from([replicaEvent(auth, newId('run'), 1), { event: replicaEvent(auth, newId('run'), 2), correlation_id: 'corr_x' }]), peer_id: 'stk_overruled' },
       ];
       for (const form of forms) {
-        const { status, body } = await ingest(form);
+        const { status, body } = await push(form);
         expect(status, JSON.stringify(body)).toBe(200);
         const results = (form.events as Json[]).map((item, index) => ({ index, status: 'accepted', event_id: (item.event ?? item).event_id }));
         expect(body).toEqual({ accepted: results.length, rejected: 0, duplicates: 0, results, correlation_id: expect.any(String) as string, tenant_id: TENANT });
@@ -158,7 +165,7 @@ describe('the stream of a run that was forwarded', () => {
         [three, 'accepted'],
         [two, 'accepted'],
       ];
-      const { status, body } = await ingest(from(items.map(([item]) => item)));
+      const { status, body } = await push(from(items.map(([item]) => item)));
       expect(status).toBe(200);
       expect(body.results.map(({ status: told, reason }: Json) => [told, reason])).toEqual(items.map(([, told, reason]) => [told, reason]));
       expect(body).toMatchObject({ accepted: 3, rejected: items.length - 3, duplicates: 1 });
@@ -173,7 +180,7 @@ describe('the stream of a run that was forwarded', () => {
     it('of older nodes are made whole', async () => {
       const run = newId('run');
       const bare = { event_id: newId('evt'), sequence: 1, type: 'agentos.run.created', run_id: run };
-      expect((await ingest(from([{ ...bare, agent_id: 'agt_old' }, { ...bare, event_id: newId('evt'), sequence: 2, trace: { traceparent: '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01' } }]))).body).toMatchObject({ accepted: 2 });
+      expect((await push(from([{ ...bare, agent_id: 'agt_old' }, { ...bare, event_id: newId('evt'), sequence: 2, trace: { traceparent: '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01' } }]))).body).toMatchObject({ accepted: 2 });
       const { frames } = await readEvents(here(), eventsOf(run), { stopAfter: 2 });
       expect(frames[0]!.data.event).toEqual({
         ...bare, tenant_id: TENANT, agent_id: 'agt_old', step_id: null, payload: {}, time: expect.stringMatching(/Z$/) as string,
@@ -206,7 +213,7 @@ describe('the stream of a run that was forwarded', () => {
     it('stay with their tenant, even where another has the same run', verifies(['PRS-7.4-09', 'PRS-13-11'], async () => {
       const [mine, other] = [await nodes.tenant(), await nodes.tenant()];
       const run = newId('run');
-      for (const tenant_id of [mine, other]) expect((await ingest(from(replicaRun({ tenant_id }, run, tenant_id === mine ? 3 : 5)), { tenant: tenant_id })).body).toMatchObject({ rejected: 0 });
+      for (const tenant_id of [mine, other]) expect((await push(from(replicaRun({ tenant_id }, run, tenant_id === mine ? 3 : 5)), tenant_id)).body).toMatchObject({ rejected: 0 });
       for (const [tenant, length] of [[mine, 3], [other, 5]] as const) {
         const { frames } = await readEvents(here(), eventsOf(run), { tenant });
         expect(frames.map((frame) => frame.data.event.tenant_id)).toEqual(Array(length).fill(tenant));
@@ -226,9 +233,50 @@ describe('the stream of a run that was forwarded', () => {
       expect((await ingest(from(events))).body).toMatchObject({ accepted: events.length - 2, duplicates: 2 });
     }));
 
+    it('by a caller of this node are taken as the node of the run tells them, and not otherwise', verifies(['PRS-7.4-08', 'PRS-7.3-05', 'PRS-10.3-03'], async () => {
+      const run = (await forward(nodes)).remote_run_id as string;
+      await untilEnded(there(), run);
+      const events = (await readEvents(there(), `/v1/runs/${run}/events`)).frames.map((frame) => frame.data.event as WireEvent);
+      const [one, two, three] = events as [WireEvent, WireEvent, WireEvent];
+      const last = events.at(-1)!;
+      const forged: readonly (readonly [item: unknown, reason: string])[] = [
+        [{ ...one, payload: { status: 'forged' } }, 'not_confirmed'],
+        [{ ...one, event_id: newId('evt') }, 'not_confirmed'],
+        [{ ...one, type: 'agentos.run.failed' }, 'not_confirmed'],
+        [{ ...two, sequence: 3 }, 'not_confirmed'],
+        [replicaEvent(auth, run, last.sequence + 1), 'not_confirmed'],
+        [replicaEvent(auth, run, 0), 'not_confirmed'],
+        [replicaEvent(auth, newId('run'), 1), 'run_not_forwarded'],
+      ];
+      const { status, body } = await ingest(from(forged.map(([item]) => item)));
+      expect(status, JSON.stringify(body)).toBe(200);
+      expect(body.results.map(({ reason }: Json) => reason)).toEqual(forged.map(([, reason]) => reason));
+      expect(body).toMatchObject({ accepted: 0, rejected: forged.length });
+      const kept = () => nodes.a.database.asSuperuser(async (client) => (await client.query<{ event: WireEvent }>('SELECT event FROM federation.replica_events WHERE run_id = $1 ORDER BY sequence', [run])).rows.map(({ event }) => event));
+      expect(await kept()).toEqual([]);
+      const audit = await call(nodes.a.urls['agent-orchestrator'], '/v1/audit?action=events.replicate&outcome=denied', { headers: { 'x-scopes': 'audit:read' } });
+      expect(audit.body.records[0]).toMatchObject({ peer: nodes.b.stackId, details: { rejected: forged.length, reasons: ['not_confirmed', 'run_not_forwarded'] } });
+      // What says which event it is, is its own; about the rest nobody but its node is asked.
+      expect((await ingest(from([{ ...one, time: '2001-01-01T00:00:00Z', agent_id: 'agt_forged', step_id: 'stp_forged', extra: 'forged' }, three]))).body).toMatchObject({ accepted: 2 });
+      expect(await kept()).toEqual([one, three]);
+    }));
+
+    it('by a caller of this node wait for the node of the run, which alone can confirm them', verifies(['PRS-7.4-08', 'PRS-7.4-06'], async () => {
+      const run = (await forward(nodes)).remote_run_id as string;
+      await untilEnded(there(), run);
+      const [one] = (await readEvents(there(), `/v1/runs/${run}/events`)).frames.map((frame) => frame.data.event as WireEvent);
+      await nodes.b.stop();
+      try {
+        expect(await ingest(from([one]))).toMatchObject({ status: 503, body: { error: { code: 'dependency_unavailable', retryable: true, details: { peer: nodes.b.stackId } } } });
+      } finally {
+        await nodes.b.start();
+      }
+      expect((await ingest(from([one]))).body).toMatchObject({ accepted: 1, rejected: 0 });
+    }), 60_000);
+
     it('are on record with the node that they came from', verifies(['PRS-10.3-03'], async () => {
       const run = newId('run');
-      await ingest(from(replicaRun(auth, run, 3)));
+      await push(from(replicaRun(auth, run, 3)));
       const { body } = await call(here().replace(nodes.a.urls.federation, nodes.a.urls['agent-orchestrator']), `/v1/audit?action=events.replicate&resource_id=${run}`, { headers: { 'x-scopes': 'audit:read' } });
       expect(body.records, JSON.stringify(body)).toMatchObject([{ action: 'events.replicate', outcome: 'allowed', peer: nodes.b.stackId, tenant_id: TENANT, resource: { type: 'run', id: run }, details: { stored: 3, duplicates: 0, conflicts: 0 } }]);
     }));

@@ -1,6 +1,4 @@
 /** Traces reach an OTLP collector, under the caller's trace, with tenant and run (PRS 9.1, HLD 9.1). */
-import { createServer } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import { pino } from 'pino';
 import { parse } from 'yaml';
 import { readFileSync } from 'node:fs';
@@ -9,52 +7,19 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { openTracing } from '../../services/platform/telemetry/tracing.ts';
 import { call, untilEnded } from '../harness/client.ts';
 import { startNode, type TestNode } from '../harness/node.ts';
+import { startOtlpCollector, type CollectedSpan, type OtlpCollector } from '../harness/otlp-collector.ts';
 import { verifies } from '../http/verifies.ts';
 import { OBSERVABILITY } from './sources.ts';
 
-interface Span {
-  readonly service: string;
-  readonly name: string;
-  readonly traceId: string;
-  readonly spanId: string;
-  readonly parentSpanId?: string;
-  readonly attributes: Readonly<Record<string, unknown>>;
-}
-
-const spans: Span[] = [];
-let bytes = '';
-/** As the collector of deploy/observability listens: OTLP over HTTP. */
-const collector = createServer((request, response) => {
-  let text = '';
-  request.setEncoding('utf8').on('data', (piece: string) => (text += piece)).on('end', () => {
-    bytes += text;
-    if (request.url === '/v1/traces') spans.push(...read(text));
-    response.writeHead(request.url === '/v1/traces' ? 200 : 404, { 'content-type': 'application/json' }).end('{}');
-  });
-});
-
-interface OtlpAttribute {
-  readonly key: string;
-  readonly value: Readonly<Record<string, unknown>>;
-}
-
-const valuesOf = (attributes: readonly OtlpAttribute[]): Record<string, unknown> => Object.fromEntries(attributes.map(({ key, value }) => [key, Object.values(value)[0]]));
-
-function read(text: string): Span[] {
-  const { resourceSpans } = JSON.parse(text) as { resourceSpans: { resource: { attributes: OtlpAttribute[] }; scopeSpans: { spans: (Omit<Span, 'service' | 'attributes'> & { attributes: OtlpAttribute[] })[] }[] }[] };
-  return resourceSpans.flatMap(({ resource, scopeSpans }) => scopeSpans.flatMap((scope) => scope.spans.map((span) => ({ ...span, service: valuesOf(resource.attributes)['service.name'] as string, attributes: valuesOf(span.attributes) }))));
-}
-
+let collector: OtlpCollector;
 let node: TestNode;
-let endpoint = '';
 beforeAll(async () => {
-  await new Promise<void>((resolve) => collector.listen(0, '127.0.0.1', resolve));
-  endpoint = `http://127.0.0.1:${(collector.address() as AddressInfo).port}`;
-  node = await startNode({ env: { OTEL_EXPORTER_OTLP_ENDPOINT: endpoint } });
+  collector = await startOtlpCollector();
+  node = await startNode({ env: { OTEL_EXPORTER_OTLP_ENDPOINT: collector.endpoint } });
 }, 90_000);
 afterAll(async () => {
   await node?.close();
-  await new Promise((resolve) => collector.close(resolve));
+  await collector?.close();
 });
 
 const CANARY = 'canary-of-a-prompt-5d1c';
@@ -65,7 +30,7 @@ describe('a run', () => {
     const made = await call(node.urls['agent-orchestrator'], '/v1/agents/agt_sample_echo_v1/runs', { body: { input: CANARY }, headers: { traceparent: `00-${traceId}-b7ad6b7169203331-01` } });
     const runId = made.body.run.run_id as string;
     await untilEnded(node.urls['agent-orchestrator'], runId);
-    const ofTrace = (): Span[] => spans.filter((span) => span.traceId === traceId);
+    const ofTrace = (): CollectedSpan[] => collector.spans.filter((span) => span.traceId === traceId);
     const wanted = ['createRun', 'invoke_agent agt_sample_echo_v1', 'invokeModel'];
     await expect.poll(() => wanted.filter((name) => !ofTrace().some((span) => span.name === name)), { timeout: 15_000 }).toEqual([]);
     await expect.poll(() => ofTrace().some((span) => span.attributes['gen_ai.operation.name'] === 'chat'), { timeout: 15_000 }).toBe(true);
@@ -76,8 +41,8 @@ describe('a run', () => {
   }), 60_000);
 
   it('leaves none of its content in a trace', () => {
-    expect(bytes.length).toBeGreaterThan(0);
-    expect(bytes).not.toContain(CANARY);
+    expect(collector.received().length).toBeGreaterThan(0);
+    expect(collector.received()).not.toContain(CANARY);
   });
 
   it('that its caller does not sample is not traced', async () => {
@@ -85,8 +50,8 @@ describe('a run', () => {
     await call(node.urls['agent-orchestrator'], '/v1/runs', { headers: { traceparent: `00-${traceId}-b7ad6b7169203331-00` } });
     const after = '2cf7651916cd43dd8448eb211c80319e';
     await call(node.urls['agent-orchestrator'], '/v1/runs', { headers: { traceparent: `00-${after}-b7ad6b7169203331-01` } });
-    await expect.poll(() => spans.some((span) => span.traceId === after), { timeout: 15_000 }).toBe(true);
-    expect(spans.filter((span) => span.traceId === traceId)).toEqual([]);
+    await expect.poll(() => collector.spans.some((span) => span.traceId === after), { timeout: 15_000 }).toBe(true);
+    expect(collector.spans.filter((span) => span.traceId === traceId)).toEqual([]);
   }, 30_000);
 });
 
@@ -98,7 +63,7 @@ describe('tracing', () => {
   });
 
   it('costs a request a small part of what it costs to serve', async () => {
-    const tracing = (await openTracing({ OTEL_EXPORTER_OTLP_ENDPOINT: endpoint, OTEL_SERVICE_NAME: undefined }, 'cost', '1', log))!;
+    const tracing = (await openTracing({ OTEL_EXPORTER_OTLP_ENDPOINT: collector.endpoint, OTEL_SERVICE_NAME: undefined }, 'cost', '1', log))!;
     const span = { name: 'createRun', kind: 'server', traceId: 'f'.repeat(32), parentSpanId: null, sampled: true, durationMs: 2, failed: false, attributes: { 'http.request.method': 'POST', 'agentos.tenant_id': 'tnt_a' } } as const;
     const cpuMs = async (work: () => Promise<unknown> | unknown): Promise<number> => {
       const before = process.cpuUsage();

@@ -15,7 +15,16 @@ import type { StoreOutage } from './contract.ts';
  * `distrusts` its 401, `babbles` a 200 that is no answer, `lies` an answer about another tenant, `misdirects` one with an events URL
  * on a host that nobody knows, `hangs` none at all.
  */
-export type NodeMode = 'answers' | 'fails' | 'breaks' | 'refuses' | 'distrusts' | 'babbles' | 'lies' | 'misdirects' | 'hangs';
+export type NodeMode = 'answers' | 'fails' | 'breaks' | 'refuses' | 'distrusts' | 'babbles' | 'lies' | 'misdirects' | 'hangs' | ToldRefusal;
+
+/** An error that it answers everything with. */
+export interface ToldRefusal {
+  readonly status: number;
+  readonly code: string;
+  readonly message?: string;
+  readonly details?: unknown;
+  readonly headers?: Readonly<Record<string, string>>;
+}
 
 export interface SeenRequest {
   readonly auth: AuthContext;
@@ -97,6 +106,10 @@ class UpstreamNode {
     this.seen.push({ auth, headers: request.headers, path: request.url!, body });
     const error = (status: number, code: string, details = {}): void => json(response, status, { error: { code, message: `It is ${code}.`, retryable: false, details }, correlation_id: 'corr_node' });
     if (this.mode === 'hangs') return;
+    if (typeof this.mode === 'object') {
+      const { status, code, message = 'It says no.', details = {}, headers = {} } = this.mode;
+      return void response.writeHead(status, { 'content-type': 'application/json', ...headers }).end(JSON.stringify({ error: { code, message, retryable: false, details }, correlation_id: 'corr_node' }));
+    }
     if (this.mode === 'refuses') return error(409, 'conflict', { reason: 'because' });
     if (this.mode === 'distrusts') return error(401, 'unauthorized', { reason: 'peer_untrusted' });
     if (this.mode === 'babbles') return void response.writeHead(200, { 'content-type': 'text/html' }).end('<html>');

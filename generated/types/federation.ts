@@ -96,13 +96,16 @@ export interface paths {
         /**
          * Take in events from another node
          * @description Stores events of the caller's tenant that happened on another node, which must be a peer of this one: an unknown
-         *     source, and this node itself, is 409. Items are bare events or `{event}` envelopes, judged one by one. An event
-         *     that is there already counts as rejected and as a duplicate. Rejected with a `reason` is another event under its
-         *     id or in its place (`conflict`), one of another tenant (`tenant_mismatch`), one of a run that executes here
-         *     (`run_is_local`) or that was forwarded to another node than the source (`source_mismatch`), one that names no
-         *     agent of a run that nothing is known of (`agent_unknown`), one that does not fit `ingest-item` (`invalid`), and
-         *     one of more new runs than a batch may bring (`too_many_runs`); the list is open. A late event that fills a gap
-         *     is taken. Repeating a request therefore stores nothing twice.
+         *     source, and this node itself, is 409. A peer that sends its own events is believed. A caller of this node is not:
+         *     its events must be of a run that it forwarded to the source, which is asked for them, and what is stored is what
+         *     the source tells; where it cannot be asked the answer is 503. Items are bare events or `{event}` envelopes, judged
+         *     one by one. An event that is there already counts as rejected and as a duplicate. Rejected with a `reason` is
+         *     another event under its id or in its place (`conflict`), one of another tenant (`tenant_mismatch`), one of a run
+         *     that executes here (`run_is_local`), that was forwarded to another node than the source (`source_mismatch`) or,
+         *     from a caller, to none (`run_not_forwarded`), one that the source does not have, or has otherwise
+         *     (`not_confirmed`), one that names no agent of a run that nothing is known of (`agent_unknown`), one that does not
+         *     fit `ingest-item` (`invalid`), and one of more runs than a batch may bring (`too_many_runs`); the list is open. A
+         *     late event that fills a gap is taken. Repeating a request therefore stores nothing twice.
          */
         post: operations["ingestFederatedEvents"];
         delete?: never;

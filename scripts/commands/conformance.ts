@@ -60,7 +60,7 @@ function report({ output }: CommandContext, options: OptionValues, run: { readon
     totals, checks: [...result.checks], error: result.unusable,
     remediation: ok ? [] : [result.unusable === null ? 'Correct the adapter where the checks say so, then run the same command again.' : 'Correct the file as it says above, then run the same command again.'],
   };
-  const settings = loadSettings();
+  const settings = loadSettings({ asBroughtUp: true });
   const ownFolder = settings.config.values.AGENTOS_REPORTS_DIR === undefined ? path.join(settings.home, 'reports') : settings.reportsDir;
   const files = writeConformanceReport(typeof options['report'] === 'string' ? path.resolve(options['report']) : ownFolder, document);
   if (ok) output.result(document, `${port} · ${result.adapter ?? path.basename(file)}: ${totals.passed} passed, ${totals.skipped} skipped in ${formatMs(document.duration_ms)}\nreport: ${files.markdown}`);

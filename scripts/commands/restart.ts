@@ -2,6 +2,7 @@ import { bootNode } from '../lib/boot.ts';
 import type { Command } from '../lib/command.ts';
 import { formatMs } from '../lib/duration.ts';
 import { CliError, EXIT } from '../lib/errors.ts';
+import { signingKeyFile } from '../lib/identity.ts';
 import { runPhases } from '../lib/phases.ts';
 import { stopPostgres } from '../lib/postgres/index.ts';
 import { emptyReport, finishReport } from '../lib/reports/node-report.ts';
@@ -10,7 +11,8 @@ import { readSeeded } from '../lib/seeded.ts';
 import { nodesOf, onEach, prefixOf, sourceNames, splitNode } from '../lib/nodes.ts';
 import { findService, logSourceNames, SERVICES, type ServiceEntry } from '../lib/services/catalog.ts';
 import { stopService } from '../lib/services/control.ts';
-import { loadSettings, type Settings } from '../lib/settings.ts';
+import { adoptLostServices } from '../lib/services/lost.ts';
+import { checkMode, loadSettings, serviceEnvironment, type Settings } from '../lib/settings.ts';
 import { isStateFolder, withNodeLock } from '../lib/state-folder.ts';
 
 export const command: Command = {
@@ -24,6 +26,7 @@ export const command: Command = {
     const stop = stopper(settings, args[0]);
     const startedAt = new Date();
     const result = await withNodeLock(settings.home, 'restart', () => runPhases([
+      { name: 'preflight', title: 'settings', run: async () => checkSettings(nodesOf(settings)) },
       { name: 'stop', title: 'stopping politely', run: stop },
       { name: 'boot', title: 'starting again', run: (tell) => onEach(nodesOf(settings), tell, async (node, tellOfNode) => (await bootNode(node, { signal: context.signal, readyTimeoutMs: context.global.timeoutMs ?? 45_000 }, tellOfNode)).detail) },
     ], context.output));
@@ -38,12 +41,19 @@ export const command: Command = {
   },
 };
 
+/** Before anything is stopped: what would refuse to start again had better go on. @throws CliError configuration. */
+function checkSettings(nodes: readonly Settings[]): string {
+  for (const node of nodes) checkMode(node, serviceEnvironment(node, { databaseUrlFile: null, signingKeyFile: signingKeyFile(node.home) }));
+  return `mode ${nodes[0]!.mode}`;
+}
+
 /** What is to be stopped; `boot` starts whatever does not run. */
 function stopper(settings: Settings, word: string | undefined): (tell: (detail: string) => void) => Promise<string> {
   const chosen = chosenOf(nodesOf(settings), word);
   return async (tell) => {
     const stopped: string[] = [];
     for (const { node, services, postgres } of chosen) {
+      adoptLostServices(node.home);
       // In the opposite order of starting: runs that the orchestrator still finishes must not find Model Policy gone.
       for (const service of [...services].reverse()) {
         if (!(await stopService(service, node.home))) continue;

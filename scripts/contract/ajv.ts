@@ -1,12 +1,16 @@
 /** The one way schemas are compiled, ahead of time for the services and on the spot for the gates. */
 import { Ajv2020, type Options } from 'ajv/dist/2020.js';
+import formatsModule, { type FormatsPlugin } from 'ajv-formats';
 import type { JsonSchema } from './openapi.ts';
 import { COMPONENT_PREFIX, mapSchema, type SchemaLibrary } from './schema-library.ts';
 
 /** Keywords that say nothing about validity, removed so that strict mode can catch the ones that are misspelt. */
-const ANNOTATIONS = new Set(['description', 'title', 'example', 'examples', 'deprecated', 'readOnly', 'writeOnly', 'discriminator', 'xml', 'externalDocs', 'format']);
+const ANNOTATIONS = new Set(['description', 'title', 'example', 'examples', 'deprecated', 'readOnly', 'writeOnly', 'discriminator', 'xml', 'externalDocs']);
 const NAME_MAPS = new Set(['properties', 'patternProperties', 'dependentSchemas', '$defs']);
 const DATA_MEMBERS = new Set(['const', 'enum', 'default']);
+
+// CommonJS: depending on who loads it, the plugin is the module or stands on its `default`.
+const addFormats = (formatsModule as unknown as { default?: FormatsPlugin }).default ?? (formatsModule as unknown as FormatsPlugin);
 
 /** An ajv that knows every schema of the library by its name. */
 export function newAjv(components: SchemaLibrary, options: Options = {}): Ajv2020 {
@@ -15,11 +19,11 @@ export function newAjv(components: SchemaLibrary, options: Options = {}): Ajv202
     strictTypes: false,
     strictRequired: false,
     allowUnionTypes: true,
-    validateFormats: false,
     // A referenced schema stays one function instead of being copied into each place that refers to it.
     inlineRefs: false,
     ...options,
   });
+  addFormats(ajv);
   for (const [name, schema] of Object.entries(components)) ajv.addSchema(forAjv(schema), name);
   return ajv;
 }

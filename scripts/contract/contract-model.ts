@@ -1,8 +1,8 @@
 /** The whole contract at one moment: as the specs say it now, as a release froze it, or as it was at a commit. */
-import { execFileSync } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { $ } from 'zx';
 import { type Access, readAccess } from './access.ts';
 import { bundle, type Bundles } from './bundle.ts';
 import { type ErrorCodeRow, readErrorCodes } from './error-codes.ts';
@@ -31,12 +31,10 @@ export async function readContract(folder = specsFolder, label = 'specs/'): Prom
   };
 }
 
+/** What git says, or null when it refuses. */
 function git(...args: string[]): string | null {
-  try {
-    return execFileSync('git', args, { cwd: repositoryRoot, encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] }).trim();
-  } catch {
-    return null;
-  }
+  const { exitCode, stdout } = $.sync({ cwd: repositoryRoot, nothrow: true, quiet: true })`git ${args}`;
+  return exitCode === 0 ? stdout.trim() : null;
 }
 
 /** The commit where this line of work left the main line, or why there is none. */
@@ -55,8 +53,8 @@ export async function withSpecsAt<T>(commit: string, use: (specs: string) => Pro
   if (git('cat-file', '-e', `${commit}:specs/openapi`) === null) return null;
   const folder = mkdtempSync(join(tmpdir(), 'agentos-specs-'));
   try {
-    const archive = execFileSync('git', ['archive', '--format=tar', commit, 'specs'], { cwd: repositoryRoot, maxBuffer: 512 * 1024 * 1024 });
-    execFileSync('tar', ['-x', '-C', folder], { input: archive });
+    // The documents take their version from package.json.
+    await $({ cwd: repositoryRoot, quiet: true })`git archive --format=tar ${commit} specs package.json | tar -x -C ${folder}`;
     return await use(join(folder, 'specs'));
   } finally {
     rmSync(folder, { recursive: true, force: true });

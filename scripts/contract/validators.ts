@@ -2,8 +2,7 @@
  * Standalone validators (ajv, 2020-12), compiled ahead of time and bundled without a dependency.
  *
  * Path, query and headers arrive as strings: their validators coerce to the declared types and fill in defaults, in
- * place. Bodies and answers stay exactly as they were sent. Formats are annotations (the Appendix's own samples carry
- * placeholders that no format would accept), so what must hold is said by type, length, range or pattern.
+ * place. Bodies and answers stay exactly as they were sent. Formats hold as ajv-formats reads them.
  */
 import standaloneModule from 'ajv/dist/standalone/index.js';
 import { build } from 'esbuild';

@@ -9,7 +9,7 @@ import { localIssuerFiles } from './local-issuer.ts';
 import { ensurePostgres } from './postgres/index.ts';
 import { SERVICES, type ServiceEntry } from './services/catalog.ts';
 import { ensureService, type Ensured } from './services/control.ts';
-import { rememberedModeFile, rememberedProfileFile, schemeOf, serviceEnvironment, type Settings } from './settings.ts';
+import { rememberedModeFile, rememberedProfileFile, serviceEnvironment, type Settings } from './settings.ts';
 
 export interface BootOptions {
   readonly signal: AbortSignal;
@@ -33,7 +33,7 @@ export async function bootNode(settings: Settings, options: BootOptions, tell: (
   writeFileSync(rememberedProfileFile(settings.home), `${settings.profile}\n`);
   let healthy = 0;
   const services = await Promise.all(SERVICES.map(async (service) => {
-    const ensured = await ensureService(service, { home: settings.home, host: settings.host, port: settings.ports[service.name], tls: schemeOf(settings) === 'https', environment, ...options });
+    const ensured = await ensureService(service, { home: settings.home, host: settings.host, port: settings.ports[service.name], tls: settings.tls, environment, ...options });
     healthy += 1;
     tell(`healthy ${healthy}/${SERVICES.length}: ${service.name} ${ensured.action}`);
     return { service, ensured };

@@ -58,9 +58,22 @@ describe('settings', () => {
     ensureStateFolder(folder);
     writeFileSync(rememberedModeFile(folder), 'dev\n');
     write('AGENTOS_MODE=demo\n');
-    expect(loadSettings({}, env()).mode).toBe('demo');
     expect(loadSettings({ asBroughtUp: true }, env()).mode).toBe('dev');
     expect(loadSettings({ asBroughtUp: true }, env({ AGENTOS_MODE: 'prod' })).mode).toBe('prod');
+  });
+
+  it('never take protection from a node that nobody asked to lose it', () => {
+    ensureStateFolder(folder);
+    writeFileSync(rememberedModeFile(folder), 'prod\n');
+    expect(loadSettings({}, env()).mode, 'nothing is said: it stays').toBe('prod');
+    write('AGENTOS_MODE=demo\n');
+    expect(() => loadSettings({}, env())).toThrow(expect.objectContaining({ exitCode: 3, message: expect.stringMatching(/in prod mode.* ask for demo/), next: expect.stringContaining('agentos up --mode demo') }));
+    expect(loadSettings({ mode: 'demo' }, env()).mode, 'said once').toBe('demo');
+    expect(loadSettings({}, env({ AGENTOS_MODE: 'dev' })).mode).toBe('dev');
+    writeFileSync(rememberedModeFile(folder), 'demo\n');
+    write('AGENTOS_MODE=prod\n');
+    expect(loadSettings({}, env()).mode, 'more protection needs no word').toBe('prod');
+    expect(loadSettings({}, env({ AGENTOS_PROFILE: 'dev', AGENTOS_MODE: 'dev' })).mode).toBe('dev');
   });
 
   it('refuse what cannot be, with the right exit code', () => {

@@ -32,13 +32,14 @@ const SECTIONS: ReadonlyArray<readonly [string, readonly Name[]]> = [
 /** Each setting is written as a comment with its default, so that a later default is not held back by an old file. */
 export function renderEnvFile(defaults: EnvFileDefaults): string {
   const sections = SECTIONS.map(([title, names]) => [`# ${title}`, ...names.flatMap(row), ''].join('\n'));
-  const tenant = defaults.mode === 'prod' ? [] : ['# Tenant of requests that name none.', 'AGENTOS_DEFAULT_TENANT=tnt_demo', ''];
+  const tenant = defaults.mode === 'prod' ? [] : ['# Tenant of requests that name none.', '# AGENTOS_DEFAULT_TENANT=tnt_demo', ''];
   return `# Settings of this AgentOS node. Made once by "agentos up" and never overwritten: edit it, then run "agentos up" again.
 # Precedence: command-line flag, then the process environment, then this file, then defaults.
 # Every secret NAME may also be given as NAME_FILE, the path of a file that holds it.
 
+# The mode; without this line it stays what agentos up was last given.
 # demo: identity by header, loopback only. dev: an API key or a token is needed. prod: verified credentials only.
-AGENTOS_MODE=${defaults.mode}
+${defaults.mode === 'demo' ? '# ' : ''}AGENTOS_MODE=${defaults.mode}
 
 ${tenant.join('\n')}
 ${sections.join('\n')}

@@ -28,7 +28,7 @@ async function statusesOf(node: Settings): Promise<readonly CliServiceStatus[]> 
 
 async function serviceStatus(settings: Settings, service: ServiceEntry): Promise<CliServiceStatus> {
   const living = livingState(settings.home, service.name);
-  const { host, port, tls } = { ...listenerOf(settings, service.name), ...(living === null ? {} : { port: living.port, tls: living.tls ?? false }) };
+  const { host, port, tls } = listenerOf(settings, service.name);
   const probe = await probeService(service, { host, port, tls });
   const state = probe.ready ? 'ready' : probe.healthy || living !== null ? 'not_ready' : 'down';
   return {

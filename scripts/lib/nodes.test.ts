@@ -5,6 +5,8 @@ import path from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { verifies } from '../../conformance/http/verifies.ts';
 import { nodesOf, nodesThere, secondHome, secondNode, sourceNames, splitNode } from './nodes.ts';
+import type { ServiceName } from './services/catalog.ts';
+import { writeState } from './services/state.ts';
 import { loadSettings, rememberedProfileFile, serviceEnvironment, type Settings } from './settings.ts';
 import { ensureStateFolder } from './state-folder.ts';
 
@@ -50,6 +52,16 @@ describe('the second node', () => {
     writeFileSync(rememberedProfileFile(home), 'federated\n');
     expect(loadSettings({}, { AGENTOS_HOME: home }).profile).toBe('federated');
     expect(loadSettings({}, { AGENTOS_HOME: home, AGENTOS_PROFILE: 'local' }).profile).toBe('local');
+  });
+
+  it('is found, as the first one is, where up said it should listen, without the variables that up was given', () => {
+    const state = (of: string, service: ServiceName, port: number): void => writeState(of, { service, pid: 1, startedAt: '', command: [], marks: ['-'], host: '::1', port, tls: true, buildId: '', settingsId: '', logFile: '' });
+    state(home, 'agent-orchestrator', 6001);
+    state(secondHome(home), 'agent-orchestrator', 6002);
+    const later = loadSettings({ profile: 'federated', asBroughtUp: true }, { AGENTOS_HOME: home, AGENTOS_AGENT_ORCHESTRATOR_PORT: '6003' });
+    expect([later, secondNode(later)].map(({ host, ports, tls }) => [host, ports['agent-orchestrator'], ports.federation, tls])).toEqual([['::1', 6001, 50083, true], ['::1', 6002, 50183, true]]);
+    expect(environmentOf(later), 'restarted, it stays there').toMatchObject({ AGENTOS_AGENT_ORCHESTRATOR_PORT: '6001', AGENTOS_HOST: '::1' });
+    expect(first({ AGENTOS_AGENT_ORCHESTRATOR_PORT: '6003' }).ports['agent-orchestrator'], 'up goes by what it is told').toBe(6003);
   });
 
   it('is named before its services', () => {

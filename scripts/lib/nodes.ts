@@ -53,7 +53,7 @@ export function secondNode(first: Settings): Settings {
     ...Object.fromEntries(Object.entries(ports).filter(([name]) => !own.has(name)).map(([name, port]) => [name, String(port + PORT_OFFSET)])),
     AGENTOS_HOME: home, AGENTOS_ENV_FILE: envFile, AGENTOS_REPORTS_DIR: first.reportsDir, AGENTOS_PROFILE: 'federated', AGENTOS_MODE: first.mode,
   };
-  return loadSettings({ node: SECOND_NODE }, env);
+  return loadSettings({ node: SECOND_NODE, asBroughtUp: first.asBroughtUp }, env);
 }
 
 /** What stands before the name of a service, a check, a line: nothing for the first node. */

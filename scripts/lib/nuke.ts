@@ -14,6 +14,7 @@ import { stopPostgres } from './postgres/index.ts';
 import { dataDirOf, logFileOf, pointerFile } from './postgres/placement.ts';
 import { SERVICES, type ServiceEntry } from './services/catalog.ts';
 import { stopService } from './services/control.ts';
+import { adoptLostServices } from './services/lost.ts';
 import type { Settings } from './settings.ts';
 import { HOME_MARKER, isStateFolder } from './state-folder.ts';
 
@@ -64,6 +65,7 @@ export async function stopServices(settings: Settings, stopped: string[], tell: 
     tell(stopped.at(-1)!);
   };
   const before = stopped.length;
+  adoptLostServices(settings.home);
   await Promise.all(SERVICES.filter((service) => service.name !== 'model-policy').map(stop));
   await Promise.all(SERVICES.filter((service) => service.name === 'model-policy').map(stop));
   return stopped.length === before ? 'none was running' : `${stopped.length - before} stopped`;

@@ -64,7 +64,7 @@ function failureDocument(error: CliError): unknown {
 }
 
 /** Commands as they can be typed: the program is in the clone and not on the PATH. */
-const asTyped = (text: string): string => text.replace(/(?<![\w./-]|npx )agentos (?=[a-z.-])/g, 'npx agentos ');
+export const asTyped = (text: string): string => text.replace(/(?<![\w./-]|npx )agentos (?=[a-z.-])/g, 'npx agentos ');
 
 function failureText(error: CliError, style: (style: Style, text: string) => string): string {
   const lines = [`${style('red', 'error:')} ${redact(error.message)}`];

@@ -50,6 +50,14 @@ describe('phases', () => {
     expect(asCliError(new Error('odd'))).toMatchObject({ exitCode: EXIT.gate, message: 'odd' });
     expect(asCliError(new DOMException('x', 'AbortError'))).toMatchObject({ exitCode: EXIT.interrupted });
   });
+
+  it('say what the operating system refused, and where else things may lie', () => {
+    const refusal = (code: string) => asCliError(Object.assign(new Error(`${code}: refused`), { code, syscall: 'mkdir', path: '/srv/agentos' }));
+    expect(refusal('EACCES')).toMatchObject({ exitCode: EXIT.configuration, message: '/srv/agentos may not be used by this user', evidence: [expect.stringMatching(/^mkdir: EACCES, as .+ \(uid \d+\)$/)], next: expect.stringContaining('AGENTOS_HOME=<folder>') });
+    expect(refusal('EROFS').message).toMatch(/read-only/);
+    expect(refusal('ENOSPC')).toMatchObject({ exitCode: EXIT.dependency, next: expect.stringContaining('df -h') });
+    expect(refusal('ENOENT').message, 'others say it in their own words').toBe('ENOENT: refused');
+  });
 });
 
 describe('output', () => {

@@ -6,6 +6,7 @@ import { formatMs } from './duration.ts';
 import { CliError, EXIT } from './errors.ts';
 import type { Output } from './output.ts';
 import type { ReportPhase } from './reports/report.ts';
+import { systemError } from './system-errors.ts';
 
 export interface Phase {
   readonly name: string;
@@ -62,6 +63,8 @@ export function asCliError(cause: unknown): CliError {
   if (cause instanceof CliError) return cause;
   const { name, message, stack } = cause as Error;
   if (name === 'AbortError') return new CliError('interrupted', { exitCode: EXIT.interrupted, next: 'run the same command again: it goes on where it stopped' });
+  const refused = systemError(cause);
+  if (refused !== null) return refused;
   return new CliError(message ?? String(cause), {
     exitCode: EXIT.gate,
     evidence: (stack ?? '').split('\n').slice(1, 4).map((line) => line.trim()),

@@ -1,5 +1,5 @@
 /** What must be right before anything is started: Node.js, settings, and ports that nobody else holds. */
-import { existsSync } from 'node:fs';
+import { accessSync, constants, existsSync, mkdirSync } from 'node:fs';
 import path from 'node:path';
 import { ensureEnvFile } from './env-file.ts';
 import { CliError, EXIT } from './errors.ts';
@@ -10,6 +10,7 @@ import { postgresStatus } from './postgres/index.ts';
 import { repositoryRoot } from './repository.ts';
 import { buildIsStale } from './services/build.ts';
 import { SERVICES } from './services/catalog.ts';
+import { adoptLostServices } from './services/lost.ts';
 import { livingState } from './services/state.ts';
 import { checkMode, clientHost, serviceEnvironment, type Settings } from './settings.ts';
 import { ensureStateFolder } from './state-folder.ts';
@@ -24,14 +25,18 @@ export async function preflight(settings: Settings): Promise<PreflightResult> {
   checkNode();
   const nodes = nodesOf(settings);
   for (const node of nodes) ensureStateFolder(node.home);
+  // The report comes last; that it cannot be written should not.
+  mkdirSync(settings.reportsDir, { recursive: true });
+  accessSync(settings.reportsDir, constants.W_OK);
   const envFileMade = ensureEnvFile(settings.envFile, { mode: settings.mode });
   const openFiles = nodes.flatMap((node) => checkMode(node, serviceEnvironment(node, { databaseUrlFile: null, signingKeyFile: signingKeyFile(node.home) })));
+  const found = nodes.flatMap((node) => adoptLostServices(node.home).map((service) => `${prefixOf(node)}${service}`));
   await checkPorts(...nodes);
   const warnings = [...new Set([...nodes.flatMap((node) => node.config.warnings), ...openFiles])];
   if (!existsSync(path.join(repositoryRoot, 'dist', 'services'))) warnings.push('Nothing is built: the services run from source, which starts slower. Build with: npm run build');
   else if (buildIsStale()) warnings.push('The source is newer than the build that runs. Build with: npm run build');
   if (settings.profile === 'gpu-node') warnings.push(`Profile ${settings.profile} starts what local starts in this version: one node, the built-in or a configured model.`);
-  return { detail: `Node.js ${process.version}, ports free or this node's own, settings in ${settings.envFile}${envFileMade ? ' (made)' : ''}`, warnings };
+  return { detail: `Node.js ${process.version}, mode ${settings.mode}, ports free or this node's own, settings in ${settings.envFile}${envFileMade ? ' (made)' : ''}${found.length === 0 ? '' : `; found again without their state file: ${found.join(', ')}`}`, warnings };
 }
 
 /** As `engines` in package.json says: what undici and zlib.crc32 need. */

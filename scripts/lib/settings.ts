@@ -13,9 +13,11 @@ import { federationEnvironment, isFederated } from './federation/files.ts';
 import { repositoryRoot } from './repository.ts';
 import { resolvedSecrets } from './secret-references.ts';
 import { SERVICES, type ServiceName } from './services/catalog.ts';
+import { readState } from './services/state.ts';
 
 export type Mode = 'demo' | 'dev' | 'prod';
 export type Profile = 'local' | 'federated' | 'gpu-node';
+/** Each refuses more than the one before it. */
 const MODES: readonly string[] = ['demo', 'dev', 'prod'];
 const PROFILES: readonly string[] = ['local', 'federated', 'gpu-node'];
 
@@ -33,6 +35,8 @@ export type NodeName = 'node-a' | 'node-b';
 
 export interface Settings {
   readonly node: NodeName;
+  /** They are of the node as it was brought up: mode and listeners as `up` left them. */
+  readonly asBroughtUp: boolean;
   /** What these settings were loaded from, and what the services inherit. */
   readonly env: NodeJS.ProcessEnv;
   /** State folder: data, logs, pids, secrets. */
@@ -44,6 +48,8 @@ export interface Settings {
   /** Address the services listen on. */
   readonly host: string;
   readonly ports: Readonly<Record<ServiceName, number>>;
+  /** Services that have a certificate serve nothing else. */
+  readonly tls: boolean;
   /** Where other nodes reach this one; null while it can meet none. */
   readonly peerPort: number | null;
   /** null: the default, or the next free one. */
@@ -70,24 +76,20 @@ export function loadSettings(flags: SettingsFlags = {}, env: NodeJS.ProcessEnv =
   checkFlag('--profile', flags.profile, PROFILES);
   return asCliErrors(() => {
     const first = loadConfig({ flags: { AGENTOS_MODE: flags.mode, AGENTOS_PROFILE: flags.profile }, env, envFile, resolved: resolvedSecrets() });
-    const remembered = flags.asBroughtUp === true && !['flag', 'environment'].includes(first.sources.AGENTOS_MODE) ? readRememberedMode(home) : undefined;
-    const config = remembered === undefined ? first : loadConfig({ flags: { AGENTOS_MODE: remembered, AGENTOS_PROFILE: flags.profile }, env, envFile, resolved: resolvedSecrets() });
+    const kept = keptMode(first, home, flags.asBroughtUp === true);
+    const config = kept === undefined ? first : loadConfig({ flags: { AGENTOS_MODE: kept, AGENTOS_PROFILE: flags.profile }, env, envFile, resolved: resolvedSecrets() });
     const { values, sources } = config;
     const profile = profileOf(values.AGENTOS_PROFILE) ?? readRememberedProfile(home) ?? 'local';
     return {
       node: flags.node ?? 'node-a',
+      asBroughtUp: flags.asBroughtUp === true,
       env,
       home,
       envFile,
       reportsDir: path.resolve(values.AGENTOS_REPORTS_DIR ?? path.join(repositoryRoot, 'reports')),
       mode: resolveMode(config),
       profile,
-      host: values.AGENTOS_HOST,
-      ports: {
-        'agent-orchestrator': values.AGENTOS_AGENT_ORCHESTRATOR_PORT,
-        'model-policy': values.AGENTOS_MODEL_POLICY_PORT,
-        federation: values.AGENTOS_FEDERATION_PORT,
-      },
+      ...listenersOf(config, flags.asBroughtUp === true ? home : null),
       peerPort: profile === 'federated' || isFederated(home) || values.AGENTOS_FED_SERVER_CERT !== undefined ? values.AGENTOS_FED_PEER_PORT : null,
       postgresPort: sources.AGENTOS_POSTGRES_PORT === 'default' ? null : values.AGENTOS_POSTGRES_PORT,
       databaseUrl: values.DATABASE_URL ?? null,
@@ -96,6 +98,48 @@ export function loadSettings(flags: SettingsFlags = {}, env: NodeJS.ProcessEnv =
       config,
     };
   });
+}
+
+/**
+ * The mode that the node was brought up with, where it goes before what is configured; undefined where it does not. Who
+ * says nothing means the mode that is there: a node must not lose its credentials because a flag was left out.
+ * @throws CliError configuration where the file of settings asks `up` for less than that.
+ */
+function keptMode(config: Config, home: string, asBroughtUp: boolean): Mode | undefined {
+  const { values, sources } = config;
+  const source = values.AGENTOS_MODE === undefined && MODES.includes(values.AGENTOS_PROFILE ?? '') ? sources.AGENTOS_PROFILE : sources.AGENTOS_MODE;
+  if (source === 'flag' || source === 'environment') return undefined;
+  const remembered = readRememberedMode(home);
+  if (remembered === undefined && !asBroughtUp && existsSync(rememberedModeFile(home))) {
+    throw new CliError('the mode that this node was brought up with cannot be read', { exitCode: EXIT.configuration, evidence: [`${rememberedModeFile(home)} holds none of ${MODES.join(', ')}`], next: 'say it once: agentos up --mode <mode>' });
+  }
+  if (asBroughtUp || remembered === undefined) return remembered;
+  const configured = resolveMode(config);
+  if (MODES.indexOf(configured) >= MODES.indexOf(remembered)) return undefined;
+  if (source !== 'file') return remembered;
+  throw new CliError(`this node is in ${remembered} mode, and the settings ask for ${configured}, which protects less`, {
+    exitCode: EXIT.configuration,
+    evidence: [`${rememberedModeFile(home)}: ${remembered}, as it was last brought up`, `AGENTOS_MODE=${configured} in the file of settings`],
+    next: `to stay, write AGENTOS_MODE=${remembered} into that file; to change, say so once: agentos up --mode ${configured}`,
+  });
+}
+
+/**
+ * Where the services listen: where `up` said they should, as each service's state in `home` tells, so that commands need
+ * no variable again that only `up` was given; where there is no such state, what the settings say.
+ */
+function listenersOf({ values }: Config, home: string | null): Pick<Settings, 'host' | 'ports' | 'tls'> {
+  const states = home === null ? [] : SERVICES.map(({ name }) => readState(home, name)).filter((state) => state !== null);
+  const portOf = (service: ServiceName, fallback: number): number => states.find((state) => state.service === service)?.port ?? fallback;
+  return {
+    host: states[0]?.host ?? values.AGENTOS_HOST,
+    ports: {
+      'agent-orchestrator': portOf('agent-orchestrator', values.AGENTOS_AGENT_ORCHESTRATOR_PORT),
+      'model-policy': portOf('model-policy', values.AGENTOS_MODEL_POLICY_PORT),
+      federation: portOf('federation', values.AGENTOS_FEDERATION_PORT),
+    },
+    tls: states[0]?.tls ?? values.AGENTOS_TLS_CERT_FILE !== undefined,
+  };
 }
 
 /** Refuses what the mode refuses, before anything is started; answers what it only tells of. @throws CliError configuration. */
@@ -109,12 +153,11 @@ export function checkMode(settings: Settings, known: Readonly<Record<string, str
 
 /** Where a client on this machine finds a service. */
 export function listenerOf(settings: Settings, service: ServiceName): { readonly host: string; readonly port: number; readonly tls: boolean } {
-  return { host: clientHost(settings), port: settings.ports[service], tls: schemeOf(settings) === 'https' };
+  return { host: clientHost(settings), port: settings.ports[service], tls: settings.tls };
 }
 
-/** Services that have a certificate serve nothing else. */
-export function schemeOf(settings: Settings): 'http' | 'https' {
-  return settings.config.values.AGENTOS_TLS_CERT_FILE === undefined ? 'http' : 'https';
+export function schemeOf(settings: Pick<Settings, 'tls'>): 'http' | 'https' {
+  return settings.tls ? 'https' : 'http';
 }
 
 /** The address a client on this machine uses. */
@@ -139,6 +182,9 @@ export function serviceEnvironment(settings: Settings, decided: { readonly datab
   if (settings.mode !== 'prod') unless(sources.AGENTOS_DEFAULT_TENANT, 'AGENTOS_DEFAULT_TENANT', 'tnt_demo');
   if (settings.mode !== 'prod' && decided.localIssuerFile !== undefined) unless(sources.AGENTOS_LOCAL_ISSUER_FILE, 'AGENTOS_LOCAL_ISSUER_FILE', decided.localIssuerFile);
   for (const [name, value] of Object.entries(ownCertificates(settings) ? {} : federationEnvironment(settings.home))) unless(sources[name as VariableName], name, value);
+  // Said in any case: a restart from a shell without the variables that up was given must not look like other settings.
+  for (const service of SERVICES) result[service.portVariable] = String(settings.ports[service.name]);
+  result['AGENTOS_HOST'] = settings.host;
   result['AGENTOS_MODE'] = settings.mode;
   result['AGENTOS_ENV_FILE'] = settings.envFile;
   result['AGENTOS_DATA_DIR'] = settings.home;

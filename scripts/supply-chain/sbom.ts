@@ -3,12 +3,11 @@
  * alone, so that it says what is shipped rather than what lies on this machine, and it is the same each time for the
  * same lockfile: npm's serial number and moment are replaced by ones that derive from the content.
  */
-import { execFile } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { promisify } from 'node:util';
+import { $ } from 'zx';
 
 export interface Component {
   readonly name: string;
@@ -32,7 +31,7 @@ const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 /** What a release is made of: dependencies of production with their own, each with version and hash. */
 export async function makeSbom(): Promise<Sbom> {
   // Not `--omit dev`: npm 11 then also leaves out what development and production share (ajv, the AWS SDK's core …).
-  const { stdout } = await promisify(execFile)('npm', ['sbom', '--sbom-format', 'cyclonedx', '--sbom-type', 'application', '--package-lock-only'], { cwd: ROOT, maxBuffer: 64 * 1024 * 1024 });
+  const { stdout } = await $({ cwd: ROOT, quiet: true })`npm sbom --sbom-format cyclonedx --sbom-type application --package-lock-only`;
   return withoutChance(ofProduction(JSON.parse(stdout) as Sbom));
 }
 

@@ -6,8 +6,8 @@
  * could not be checked, since the registry, or the place its keys are published at (the TUF repository of sigstore), was
  * not reached or gives no signatures.
  */
-import { spawnSync } from 'node:child_process';
 import { pathToFileURL } from 'node:url';
+import { $ } from 'zx';
 
 export interface SignatureVerdict {
   readonly exitCode: 0 | 1 | 4;
@@ -53,8 +53,8 @@ function parse(text: string): NpmAnswer | null {
 }
 
 if (process.argv[1] !== undefined && import.meta.url === pathToFileURL(process.argv[1]).href) {
-  const { stdout, stderr } = spawnSync('npm', ['audit', 'signatures', '--json', '--fetch-retries=1', '--fetch-retry-mintimeout=1000'], { encoding: 'utf8', maxBuffer: 64 * 1024 * 1024, shell: process.platform === 'win32' });
-  const { exitCode, text } = judgeSignatures(stdout ?? '', stderr ?? '');
+  const { stdout, stderr } = await $({ nothrow: true, quiet: true })`npm audit signatures --json --fetch-retries=1 --fetch-retry-mintimeout=1000`;
+  const { exitCode, text } = judgeSignatures(stdout, stderr);
   process[exitCode === 0 ? 'stdout' : 'stderr'].write(`${text}\n`);
   process.exitCode = exitCode;
 }

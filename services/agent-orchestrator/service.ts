@@ -36,7 +36,7 @@ import { createAgents } from './runtime/agents.ts';
 import { createRuns } from './runtime/runs.ts';
 import { Worker, type WorkerOptions } from './runtime/worker.ts';
 import type { Stores } from './stores.ts';
-import { endedRuns, observeQueue, retentionMetrics, stepMetrics, webhookMetrics, workerMetrics } from './telemetry.ts';
+import { callSpans, endedRuns, observeQueue, retentionMetrics, stepMetrics, webhookMetrics, workerMetrics } from './telemetry.ts';
 import { toolEntitlement } from './tenancy/quotas.ts';
 import { deliverThrough } from './webhooks/attempt.ts';
 import { DEFAULT_DISPATCHER_OPTIONS, WebhookDispatcher, type DispatcherOptions } from './webhooks/dispatcher.ts';
@@ -117,7 +117,10 @@ export function createOrchestrator(parts: OrchestratorParts): Orchestrator {
   observeQueue(metrics, stores.queue);
   const egress = parts.egress ?? new EgressClient({ policy: new EgressPolicy() });
   const subscriptions = createSubscriptions({ webhooks: stores.webhooks, egress, timeoutMs: parts.webhookDelivery?.timeoutMs ?? DEFAULT_DISPATCHER_OPTIONS.timeoutMs });
-  const dispatcher = role === 'api' ? null : new WebhookDispatcher({ webhooks: stores.webhooks, deliver: deliverThrough(egress), log, onSettled: webhookMetrics(metrics) }, parts.webhookDelivery);
+  const dispatcher = role === 'api' ? null : new WebhookDispatcher({
+    webhooks: stores.webhooks, deliver: deliverThrough(egress), log, onSettled: webhookMetrics(metrics),
+    isServed: async (tenantId) => (await stores.directory.getTenant(null, tenantId))?.status === 'active',
+  }, parts.webhookDelivery);
   const memories = createMemory({ ...stores, model: parts.model, quotaDefaults: parts.quotaDefaults, ...(parts.embeddingModelRef === undefined ? {} : { embeddingModelRef: parts.embeddingModelRef }) });
   const sweeper = role === 'api' ? null : new MemorySweeper(stores.memory, log);
   const { catalog, mcpServers } = parts.nodeTools ?? openTools({ registry: stores.toolRegistry, memory: memories, directory: stores.directory, egress, secrets: createSecretBox(undefined), log });
@@ -181,6 +184,7 @@ function createWorker({ stores, model, tools, log, metrics, worker, modelOutageG
     log,
     onEnded,
     onStep: stepMetrics(metrics),
+    ...(metrics.tracing === null ? {} : { onCall: callSpans(metrics.tracing) }),
   };
   const created = new Worker(queue, executor, worker, workerMetrics(metrics));
   return created;

@@ -97,7 +97,7 @@ export async function openPostgresStores(config: Config, log: Logger, metrics: M
     queue,
     events,
     agents: new PostgresAgents(database.pool, trail),
-    memory: await patiently(log, () => PostgresMemory.open(database.pool)),
+    memory: await patiently(log, () => PostgresMemory.open(database.pool, trail)),
     directory,
     tenantPurge: new PostgresTenantPurge({ url: named.url, pool: database.pool, trail, log }),
     webhooks,
@@ -160,7 +160,7 @@ export function openMemoryStores(followers: readonly AuditFollower[] = []): Stor
   const audit = new MemoryAudit(followers);
   const store = new MemoryRunStore(Date.now, audit);
   const directory = new MemoryDirectory(audit);
-  const [agents, memory, webhooks, toolRegistry] = [new MemoryAgents(audit), new MemoryMemory(), new MemoryWebhooks(store, Date.now, audit), new MemoryToolRegistry(audit)];
+  const [agents, memory, webhooks, toolRegistry] = [new MemoryAgents(audit), new MemoryMemory(Date.now, audit), new MemoryWebhooks(store, Date.now, audit), new MemoryToolRegistry(audit)];
   return {
     runState: new MemoryRunState(store),
     queue: new MemoryQueue(store),

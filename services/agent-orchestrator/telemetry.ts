@@ -2,10 +2,12 @@
 import type { Logger } from 'pino';
 import { Counter, Gauge, Histogram } from 'prom-client';
 import type { Metrics } from '../platform/telemetry/metrics.ts';
+import { underTraceparent } from '../platform/telemetry/trace-context.ts';
 import type { Tracing } from '../platform/telemetry/tracing.ts';
 import type { CircuitState } from './adapters/circuit-breaker.ts';
 import type { QueueDepth, QueuePort, TenantLoad, WorkerIdentity } from './ports/queue.ts';
-import type { EndedRunObserver, EndedStepObserver } from './runtime/executor.ts';
+import type { EndedCallObserver, EndedRunObserver, EndedStepObserver } from './runtime/executor.ts';
+import { spanIdOf } from './runtime/ids.ts';
 import type { DeliveryOutcome } from './ports/webhooks.ts';
 import type { WorkerMetrics } from './runtime/worker.ts';
 
@@ -146,10 +148,24 @@ export function retentionMetrics({ registry }: Metrics): (deleted: { readonly ru
   };
 }
 
+/** A step's call, under its run. Whom the step calls is told of this span, and so are the events of the step. */
+export function callSpans(tracing: Tracing): EndedCallObserver {
+  return ({ kind, name, step, status, durationMs }, { runId, tenantId, traceparent }) => {
+    tracing.record({
+      name: kind === 'tool' ? `execute_tool ${name}` : kind === 'model' ? `chat ${name}` : `plan ${name}`, kind: kind === 'tool' ? 'internal' : 'client',
+      ...underTraceparent(traceparent), parentSpanId: spanIdOf(runId, 'run'), spanId: spanIdOf(runId, step), durationMs, failed: status === 'error',
+      attributes: {
+        ...(kind === 'tool' ? { 'gen_ai.operation.name': 'execute_tool', 'gen_ai.tool.name': name } : { 'agentos.model_ref': name }),
+        'agentos.run_id': runId, 'agentos.tenant_id': tenantId, 'agentos.step': step, 'agentos.step.status': status,
+      },
+    });
+  };
+}
+
 /** From its creation to its end, under the request that created it; names as OpenTelemetry's conventions for generative AI have them. */
 function traceRun(tracing: Tracing, run: Parameters<EndedRunObserver>[0], status: string, steps: number, durationMs: number): void {
   tracing.record({
-    name: `invoke_agent ${run.agentId}`, kind: 'internal', traceId: run.traceparent.slice(3, 35), parentSpanId: run.traceparent.slice(36, 52), sampled: run.traceparent.endsWith('1'), durationMs, failed: status === 'failed',
+    name: `invoke_agent ${run.agentId}`, kind: 'internal', ...underTraceparent(run.traceparent), spanId: spanIdOf(run.runId, 'run'), durationMs, failed: status === 'failed',
     attributes: {
       'gen_ai.operation.name': 'invoke_agent', 'gen_ai.agent.id': run.agentId, 'agentos.run_id': run.runId, 'agentos.tenant_id': run.tenantId,
       'agentos.correlation_id': run.correlationId, 'agentos.run.status': status, 'agentos.run.steps': steps,

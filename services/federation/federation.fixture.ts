@@ -18,7 +18,7 @@ export function peerOf(stackId: string, more: Partial<Peer> = {}): Peer {
   return {
     stack_id: stackId, environment: 'test', region: 'eu-1', api_versions: ['v1'],
     endpoints: { 'agent-orchestrator_base_url': `https://${stackId.slice(4)}.example`, 'model-policy_base_url': `https://${stackId.slice(4)}.example/m`, federation_base_url: `https://${stackId.slice(4)}.example:50084` },
-    build: { version: '1.2.0', git_sha: 'abc', timestamp: '2026-01-01T00:00:00Z' },
+    build: { version: '1.0.2', git_sha: 'abc', timestamp: '2026-01-01T00:00:00Z' },
     ...more,
   };
 }

@@ -51,8 +51,8 @@ export interface OpenForwarding {
 export function openForwarding({ config: { values }, mode, node, own, connection, signingKeys, pool, trail, audit, metrics, log }: ForwardingParts): OpenForwarding {
   const index = new PostgresForwardIndex(pool, trail);
   const records = groupedAudit(audit);
-  const local = new LocalPeer({ baseUrl: values.AGENTOS_AGENT_ORCHESTRATOR_URL, credentials: localCredentials(signingKeys, mode), describe: (auth) => own.describe(auth.tenant_id) });
-  const nodes = createNodes({ node, local, remote: connection === null ? null : new HttpsPeer({ connection }) });
+  const local = new LocalPeer({ baseUrl: values.AGENTOS_AGENT_ORCHESTRATOR_URL, credentials: localCredentials(signingKeys, mode), describe: (auth) => own.describe(auth.tenant_id), tracing: metrics.tracing });
+  const nodes = createNodes({ node, local, remote: connection === null ? null : new HttpsPeer({ connection, tracing: metrics.tracing }) });
   const attempts = { maxAttempts: values.AGENTOS_FED_MAX_ATTEMPTS, baseBackoffMs: values.AGENTOS_FED_BASE_BACKOFF_MS, sleep: (ms: number) => sleep(ms), random: Math.random };
   const stopRetention = keepForwardsShort(index, { runDays: values.AGENTOS_RUN_RETENTION_DAYS, intervalMs: values.AGENTOS_RETENTION_INTERVAL_MS, batch: values.AGENTOS_RETENTION_BATCH, log });
   return {

@@ -32,13 +32,13 @@ export interface OpenReplication extends Replication {
   close(): Promise<void>;
 }
 
-export function openReplication({ config: { values }, node, nodes, index, pool, trail, audit, metrics: { registry }, log }: ReplicationParts): OpenReplication {
+export function openReplication({ config: { values }, node, nodes, index, pool, trail, audit, metrics: { registry, tracing }, log }: ReplicationParts): OpenReplication {
   const replica = new PostgresReplica(pool, trail);
   const list = new PostgresFollowList(pool);
   const metrics = createReplicationMetrics({ registry });
   const runDays = values.AGENTOS_RUN_RETENTION_DAYS;
   const stopRetention = keepReplicasShort({ replica, list, log }, { runDays, intervalMs: values.AGENTOS_RETENTION_INTERVAL_MS, batch: values.AGENTOS_RETENTION_BATCH });
-  const replicator = values.AGENTOS_FED_REPLICATION === 'on' ? new Replicator({ list, nodes, replica, metrics, log }, { runs: values.AGENTOS_FED_REPLICATION_RUNS, runDays }) : null;
+  const replicator = values.AGENTOS_FED_REPLICATION === 'on' ? new Replicator({ list, nodes, replica, metrics, tracing, log }, { runs: values.AGENTOS_FED_REPLICATION_RUNS, runDays }) : null;
   replicator?.start();
   return {
     ...createReplication({ node, nodes, index, replica, audit, metrics, log, maxAttempts: values.AGENTOS_FED_MAX_ATTEMPTS, baseBackoffMs: values.AGENTOS_FED_BASE_BACKOFF_MS }),

@@ -3,9 +3,6 @@ import { existsSync, readFileSync, statSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 
-/** The version of the contract line that services tell (C-77). */
-const CONTRACT_VERSION = '1.0.2';
-
 function findPackageRoot(): string {
   let folder = path.dirname(fileURLToPath(import.meta.url));
   while (!existsSync(path.join(folder, 'package.json'))) {
@@ -19,8 +16,8 @@ function findPackageRoot(): string {
 /** The folder that holds package.json, generated/ and dist/. */
 export const packageRoot = findPackageRoot();
 
-/** `1.0.2`, with the pre-release suffix of the package, e.g. `1.0.2-alpha.1`. */
-export const SERVICE_VERSION = `${CONTRACT_VERSION}${/-.+$/.exec((JSON.parse(readFileSync(path.join(packageRoot, 'package.json'), 'utf8')) as { version?: string }).version ?? '')?.[0] ?? ''}`;
+/** The version of the package, which is the one version of a release: v1.02 is `1.0.2` (C-77). */
+export const SERVICE_VERSION = (JSON.parse(readFileSync(path.join(packageRoot, 'package.json'), 'utf8')) as { version: string }).version;
 
 /** The bundled contract of a service, for the referee. */
 export function openapiPathOf(service: string): string {

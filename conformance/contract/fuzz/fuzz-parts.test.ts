@@ -9,6 +9,8 @@ import { operation, serviceNames } from '../../http/operations.ts';
 import { PROTO_PLACEHOLDER, faultsFor } from './fault.ts';
 import { toWire, type FuzzRequest } from './request-arbitrary.ts';
 import { arbitraryOf } from './schema-arbitrary.ts';
+import { parametersJudge } from './parameters.ts';
+import { Tally, isSuccess } from './tally.ts';
 import { faultsOfAnswer } from './verdict.ts';
 
 const documents = serviceNames.map((service) => ({ service, document: JSON.parse(readFileSync(new URL(`../../../generated/openapi/${service}.json`, import.meta.url), 'utf8')) as OpenApiDocument }));
@@ -59,7 +61,7 @@ describe('the verdict', () => {
   const getRun = operation('agent-orchestrator', 'getRun');
   const error = { error: { code: 'not_found', message: 'There is no such run.', retryable: false, details: {} }, correlation_id: 'corr_1', tenant_id: 'tnt_demo' };
   const answer = (change: Partial<WireAnswer>): WireAnswer => ({ status: 404, headers: { ...SAFE, 'content-type': 'application/json', 'x-correlation-id': 'corr_1' }, body: JSON.stringify(error), closed: true, ...change });
-  const faults = (change: Partial<WireAnswer>, refused = false): string => faultsOfAnswer(getRun, answer(change), refused).join('; ');
+  const faults = (change: Partial<WireAnswer>, fit: 'valid' | 'misfit' | 'unknown' = 'unknown'): string => faultsOfAnswer(getRun, answer(change), fit).join('; ');
 
   it('finds nothing wrong with a declared error', () => {
     expect(faults({})).toBe('');
@@ -82,7 +84,65 @@ describe('the verdict', () => {
     expect(faults(change)).toContain(says);
   });
 
+  it.each([
+    ['a page in the place of JSON', { headers: { ...answer({}).headers, 'content-type': 'text/html' }, body: '<p>' }, 'answers a success as text/html'],
+    ['a status without a shape', { status: 204, body: '{}' }, 'answers 204 with a body'],
+  ])('sees a success that is %s', (_name, change, says) => {
+    expect(faults({ status: 200, ...change })).toContain(says);
+  });
+
+  it.each([
+    ['by the contract that it fits', { message: 'The request query does not fit the contract: /limit must be <= 200.' }, 'refuses what fits'],
+    ['for being one of too many', { code: 'rate_limited' }, 'too much is asked'],
+    ['by the database', { details: { reason: 'value_not_storable' } }, 'lets the database find out'],
+  ])('sees that a valid request was refused %s', (_name, change, says) => {
+    expect(faults({ status: 400, body: JSON.stringify({ ...error, error: { ...error.error, ...change } }) }, 'valid')).toContain(says);
+  });
+
+  it('reads the lines of a stream', () => {
+    const stream = (body: string): string => faultsOfAnswer(operation('agent-orchestrator', 'streamRunEvents'), answer({ status: 200, headers: { ...SAFE, 'content-type': 'text/event-stream' }, body }), 'unknown').join('; ');
+    expect(stream(': here\n\nid: 1\nevent: agentos.event\ndata: {"a":1}\n\n')).toBe('');
+    expect(stream('data: undefined\n\n')).toContain('no JSON');
+  });
+
   it('sees that something was taken which the contract refuses', () => {
-    expect(faults({ status: 200 }, true)).toContain('does not fit the contract');
+    expect(faults({ status: 200 }, 'misfit')).toContain('does not fit the contract');
+  });
+});
+
+describe('the judge of parameters', () => {
+  const { document } = documents.find(({ service }) => service === 'agent-orchestrator')!;
+  const fits = parametersJudge(document, listOperations(document).find(({ operationId }) => operationId === 'listRuns')!);
+  const query = (...members: ReadonlyArray<readonly [string, string]>): boolean => fits({ path: [], query: members.map(([name, raw]) => ({ name, raw })) });
+
+  it.each([
+    [['limit', '5']], [['status', 'running']], [['created_after', '2025-12-19T22%3A15%3A30%2B01%3A00']], [['unheard_of', '%zz']], [['agent_id', '7']],
+  ] as ReadonlyArray<readonly [readonly [string, string]]>)('takes %j', (member) => {
+    expect(query(member)).toBe(true);
+  });
+
+  it('takes a list where the contract has one, and no other', () => {
+    expect(query(['label', 'a:b'], ['label', 'c:d'])).toBe(true);
+    expect(query(['limit', '5'], ['limit', '6'])).toBe(false);
+  });
+
+  it.each([
+    [['limit', '0']], [['limit', '1e30']], [['limit', 'ten']], [['limit', '%ff']], [['status', 'dreaming']], [['created_after', '2025-02-30T00%3A00%3A00Z']], [['label', 'nothing']],
+  ] as ReadonlyArray<readonly [readonly [string, string]]>)('refuses %j', (member) => {
+    expect(query(member)).toBe(false);
+  });
+});
+
+describe('the tally', () => {
+  it('tells an operation that was served from one that was only refused', () => {
+    const tally = new Tally();
+    for (const status of [200, 201, 404]) tally.add('one', { valid: true, status, tookMs: 2 });
+    tally.add('other', { valid: true, status: 404, tookMs: 1 });
+    tally.add('other', { valid: false, status: 200, tookMs: 3 });
+    expect(['one', 'other', 'nobody'].map((name) => tally.validAnsweredBy(name, isSuccess))).toEqual([2, 0, 0]);
+    expect([...tally.lines()]).toEqual([
+      'one: 2 of 3 valid answered 2xx (200 × 1, 201 × 1, 404 × 1); one fault away: nothing; 2.0 ms, at most 2 ms',
+      'other: 0 of 1 valid answered 2xx (404 × 1); one fault away: 200 × 1; 3.0 ms, at most 3 ms',
+    ]);
   });
 });

@@ -4,6 +4,7 @@ import { dereference, type OpenApiDocument, type OperationView } from '../../../
 import type { SchemaLibrary } from '../../../scripts/contract/schema-library.ts';
 import type { WireRequest } from '../../harness/raw-http.ts';
 import { PROTO_PLACEHOLDER } from './fault.ts';
+import type { ParametersJudge } from './parameters.ts';
 import { arbitraryOf, type KnownValues } from './schema-arbitrary.ts';
 
 /** A value on its way into a path or query: percent-encoded already. */
@@ -32,6 +33,8 @@ export interface Aim {
   readonly known: KnownValues;
   /** Who calls. */
   readonly headers: ReadonlyArray<readonly [string, string]>;
+  /** Whether path and query fit the contract. */
+  readonly fitsParameters: ParametersJudge;
   /** What the pipeline says of a body. */
   readonly isBody: (body: unknown) => boolean;
 }
@@ -52,7 +55,7 @@ export function validRequests(aim: Aim): fc.Arbitrary<FuzzRequest> {
   const drawn = fc.tuple(path, query, idempotency, bodies(aim)).map(([ids, members, key, body]) => {
     const request = requestOf(aim, ids, members.flat(), key === undefined || aim.operation.method === 'get' ? [] : [['Idempotency-Key', key]]);
     return { ...request, ...withBody(request.headers, body) };
-  });
+  }).filter(aim.fitsParameters);
   return fc.oneof({ weight: 1, arbitrary: fc.constantFrom(...exampleRequests(aim)) }, { weight: 4, arbitrary: drawn });
 }
 

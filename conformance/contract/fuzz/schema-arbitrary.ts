@@ -45,7 +45,7 @@ function valuesOf(schema: Schema | true, place: Place): Values {
   }
   const plain = plainValues(flat, place);
   const known = place.known[place.name];
-  return known === undefined || flat['type'] === 'object' ? plain : fc.oneof({ weight: 3, arbitrary: fc.constantFrom(...known) }, { weight: 2, arbitrary: plain });
+  return known === undefined || known.length === 0 || (flat['type'] === 'object' && typeof known[0] !== 'object') ? plain : fc.oneof({ weight: 3, arbitrary: fc.constantFrom(...known) }, { weight: 2, arbitrary: plain });
 }
 
 function plainValues(schema: Schema, place: Place): Values {

@@ -8,6 +8,7 @@ import { PLATFORM_SCOPES, TENANT_SCOPES } from '../../../services/platform/tenan
 import { call, untilEnded, type Answer, type Json } from '../../harness/client.ts';
 import type { TestNode } from '../../harness/node.ts';
 import type { ServiceName } from '../../harness/prism.ts';
+import { FUZZ_CANARY, FUZZ_PEER, WAITING_MODEL } from './fuzz-node.ts';
 import type { KnownValues } from './schema-arbitrary.ts';
 
 export interface Scene {
@@ -17,44 +18,68 @@ export interface Scene {
 
 type Maker = (scene: SceneMaker) => Promise<readonly string[]>;
 
+/** Operations by which an object can be used up, so that a valid request to it is served once. */
+const USES_UP = /^(delete|revoke|rotate|restore|cancel)/;
+
+/** So many objects of each kind that an operation names; of those that it uses up, so many for a hundred requests. */
 const EACH = 3;
-const numbered = (prefix: string): string[] => Array.from({ length: EACH }, (_, index) => `${prefix}_${index + 1}`);
+const EACH_USED_UP = 40;
 
 /** By the name of a path parameter. */
 const MAKERS: Readonly<Record<string, Maker>> = {
-  run_id: (scene) => scene.runs(),
-  agent_id: (scene) => scene.each(numbered('agt_fuzz'), (id) => scene.post('/v1/agents', { agent_id: id, name: 'Fuzz', model_ref: 'tier:fast' })),
-  tool_id: (scene) => scene.each(numbered('tool.fuzz'), (id) => scene.post('/v1/tools', { tool_id: id, description: 'A tool of a test.', input_schema: { type: 'object' }, webhook: { url: 'https://tools.invalid/x' } })),
-  server_id: (scene) => scene.each(numbered('fuzz'), (id) => scene.post('/v1/mcp-servers', { server_id: id, name: 'Fuzz', transport: { type: 'streamable_http', url: 'https://mcp.invalid/mcp' } })),
+  run_id: (scene) => (scene.isUsedUp ? scene.waitingRuns() : scene.runs()),
+  agent_id: (scene) => scene.each(scene.numbered('agt_fuzz'), (id) => scene.post('/v1/agents', { agent_id: id, name: 'Fuzz', model_ref: 'tier:fast' })),
+  tool_id: (scene) => scene.each(scene.numbered('tool.fuzz'), (id) => scene.post('/v1/tools', { tool_id: id, description: 'A tool of a test.', input_schema: { type: 'object' }, webhook: { url: 'https://tools.invalid/x' } })),
+  server_id: (scene) => scene.each(scene.numbered('fuzz'), (id) => scene.post('/v1/mcp-servers', { server_id: id, name: 'Fuzz', transport: { type: 'streamable_http', url: 'https://mcp.invalid/mcp' } })),
   namespace: () => Promise.resolve(['notes']),
-  key: (scene) => scene.each(numbered('key'), (key) => scene.put(`/v1/memory/notes/items/${key}`, { value: { text: key } })),
+  key: (scene) => scene.each(scene.numbered('key'), (key) => scene.put(`/v1/memory/notes/items/${key}`, { value: { text: key } })),
   webhook_id: (scene) => scene.eachAnswered(({ webhook }) => webhook.webhook_id as string, () => scene.post('/v1/webhooks', { url: 'https://hooks.invalid/x', event_types: ['agentos.run.*'] })),
   tenant_id: (scene) => scene.tenants(),
-  policy_id: (scene) => scene.each(numbered('pol_fuzz'), (id) => scene.put(`/v1/policies/${id}`, { rules: [] }, 'model-policy')),
-  request_id: (scene) => scene.each(numbered('req_fuzz'), (id) => scene.post('/v1/models:invoke', { request: { operation: 'chat', request_id: id, model_ref: 'tier:fast', input: { messages: [{ role: 'user', content: 'hello' }] } } }, 'model-policy')),
+  policy_id: (scene) => scene.each(scene.numbered('pol_fuzz'), (id) => scene.put(`/v1/policies/${id}`, { rules: [] }, 'model-policy')),
+  request_id: (scene) => scene.each(scene.numbered('req_fuzz'), (id) => scene.post('/v1/models:invoke', { request: { operation: 'chat', request_id: id, model_ref: 'tier:fast', input: { messages: [{ role: 'user', content: 'hello' }] } } }, 'model-policy')),
   model_id: (scene) => scene.models('chat'),
-  principal_id: (scene) => scene.each(numbered('svc_fuzz'), (id) => scene.put(`${scene.directory}/principals/${id}`, { principal_type: 'service', roles: ['tenant_service'] })),
+  principal_id: (scene) => scene.each(scene.numbered('svc_fuzz'), (id) => scene.put(`${scene.directory}/principals/${id}`, { principal_type: 'service', roles: ['tenant_service'] })),
+  canary_name: () => Promise.resolve([FUZZ_CANARY]),
   key_id: async (scene) => {
     await scene.put(`${scene.directory}/principals/svc_fuzz_1`, { principal_type: 'service', roles: ['tenant_service'] });
     return scene.eachAnswered(({ key }) => key.key_id as string, () => scene.post(`${scene.directory}/keys`, { principal_id: 'svc_fuzz_1' }));
   },
 };
 
-/** Stands in the peers file of the node. */
-export const FUZZ_PEER = 'stk_fuzz_peer';
+const DAY_MS = 86_400_000;
 
 /** Values for members of bodies and queries, whatever the operation. */
 const ANYWHERE: KnownValues = {
   agent_id: ['agt_fuzz_1', 'agt_sample_echo_v1'],
   model_ref: ['tier:fast', 'tier:balanced'],
   principal_id: ['svc_fuzz_1'],
+  scopes: [['runs:read'], []],
+  roles: [['tenant_service'], []],
+  expires_at: [new Date(Date.now() + DAY_MS).toISOString()],
+  from: ['2025-01-01T00:00:00Z'],
+  to: ['9999-12-31T23:59:59Z'],
+  required_capabilities: [[]],
+  types: [['email', 'card']],
+  input_schema: [{ type: 'object' }, { type: 'object', properties: { query: { type: 'string' } }, required: ['query'] }],
   // Names that nobody answers to, so that nothing is ever sent anywhere.
   url: ['https://hooks.invalid/x', 'http://127.0.0.1:9/x', 'https://user@hooks.invalid/'],
 };
 
-export async function setScene(node: TestNode, service: ServiceName, operation: OperationView): Promise<Scene> {
+/** By operation, where most of what its schema allows is refused for a reason that no schema states. */
+const ONLY_THERE: Readonly<Record<string, KnownValues>> = {
+  createAgent: { agent_id: [] },
+  createChatCompletion: { n: [1], logprobs: [false], top_logprobs: [0], tool_choice: ['auto', 'none'], type: ['function'] },
+  createEmbeddings: { input: ['hello', ['hello', 'there']], dimensions: [256] },
+  getUsage: { from: ['2025-01-01'], to: ['2099-12-31'] },
+  listUsageEntries: { from: ['2025-01-01'], to: ['2099-12-31'], after: [] },
+  invokeModel: { operation: ['chat'], deny: [false], type: ['text', 'function'] },
+};
+
+/** @param requests of each kind that will be made. */
+export async function setScene(node: TestNode, service: ServiceName, operation: OperationView, requests: number): Promise<Scene> {
   const tenantId = await node.tenant();
-  const scene = new SceneMaker(node, tenantId, operation.path.startsWith('/v1/admin/tenants/{tenant_id}'));
+  const isUsedUp = USES_UP.test(operation.operationId);
+  const scene = new SceneMaker(node, tenantId, { isUsedUp, each: isUsedUp ? Math.ceil((requests * EACH_USED_UP) / 100) : EACH, victims: operation.path.startsWith('/v1/admin/tenants/{tenant_id}') });
   const known: Record<string, readonly unknown[]> = { ...ANYWHERE };
   const names = [...operation.path.matchAll(/\{(\w+)\}/g)].map(([, name]) => name!);
   if (/keys/.test(operation.path) && !names.includes('principal_id')) names.push('principal_id');
@@ -69,6 +94,10 @@ export async function setScene(node: TestNode, service: ServiceName, operation: 
   // Its own node is the one that it can send runs to; what is ingested comes from a peer that it knows.
   if (service === 'federation') Object.assign(known, { stack_id: ['stk_local'], region: ['local'], source_stack_id: [FUZZ_PEER], peer_id: [FUZZ_PEER], tenant_id: [scene.headers['X-Tenant-Id']] });
   if (service === 'model-policy') known['model'] = known['model_ref'] = await scene.models(operation.operationId === 'createEmbeddings' ? 'embed' : 'chat');
+  // The body of a replacement may repeat the id of its path, and no other.
+  if (operation.method === 'put') for (const name of names) known[name] = known[name]?.slice(0, 1) ?? [];
+  if (service === 'model-policy') known['tenant_id'] = [tenantId];
+  Object.assign(known, ONLY_THERE[operation.operationId]);
   // One tenant, so that what is drawn to confirm is the one that is drawn to go.
   if (operation.operationId === 'deleteTenant') known['confirm'] = known['tenant_id'] = known['tenant_id']!.slice(0, 1);
   return { known, headers: Object.entries(scene.headers) };
@@ -76,14 +105,18 @@ export async function setScene(node: TestNode, service: ServiceName, operation: 
 
 class SceneMaker {
   readonly headers: Readonly<Record<string, string>>;
+  readonly isUsedUp: boolean;
   readonly #node: TestNode;
+  readonly #each: number;
   readonly #victims: boolean;
   #tenants: readonly string[] = [];
 
-  /** @param administered what is made of the directory is made in the tenants that `tenants` makes. */
-  constructor(node: TestNode, tenantId: string, administered: boolean) {
+  /** `victims`: what is made of the directory is made in the tenants that `tenants` makes. */
+  constructor(node: TestNode, tenantId: string, options: { readonly isUsedUp: boolean; readonly each: number; readonly victims: boolean }) {
     this.#node = node;
-    this.#victims = administered;
+    this.isUsedUp = options.isUsedUp;
+    this.#each = options.each;
+    this.#victims = options.victims;
     this.headers = { 'X-Tenant-Id': tenantId, 'X-Principal-Id': 'usr_fuzz', 'X-Scopes': [...TENANT_SCOPES, ...PLATFORM_SCOPES].join(' ') };
   }
 
@@ -104,6 +137,10 @@ class SceneMaker {
     return this.#call('PUT', path, body, service);
   }
 
+  numbered(prefix: string): string[] {
+    return Array.from({ length: this.#each }, (_, index) => `${prefix}_${index + 1}`);
+  }
+
   async each(ids: readonly string[], make: (id: string) => Promise<Answer>): Promise<readonly string[]> {
     for (const id of ids) await make(id);
     return ids;
@@ -111,7 +148,7 @@ class SceneMaker {
 
   async eachAnswered(idOf: (body: Json) => string, make: () => Promise<Answer>): Promise<readonly string[]> {
     const ids: string[] = [];
-    for (let index = 0; index < EACH; index += 1) ids.push(idOf((await make()).body));
+    for (let index = 0; index < this.#each; index += 1) ids.push(idOf((await make()).body));
     return ids;
   }
 
@@ -121,9 +158,15 @@ class SceneMaker {
     return ids;
   }
 
+  /** Runs that go on until they are canceled. */
+  async waitingRuns(): Promise<readonly string[]> {
+    await this.post('/v1/agents', { agent_id: 'agt_waiting', name: 'Waiting', model_ref: WAITING_MODEL });
+    return this.eachAnswered(({ run }) => run.run_id as string, () => this.post('/v1/runs', { agent_id: 'agt_waiting', input: 'hello' }));
+  }
+
   async models(capability: string): Promise<readonly string[]> {
     const models = (await this.get('/v1/models', 'model-policy')).body.models as Json[];
-    return models.filter(({ capabilities }) => capabilities.includes(capability)).map(({ model_id: id }) => id as string);
+    return models.filter(({ capabilities, model_id: id }) => id !== WAITING_MODEL && capabilities.includes(capability)).map(({ model_id: id }) => id as string);
   }
 
   /** For what is written behind the answer that caused it. */
@@ -133,7 +176,7 @@ class SceneMaker {
 
   async tenants(): Promise<readonly string[]> {
     const made: string[] = [];
-    for (let index = 0; index < EACH; index += 1) made.push(await this.#node.tenant());
+    for (let index = 0; index < this.#each; index += 1) made.push(await this.#node.tenant());
     this.#tenants = made;
     return made;
   }

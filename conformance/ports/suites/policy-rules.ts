@@ -69,6 +69,9 @@ function changesSuite(harness: () => PolicyRulesHarness): void {
     expect((await rejection(rules.put(owner, { policyId: 'pol_v', rules: [], version: 1 }))).details).toMatchObject({ reason: 'version_conflict', version: null });
     await rules.put(owner, { policyId: 'pol_v', rules: words('one') });
     expect((await rules.put(owner, { policyId: 'pol_v', rules: words('two'), version: 1 })).policy.version).toBe(2);
+    for (const version of [2 ** 40, Number.MAX_SAFE_INTEGER + 1, 1e308]) {
+      expect(await rejection(rules.put(owner, { policyId: 'pol_v', rules: [], version })), String(version)).toMatchObject({ code: 'conflict', details: { reason: 'version_conflict', version: 2 } });
+    }
     expect(await rejection(rules.put(owner, { policyId: 'pol_v', rules: [], version: 1 }))).toMatchObject({ code: 'conflict', details: { reason: 'version_conflict', version: 2 } });
     expect((await rules.get(owner, 'pol_v')).rules).toEqual(words('two'));
   });

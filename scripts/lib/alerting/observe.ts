@@ -4,7 +4,7 @@ import { existsSync, mkdirSync, readFileSync, readdirSync } from 'node:fs';
 import path from 'node:path';
 import { repositoryRoot } from '../repository.ts';
 import { SERVICES } from '../services/catalog.ts';
-import { clientHost, schemeOf, type Settings } from '../settings.ts';
+import { clientHost, type Settings } from '../settings.ts';
 import { ensureProgram } from './debian-programs.ts';
 import { mailServerOf, type MailServer } from './mail-server.ts';
 import { ensureMetricsKey } from './metrics-key.ts';
@@ -23,8 +23,8 @@ export function renderInputOf(settings: Settings, metricsKey: string, intervalSe
   return {
     folder: path.join(settings.home, 'observability'),
     services: SERVICES.map(({ name }) => ({ service: name, address: `${clientHost(settings)}:${settings.ports[name]}` })),
-    tls: schemeOf(settings) === 'https',
-    authorityFile: schemeOf(settings) === 'https' ? process.env['NODE_EXTRA_CA_CERTS'] || null : null,
+    tls: settings.tls,
+    authorityFile: settings.tls ? process.env['NODE_EXTRA_CA_CERTS'] || null : null,
     metricsKey,
     mail: mailServerOf(settings),
     prometheus: at(values.AGENTOS_PROMETHEUS_PORT), alertmanager: at(values.AGENTOS_ALERTMANAGER_PORT), blackbox: at(values.AGENTOS_BLACKBOX_PORT), nodeExporter: at(values.AGENTOS_NODE_EXPORTER_PORT),

@@ -29,7 +29,8 @@ function stateFile(home: string, service: string): string {
 export function readState(home: string, service: ServiceName): ServiceState | null {
   try {
     const state = JSON.parse(readFileSync(stateFile(home, service), 'utf8')) as ServiceState;
-    return Number.isSafeInteger(state.pid) && Array.isArray(state.marks) && state.marks.length > 0 ? state : null;
+    const whole = Number.isSafeInteger(state.pid) && Number.isSafeInteger(state.port) && typeof state.host === 'string' && Array.isArray(state.marks) && state.marks.length > 0;
+    return whole ? state : null;
   } catch {
     return null;
   }

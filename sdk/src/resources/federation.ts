@@ -60,7 +60,7 @@ export class Federation {
     return this.get(runId, options);
   }
 
-  /** Hands over events that another node produced; what was there already counts as rejected. */
+  /** Hands over events of runs that were forwarded to that node, which is asked whether they are so; what was there already counts as rejected. */
   ingest(sourceStackId: string, events: readonly Event[], options: RequestOptions = {}): ApiPromise<FederationEventsIngestAnswer> {
     const body = { events: [...events], ingest: { source_stack_id: sourceStackId, dedupe: { mode: 'event_id' as const } } };
     return this.#session.call('mutation', options, async (init) =>

@@ -1,7 +1,10 @@
 /** A tenant's memory in memory. What has expired is not shown, and counts until it is swept or its room is needed. */
+import { MemoryAudit } from '../../platform/audit/audit-memory.ts';
+import { auditRow, type AuditFacts } from '../../platform/audit/audit-row.ts';
 import type { AuthContext } from '../../platform/tenancy/auth-context.ts';
 import type { PortCapabilities } from '../../platform/port.ts';
 import type { MemoryEmbedding, MemoryFilter, MemoryItem, MemoryMatch, MemoryPort, MemoryWrite } from '../ports/memory.ts';
+import { memoryDeed } from './audited-change.ts';
 import { checkEmbedding, checkedWrite, refuseForRoom, type CheckedWrite } from './memory-items.ts';
 import { Best, MAX_RANKED, compareKeys, cosineTo, keywordScore, passes, wantedWords } from './memory-ranking.ts';
 
@@ -21,9 +24,11 @@ interface TenantMemory {
 export class MemoryMemory implements MemoryPort {
   readonly #tenants = new Map<string, TenantMemory>();
   readonly #now: () => number;
+  readonly #audit: MemoryAudit;
 
-  constructor(now: () => number = Date.now) {
+  constructor(now: () => number = Date.now, audit = new MemoryAudit()) {
     this.#now = now;
+    this.#audit = audit;
   }
 
   /** Of a tenant that was deleted. Answers how many items there were. */
@@ -49,6 +54,7 @@ export class MemoryMemory implements MemoryPort {
     const stored = this.#stored(item, write, seen);
     space.set(item.key, stored);
     tenant.bytes += write.bytes - (old?.item.bytes ?? 0);
+    this.#note(auth, memoryDeed(auth, 'put', item.namespace, item.key, { created: seen === undefined, bytes: write.bytes }));
     return { ...structuredClone(stored.item), created: seen === undefined };
   }
 
@@ -62,7 +68,13 @@ export class MemoryMemory implements MemoryPort {
     const stored = tenant?.spaces.get(namespace)?.get(key);
     if (tenant === undefined || stored === undefined) return false;
     remove(tenant, stored);
-    return this.#visible(stored);
+    const seen = this.#visible(stored);
+    if (seen) this.#note(auth, memoryDeed(auth, 'delete', namespace, key));
+    return seen;
+  }
+
+  #note(auth: AuthContext, facts: AuditFacts | null): void {
+    if (facts !== null) this.#audit.add(auditRow('agent-orchestrator', auth, facts));
   }
 
   async list(auth: AuthContext, namespace: string, query: { readonly limit: number; readonly after?: string; readonly prefix?: string }): Promise<readonly MemoryItem[]> {

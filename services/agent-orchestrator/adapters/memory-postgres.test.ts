@@ -20,6 +20,8 @@ describe('the upgrade', () => {
   beforeAll(async () => {
     test = await testDatabase();
     owner = `${test.name}_owner`;
+    // Also makes the role of the application, where this is the first test on its server.
+    await migrate({ url: test.url, schema: SCHEMA, migrations: before });
     // As with a managed database: whoever migrates is no superuser, so that policies bind it.
     await test.asSuperuser(async (client) => {
       await client.query(`CREATE ROLE "${owner}" LOGIN PASSWORD 'owner'`);
@@ -41,7 +43,6 @@ describe('the upgrade', () => {
   };
 
   it('keeps what is there, finds it, and counts it', async () => {
-    await migrate({ url: test.url, schema: SCHEMA, migrations: before });
     await test.asSuperuser((client) => giveAway(client, owner));
     const [one, two] = [freshTenant(), freshTenant()];
     const long = 'x'.repeat(300);

@@ -5,11 +5,13 @@
  * Writes of one tenant take turns: each holds the tenant's row of `memory_usage`, which is what makes the limit exact.
  */
 import type pg from 'pg';
+import { AuditTrail, withAudit } from '../../platform/audit/audit-trail.ts';
 import type { AuthContext } from '../../platform/tenancy/auth-context.ts';
 import { fromDatabaseError } from '../../platform/db/sqlstate.ts';
 import { withScheduler, withTenant } from '../../platform/db/transaction.ts';
 import type { PortCapabilities } from '../../platform/port.ts';
 import type { MemoryEmbedding, MemoryFilter, MemoryItem, MemoryMatch, MemoryMetadata, MemoryPort, MemoryWrite } from '../ports/memory.ts';
+import { memoryDeed } from './audited-change.ts';
 import { checkEmbedding, checkedWrite, refuseForRoom, type CheckedWrite } from './memory-items.ts';
 import { BY_KEYS, DELETE, FIND_PGVECTOR, GET, HOLD_EXPIRED, HOLD_USAGE, KINDS, LIST, NAMESPACES, OPEN_USAGE, SEARCH, SWEEP, USAGE, VECTORS, nearestStatement, putStatement } from './memory-postgres-sql.ts';
 import { Best, cosineTo, filterJson, wantedWords, type Ranked } from './memory-ranking.ts';
@@ -54,20 +56,22 @@ const itemOf = (row: ItemRow): MemoryItem => ({
 
 export class PostgresMemory implements MemoryPort {
   readonly #pool: pg.Pool;
+  readonly #trail: AuditTrail;
   readonly #put: Statement;
   readonly #nearest: Statement | null;
 
   /** @param pgvector the schema that pgvector's type lives in, quoted; null where vectors are scanned. */
-  constructor(pool: pg.Pool, pgvector: string | null = null) {
+  constructor(pool: pg.Pool, pgvector: string | null = null, trail: AuditTrail = new AuditTrail({ service: 'agent-orchestrator' })) {
     this.#pool = pool;
+    this.#trail = trail;
     this.#put = putStatement(pgvector);
     this.#nearest = pgvector === null ? null : nearestStatement(pgvector);
   }
 
   /** Uses pgvector where the migrations found it. @throws AgentOsError for database errors. */
-  static async open(pool: pg.Pool): Promise<PostgresMemory> {
+  static async open(pool: pg.Pool, trail?: AuditTrail): Promise<PostgresMemory> {
     try {
-      return new PostgresMemory(pool, (await pool.query<{ home: string }>(FIND_PGVECTOR)).rows[0]?.home ?? null);
+      return new PostgresMemory(pool, (await pool.query<{ home: string }>(FIND_PGVECTOR)).rows[0]?.home ?? null, trail);
     } catch (error) {
       throw fromDatabaseError(error);
     }
@@ -79,7 +83,12 @@ export class PostgresMemory implements MemoryPort {
 
   async put(auth: AuthContext, item: MemoryWrite): Promise<MemoryItem & { readonly created: boolean }> {
     const write = checkedWrite(item);
-    const outcome = await withTenant(this.#pool, auth.tenant_id, (client) => this.#write(client, auth.tenant_id, item, write));
+    const outcome = await withAudit(this.#pool, this.#trail, auth.tenant_id, async (client, note) => {
+      const stored = await this.#write(client, auth.tenant_id, item, write);
+      const facts = typeof stored === 'number' ? null : memoryDeed(auth, 'put', item.namespace, item.key, { created: !stored.replaced, bytes: stored.bytes });
+      if (facts !== null) note(auth, facts);
+      return stored;
+    });
     if (typeof outcome === 'number') refuseForRoom(write.maxBytes!, outcome, write.bytes);
     return { ...itemOf(outcome), created: !outcome.replaced };
   }
@@ -90,10 +99,13 @@ export class PostgresMemory implements MemoryPort {
   }
 
   async delete(auth: AuthContext, namespace: string, key: string): Promise<boolean> {
-    return withTenant(this.#pool, auth.tenant_id, async (client) => {
+    return withAudit(this.#pool, this.#trail, auth.tenant_id, async (client, note) => {
       const held = client.query({ ...HOLD_USAGE, values: [auth.tenant_id] });
       const [, gone] = await Promise.all([held, client.query<{ seen: boolean }>({ ...DELETE, values: [auth.tenant_id, namespace, key] })]);
-      return gone.rows[0]?.seen ?? false;
+      const seen = gone.rows[0]?.seen ?? false;
+      const facts = seen ? memoryDeed(auth, 'delete', namespace, key) : null;
+      if (facts !== null) note(auth, facts);
+      return seen;
     });
   }
 

@@ -45,11 +45,18 @@ interface Call extends ModelCallOptions {
 
 const CONNECTION_ATTEMPTS = 3;
 const MAX_HELD_BACK_MS = 1_000;
+/** Answers of one call that may be lost, each with a process that dies between it and what the run's log says of it. */
+const MOST_LOST = 5;
 const CONNECTION_ERRORS = new Set(['ECONNREFUSED', 'ECONNRESET', 'EPIPE', 'ENOTFOUND', 'EAI_AGAIN', 'ETIMEDOUT', 'UND_ERR_SOCKET', 'UND_ERR_CONNECT_TIMEOUT', 'UND_ERR_CLOSED', 'UND_ERR_DESTROYED']);
 
 /** The call was made and charged, and Model Policy has its answer no more: a run that goes on needs it made once more. */
 function isAnswerLost(error: unknown): boolean {
   return error instanceof AgentOsError && error.code === 'conflict' && error.details['reason'] === 'request_id_used';
+}
+
+/** The same for everybody who finds so many answers lost. */
+function requestIdAfter(requestId: string, lost: number): string {
+  return lost === 1 ? `${requestId}.again` : `${requestId}.again${lost}`;
 }
 
 export class HttpModel implements ModelPort {
@@ -109,11 +116,12 @@ export class HttpModel implements ModelPort {
       const body = { auth: caller, request: asked, traceparent: options.traceparent };
       return member<ModelResponse>(await this.#call(caller, { ...options, method: 'POST', path: '/v1/models:invoke', body }), 'response');
     };
-    try {
-      return await ask(request);
-    } catch (error) {
-      if (!isAnswerLost(error)) throw error;
-      return ask({ ...request, request_id: `${request.request_id}.again` });
+    for (let lost = 0; ; lost += 1) {
+      try {
+        return await ask(lost === 0 ? request : { ...request, request_id: requestIdAfter(request.request_id, lost) });
+      } catch (error) {
+        if (!isAnswerLost(error) || lost === MOST_LOST) throw error;
+      }
     }
   }
 

@@ -5,7 +5,6 @@ import type { operations } from '../../../generated/types/federation.ts';
 import type { ErrorResponse } from '../../../generated/types/index.ts';
 import { AgentOsError, type ErrorCode } from '../../platform/errors.ts';
 import type { RequestContext } from '../../platform/http/operation-types.ts';
-import { childTraceparent } from '../../platform/telemetry/trace-context.ts';
 import type { AuthContext } from '../../platform/tenancy/auth-context.ts';
 
 type PeerInfoAnswer = operations['getPeerInfo']['responses'][200]['content']['application/json'];
@@ -35,7 +34,7 @@ export function createPeerInformation(options: PeerInformationOptions): PeerInfo
   const client = createFederationClient({ baseUrl: options.baseUrl });
   const ask = async <Data>(auth: AuthContext, caller: Caller, call: (request: { headers: Record<string, string>; signal: AbortSignal }) => Promise<Exchange<Data>>): Promise<Data> => {
     const signal = AbortSignal.any([caller.signal, AbortSignal.timeout(options.timeoutMs ?? 3_000)]);
-    const headers = { 'x-correlation-id': caller.correlationId, traceparent: childTraceparent(caller.traceparent), ...(await options.credentials(auth)) };
+    const headers = { 'x-correlation-id': caller.correlationId, traceparent: caller.traceparent, ...(await options.credentials(auth)) };
     let exchange: Exchange<Data>;
     try {
       exchange = await call({ headers, signal });

@@ -61,11 +61,12 @@ const NOTE_CLAIMS = {
     WHERE q.tenant_id = d.tenant_id`,
 };
 
+// Whoever has a token is running, says a check of the table. Were it said here too, a plan might walk the index of leases.
 const HEARTBEAT = {
   name: 'ao_heartbeat',
   text: `UPDATE orchestrator.runs r SET lease_until = clock_timestamp() + $2::float8 * interval '1 millisecond'
     FROM json_to_recordset($1::json) AS l (tenant_id text, run_id text, token text)
-    WHERE r.tenant_id = l.tenant_id AND r.run_id = l.run_id AND r.lease_token = l.token AND r.status = 'running'
+    WHERE r.tenant_id = l.tenant_id AND r.run_id = l.run_id AND r.lease_token = l.token
     RETURNING r.lease_token AS token`,
 };
 
@@ -75,7 +76,7 @@ const RELEASE = {
       available_at = clock_timestamp() + $4::float8 * interval '1 millisecond',
       attempts = CASE WHEN $4::float8 = 0 THEN greatest(1, r.attempts - 1) ELSE r.attempts END,
       fruitless_claims = CASE WHEN $4::float8 = 0 THEN greatest(0, r.fruitless_claims - 1) ELSE r.fruitless_claims END
-    WHERE r.tenant_id = $1 AND r.run_id = $2 AND r.lease_token = $3 AND r.status = 'running'`,
+    WHERE r.tenant_id = $1 AND r.run_id = $2 AND r.lease_token = $3`,
 };
 
 /** Every run that has not ended, by the two indexes that hold no other: however many have ended, none of them is read. */

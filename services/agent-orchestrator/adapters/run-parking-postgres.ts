@@ -14,13 +14,13 @@ const PARK = {
   name: 'ao_park',
   text: `UPDATE orchestrator.runs r SET lease_token = gen_random_uuid()::text, lease_owner = '${NOBODY}', fruitless_claims = 0,
       lease_until = clock_timestamp() + $4::float8 * interval '1 millisecond'
-    WHERE r.tenant_id = $1 AND r.run_id = $2 AND r.lease_token = $3 AND r.status = 'running'`,
+    WHERE r.tenant_id = $1 AND r.run_id = $2 AND r.lease_token = $3`,
 };
 
 const UNPARK = {
   name: 'ao_unpark',
   text: `UPDATE orchestrator.runs r SET lease_until = statement_timestamp() - interval '1 millisecond'
-    WHERE r.tenant_id = $1 AND r.run_id = $2 AND r.status = 'running' AND r.lease_owner = '${NOBODY}'`,
+    WHERE r.tenant_id = $1 AND r.run_id = $2 AND r.lease_token IS NOT NULL AND r.lease_owner = '${NOBODY}'`,
 };
 
 /** False when the lease is no longer held. */

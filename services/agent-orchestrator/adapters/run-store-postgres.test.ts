@@ -1,10 +1,10 @@
 /** What only a real Postgres can show: killed processes, lost answers, fair claims over a backlog, plans, reconnection. */
 import { spawn } from 'node:child_process';
-import type pg from 'pg';
 import { pino } from 'pino';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { testDatabase, type TestDatabase } from '../../../conformance/harness/database.ts';
 import { AUDIT_SET } from '../../../conformance/harness/migrations.ts';
+import { startPostgresProxy } from '../../../conformance/harness/postgres-proxy.ts';
 import { createDatabase, type Database } from '../../platform/db/pool.ts';
 import type { AuthContext } from '../../platform/tenancy/auth-context.ts';
 import { runCanceled, runCompleted } from '../events/drafts.ts';
@@ -109,34 +109,13 @@ describe('a killed worker', () => {
   }, 30_000);
 });
 
-/** A pool whose commits are applied and then reported as lost, as often as `share` says. */
-function forgetfulPool(pool: pg.Pool, share: number): { pool: pg.Pool; lost: () => number } {
-  let lost = 0;
-  const wrapped = Object.create(pool) as pg.Pool;
-  // With a callback it is the pool itself that connects, for a single statement without a transaction.
-  wrapped.connect = (async (callback?: Parameters<typeof pool.connect>[0]) => {
-    if (callback !== undefined) return pool.connect(callback);
-    const client = await pool.connect();
-    const proxy = Object.create(client) as pg.PoolClient;
-    proxy.query = ((...query: Parameters<typeof client.query>) => {
-      const result = client.query(...query) as unknown as Promise<pg.QueryResult>;
-      if ((query[0] as unknown) !== 'COMMIT' || Math.random() >= share) return result;
-      return result.then(() => {
-        lost += 1;
-        throw Object.assign(new Error('Connection terminated unexpectedly'), { code: 'ECONNRESET' });
-      });
-    }) as typeof client.query;
-    proxy.release = (broken) => client.release(broken);
-    return proxy;
-  }) as typeof pool.connect;
-  return { pool: wrapped, lost: () => lost };
-}
-
 describe('a commit whose answer is lost', () => {
   it('makes neither a second run nor a second event', async () => {
     const auth = tenant('ambiguous');
-    const forgetful = forgetfulPool(database.pool, 0.3);
-    const state = new PostgresRunState(forgetful.pool);
+    const proxy = await startPostgresProxy(test.url);
+    const far = await createDatabase({ url: proxy.url, applicationName: 'far-stores', keyedStatements: true });
+    const state = new PostgresRunState(far.pool);
+    proxy.loseCommits(() => Math.random() < 0.3);
     const results: CreateRunResult[] = await Promise.all(Array.from({ length: 60 }, () => state.createRun(auth, newRun())));
     expect(new Set(results.map((result) => result.outcome))).toEqual(new Set(['created']));
     const claimed = await queue.claim(WORKER, { ...CLAIM, limit: 100, leaseMs: 60_000 });
@@ -149,11 +128,14 @@ describe('a commit whose answer is lost', () => {
       } satisfies RunTransition))));
       expect(outcomes.filter((outcome) => outcome.outcome === 'fenced')).toEqual([]);
     }
-    expect(forgetful.lost()).toBeGreaterThan(0);
+    proxy.loseCommits(null);
+    expect(proxy.lostCommits).toBeGreaterThan(0);
     for (const { run } of claimed) expect(await sequences(auth, run.runId)).toEqual(range(6));
     expect((await runState.listRuns(auth, { limit: 200 })).runs).toHaveLength(60);
     expect(await queue.depth(WORKER)).toEqual({ queued: 0, running: 0, drift: 0 });
     await state.close();
+    await far.close();
+    await proxy.close();
   });
 });
 

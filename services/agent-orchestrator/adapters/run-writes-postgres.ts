@@ -13,7 +13,8 @@ import type { AuditTrail } from '../../platform/audit/audit-trail.ts';
 import { AgentOsError } from '../../platform/errors.ts';
 import { FlushRolledBackError } from '../../platform/db/group-commit.ts';
 import { fromDatabaseError, isConnectionError, isRetryableTransaction } from '../../platform/db/sqlstate.ts';
-import { withTenant } from '../../platform/db/transaction.ts';
+import type { NamedStatement, Parameter, StatementSender } from '../../platform/db/statement-batch.ts';
+import { withTenantTogether } from '../../platform/db/transaction.ts';
 import type { AdvanceResult } from '../ports/run-state.ts';
 import { admit, type TenantRunsState } from '../tenancy/admission.ts';
 import { AdmissionNotes, type SeenTenant } from '../tenancy/admission-notes.ts';
@@ -110,7 +111,7 @@ class Flush {
   }
 
   async run(): Promise<ReadonlyArray<RunVerdict | Error>> {
-    await withTenant(this.#pool, this.#tenants, (client) => this.#body(client), { attempts: 1 });
+    await withTenantTogether(this.#pool, this.#tenants, (client) => this.#body(client), { attempts: 1 });
     // Committed, so every statement succeeded; nothing below may fail the flush as a whole.
     await Promise.all(this.#pending);
     if (this.#chained !== null) this.#trail.committed(this.#deeds, await this.#chained);
@@ -124,7 +125,7 @@ class Flush {
   }
 
   /** Ends as soon as the last statement is sent: COMMIT travels right behind it. */
-  async #body(client: pg.PoolClient): Promise<void> {
+  async #body(client: StatementSender): Promise<void> {
     const moves = this.#creates.length + this.#cancels.length + this.#advances.filter(({ write }) => write.transition.end !== null).length;
     this.#backlog.within(this.#creates[0]?.write.run.limits.maxQueuedRuns);
     const countUpTo = this.#creates.length === 0 ? null : this.#backlog.countUpTo(performance.now(), this.#creates.length);
@@ -158,7 +159,7 @@ class Flush {
   }
 
   /** Behind everything else: who holds the end of a chain waits for nothing but the commit. */
-  #appendDeeds(client: pg.PoolClient): void {
+  #appendDeeds(client: StatementSender): void {
     if (this.#deeds.length === 0) return;
     this.#chained = this.#trail.send(client, this.#deeds);
     this.#later(this.#chained.catch((error: unknown) => {
@@ -171,7 +172,7 @@ class Flush {
    * A tenant without a row had nothing to lock, so what was read behind the lock may be of before another process's
    * creation: everything is read again once the row is there and locked.
    */
-  async #decideForNewTenants(client: pg.PoolClient, countUpTo: number | null): Promise<void> {
+  async #decideForNewTenants(client: StatementSender, countUpTo: number | null): Promise<void> {
     await this.#send(client, ADD_TENANTS, [this.#tenants]);
     const locked = this.#send<LockRow>(client, LOCK_TENANTS, [this.#tenants]);
     const queue = this.#send<QueueRow>(client, READ_QUEUE, [this.#tenants, countUpTo]);
@@ -180,7 +181,7 @@ class Flush {
   }
 
   /** Sends a prepared statement; a failure is kept for `flushWrites` and for whoever awaits the rows. */
-  #send<Row extends pg.QueryResultRow>(client: pg.PoolClient, statement: { name: string; text: string }, values: unknown[]): Promise<Row[]> {
+  #send<Row extends pg.QueryResultRow>(client: StatementSender, statement: NamedStatement, values: readonly Parameter[]): Promise<Row[]> {
     const rows = client.query<Row>({ ...statement, values }).then(
       (result) => result.rows,
       (error: unknown) => {
@@ -198,14 +199,14 @@ class Flush {
     this.#pending.push(promise);
   }
 
-  #sendKeys(client: pg.PoolClient): Promise<KeyRow[]> {
+  #sendKeys(client: StatementSender): Promise<KeyRow[]> {
     const keyed = this.#creates
       .filter(({ write }) => mayReplay(write))
       .map(({ ord, write: { auth, run } }) => ({ ord, tenant_id: auth.tenant_id, principal_id: auth.principal.principal_id, agent_id: run.agent.agentId, key: run.idempotency!.key }));
     return keyed.length === 0 ? Promise.resolve([]) : this.#send<KeyRow>(client, READ_KEYS, [JSON.stringify(keyed)]);
   }
 
-  #decide(client: pg.PoolClient, locked: LockRow[], queue: QueueRow[], keys: KeyRow[]): void {
+  #decide(client: StatementSender, locked: LockRow[], queue: QueueRow[], keys: KeyRow[]): void {
     const tenants = new Map(locked.map((row): [string, TenantRunsState] => [row.tenant_id, { active: row.active, arrivalMs: row.arrival_ms }]));
     const first = queue[0]!;
     if (first.queued !== null) this.#backlog.counted(first.queued, performance.now());
@@ -258,7 +259,7 @@ class Flush {
     if (facets.length > 0) this.#later(this.#send(client, ADD_FACETS, [storableJson(facets)]));
   }
 
-  #sendAdvances(client: pg.PoolClient): Promise<AppliedRow[]> | null {
+  #sendAdvances(client: StatementSender): Promise<AppliedRow[]> | null {
     if (this.#advances.length === 0) return null;
     const runs: unknown[] = [];
     const events: unknown[] = [];
@@ -299,7 +300,7 @@ class Flush {
     return applied;
   }
 
-  #sendCancels(client: pg.PoolClient): Promise<(RunRow & { ord: number })[]> | null {
+  #sendCancels(client: StatementSender): Promise<(RunRow & { ord: number })[]> | null {
     if (this.#cancels.length === 0) return null;
     const rows = this.#cancels.map(({ ord, write: { auth, runId, canceled } }) => ({
       ord,
@@ -331,7 +332,7 @@ class Flush {
     }));
     let rows: BackRow[];
     try {
-      rows = await withTenant(this.#pool, this.#tenants, (client) => this.#send<BackRow>(client, READ_BACK, [JSON.stringify(questions)]));
+      rows = await withTenantTogether(this.#pool, this.#tenants, (client) => this.#send<BackRow>(client, READ_BACK, [JSON.stringify(questions)]));
     } catch (error) {
       // The flush itself stands: only the writes whose outcome is still unknown are told that it is.
       for (const { ord } of open) this.#verdicts[ord] = error as Error;

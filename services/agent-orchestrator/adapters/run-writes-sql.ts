@@ -91,7 +91,9 @@ export const CREATE_RUNS = {
 };
 
 /**
- * The fence: token, status and step are compared in the statement that writes. Sequences come from the row's own
+ * The fence: token and step are compared in the statement that writes. Whoever has a token is running, says a check of
+ * the table; were it said here too, the index of leases would do, and a planner that knows of few running runs would walk
+ * all of them, and all that ended since the last vacuum, for each transition. Sequences come from the row's own
  * `last_seq`, raised here; events and counters follow from the rows that were really updated.
  */
 export const ADVANCE_RUNS = {
@@ -117,7 +119,7 @@ export const ADVANCE_RUNS = {
         lease_until = CASE WHEN t.status IS NULL THEN r.lease_until END
       FROM t, clock
       WHERE r.tenant_id = t.tenant_id AND r.run_id = t.run_id
-        AND r.lease_token = t.token AND r.status = 'running' AND r.step = t.step
+        AND r.lease_token = t.token AND r.step = t.step
       RETURNING t.ord, r.tenant_id, r.run_id, r.last_seq, r.last_seq - t.events AS base, t.status AS ended, clock.now
     ), e AS (
       INSERT INTO orchestrator.run_events (tenant_id, run_id, sequence, event_id, type, time, step_id, span_id, payload)

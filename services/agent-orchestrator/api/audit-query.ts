@@ -3,6 +3,7 @@ import { AgentOsError } from '../../platform/errors.ts';
 import type { AuditFilter, AuditPort } from '../../platform/audit/audit.ts';
 import { auditRow } from '../../platform/audit/audit-row.ts';
 import { hasScopes, type AuthContext } from '../../platform/tenancy/auth-context.ts';
+import { momentOf } from '../../platform/timestamp.ts';
 
 export interface AuditQueryMembers {
   readonly from?: string;
@@ -17,21 +18,24 @@ export interface AuditQueryMembers {
   readonly tenant_id?: string;
 }
 
+/** @throws AgentOsError invalid_request for a day that is not in the calendar. */
 export function auditFilter(query: AuditQueryMembers): AuditFilter {
-  const { from, to, action, outcome, service } = query;
+  const { action, outcome, service } = query;
+  const [from, to] = (['from', 'to'] as const).map((name) => (query[name] === undefined ? undefined : momentOf(query[name], `/query/${name}`)));
   const named = { from, to, action, outcome, service, principalId: query.principal_id, resourceType: query.resource_type, resourceId: query.resource_id, correlationId: query.correlation_id };
   return Object.fromEntries(Object.entries(named).filter(([, value]) => value !== undefined)) as AuditFilter;
 }
 
 /**
- * The context to read with: the caller's own, or that of the tenant it names. Reading another's is recorded before it
- * begins, in the trail of the tenant that is read; one that has no trail gets none by it.
+ * The context to read with: the caller's own, or that of the tenant it names. Reading another's, also by a service that acts
+ * for it, is recorded before it begins, in the trail of the tenant that is read; one that has no trail gets none by it.
  * @throws AgentOsError forbidden without the scope audit:read-all; invalid_request for what can be no tenant's id.
  */
 export async function auditReader(audit: AuditPort, auth: AuthContext, action: 'audit.read' | 'audit.export', query: AuditQueryMembers): Promise<AuthContext> {
   const tenantId = query.tenant_id ?? auth.tenant_id;
-  if (tenantId === auth.tenant_id) return auth;
-  if (!hasScopes(auth, ['audit:read-all'])) {
+  const isOwn = tenantId === auth.tenant_id;
+  if (isOwn && auth.acting === undefined) return auth;
+  if (!isOwn && !hasScopes(auth, ['audit:read-all'])) {
     throw new AgentOsError('forbidden', {
       message: `Reading the audit trail of ${tenantId} needs the scope audit:read-all. Leave tenant_id out to read your own.`,
       details: { required_scopes: ['audit:read', 'audit:read-all'], missing_scopes: ['audit:read-all'] },
@@ -45,5 +49,5 @@ export async function auditReader(audit: AuditPort, auth: AuthContext, action: '
     const { tenant_id: _tenant, ...filter } = query;
     await audit.append(auth, [auditRow('agent-orchestrator', auth, { action, tenantId, resource: { type: 'audit', id: tenantId }, details: { filter: { ...filter } } })]);
   }
-  return { ...auth, tenant_id: tenantId };
+  return isOwn ? auth : { ...auth, tenant_id: tenantId };
 }

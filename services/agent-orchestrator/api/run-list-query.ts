@@ -1,4 +1,5 @@
 /** Filters of the run lists as they come over the wire → the port's query. */
+import { momentOf } from '../../platform/timestamp.ts';
 import type { ListRunsQuery, RunPriority, RunStatus } from '../ports/run-state.ts';
 
 export interface WireRunListQuery {
@@ -15,7 +16,10 @@ export interface WireRunListQuery {
   readonly order?: 'newest' | 'oldest' | undefined;
 }
 
-/** null when no run can match: two values are asked of one label. */
+/**
+ * null when no run can match: two values are asked of one label.
+ * @throws AgentOsError invalid_request for a day that is not in the calendar.
+ */
 export function runListQuery(query: WireRunListQuery): ListRunsQuery | null {
   const labels = labelsOf(query.label ?? []);
   if (labels === null) return null;
@@ -25,8 +29,8 @@ export function runListQuery(query: WireRunListQuery): ListRunsQuery | null {
     ...(after === undefined ? {} : { after }),
     ...(status === undefined ? {} : { status }),
     ...(agentId === undefined ? {} : { agentId }),
-    ...(createdAfter === undefined ? {} : { createdAfter }),
-    ...(createdBefore === undefined ? {} : { createdBefore }),
+    ...(createdAfter === undefined ? {} : { createdAfter: momentOf(createdAfter, '/query/created_after') }),
+    ...(createdBefore === undefined ? {} : { createdBefore: momentOf(createdBefore, '/query/created_before') }),
     ...(parentRunId === undefined ? {} : { parentRunId }),
     ...(priority === undefined ? {} : { priority }),
     ...(order === undefined ? {} : { order }),

@@ -43,7 +43,7 @@ import type { ClaimedRun, QueuePort } from '../ports/queue.ts';
 import type { EventDraft, RunRecord, RunStatePort, RunTransition, RunWork } from '../ports/run-state.ts';
 import { ToolAwaitsRun, type ToolDescriptor, type ToolPort } from '../ports/tool.ts';
 import { runCanceled, runCompleted, runFailed, summaryOf } from '../events/drafts.ts';
-import { deadlineMs, decide, type Action } from './decide.ts';
+import { deadlineMs, decide, modelRefOf, type Action } from './decide.ts';
 import { callModel, modelRequestOf, modelStepOpening } from './model-step.ts';
 import { permittedTools, type ToolEntitlement } from './permissions.ts';
 import { makePlan, planStepOpening } from './plan-step.ts';
@@ -69,9 +69,23 @@ export interface ExecutorDependencies {
   readonly onEnded?: EndedRunObserver;
   /** Told once a step's end is stored. */
   readonly onStep?: EndedStepObserver;
+  /** Told of each call of a step when it has ended, whether or not its outcome is stored then. */
+  readonly onCall?: EndedCallObserver;
 }
 
 export type EndedStepObserver = (step: { readonly step_kind: string; readonly status: string; readonly duration_ms: number }, tenantId: string) => void;
+
+/** `abandoned`: the run was canceled or is another worker's, which may make the same call again. */
+export interface EndedCall {
+  readonly kind: 'model' | 'tool' | 'plan';
+  /** The model reference or the tool. */
+  readonly name: string;
+  readonly step: number;
+  readonly status: 'ok' | 'error' | 'abandoned';
+  readonly durationMs: number;
+}
+
+export type EndedCallObserver = (call: EndedCall, run: RunWork) => void;
 
 /** `run` is as it was when this execution began, but for a canceled run; `steps` counts model calls and tool calls. */
 export type EndedRunObserver = (run: RunRecord, status: 'completed' | 'failed' | 'canceled', steps: number) => void;
@@ -187,12 +201,12 @@ class Execution {
     const request = modelRequestOf(work, before, action.step, tools, action.toolChoice);
     const asking = { work, progress: before, step: action.step, request, outageGraceMs };
     // A run that was handed over has its request in the log already: nothing is being written that could turn out refused.
-    if (this.#pending.length === 0) return this.#record(await callModel(model, clock, { ...asking, signal: this.#signal }));
+    if (this.#pending.length === 0) return this.#record(await this.#observed('model', action.step, modelRefOf(work), callModel(model, clock, { ...asking, signal: this.#signal })));
 
     const calls = new AbortController();
     const signal = AbortSignal.any([this.#signal, calls.signal]);
     const committed = this.#commit(null);
-    const call = callModel(model, clock, { ...asking, signal });
+    const call = this.#observed('model', action.step, modelRefOf(work), callModel(model, clock, { ...asking, signal }));
     call.catch(() => undefined);
     try {
       await committed;
@@ -215,12 +229,30 @@ class Execution {
     }
     await this.#commit(null);
     try {
-      this.#record(await callTool(tools, clock, step, this.#signal));
+      this.#record(await this.#observed('tool', action.step, step.toolId, callTool(tools, clock, step, this.#signal)));
       return null;
     } catch (thrown) {
       if (thrown instanceof ToolAwaitsRun) return this.#park(thrown.runId);
       throw thrown;
     }
+  }
+
+  /** A call that waits for another run is made again when that has ended, so it is told then. */
+  #observed(kind: EndedCall['kind'], step: number, name: string, outcome: Promise<readonly EventDraft[]>): Promise<readonly EventDraft[]> {
+    const { onCall } = this.#dependencies;
+    if (onCall === undefined) return outcome;
+    const startedMs = performance.now();
+    const tell = (status: EndedCall['status']): void => onCall({ kind, name, step, status, durationMs: performance.now() - startedMs }, this.#work);
+    return outcome.then(
+      (drafts) => {
+        tell(drafts.at(-1)?.payload['status'] === 'error' ? 'error' : 'ok');
+        return drafts;
+      },
+      (thrown: unknown) => {
+        if (!(thrown instanceof ToolAwaitsRun)) tell('abandoned');
+        throw thrown;
+      },
+    );
   }
 
   async #park(awaitedRunId: string): Promise<ExecutionEnd> {
@@ -255,7 +287,8 @@ class Execution {
     const work = this.#work;
     this.#record(openingOf(this.#progress, planStepOpening(work.runId, step)));
     const [descriptors, entitled] = await Promise.all([tools.list(work.auth, work.agent.tools), entitlement(work)]);
-    this.#record([await makePlan(model, clock, { work, progress: this.#progress, step, descriptors, entitlement: entitled, signal: this.#signal })]);
+    const planned = makePlan(model, clock, { work, progress: this.#progress, step, descriptors, entitlement: entitled, signal: this.#signal });
+    this.#record(await this.#observed('plan', step, modelRefOf(work), planned.then((draft) => [draft])));
   }
 
   async #offeredTools(): Promise<readonly ToolDescriptor[]> {

@@ -9,7 +9,8 @@ export function admissionLimits(tenant: Pick<Tenant, 'quotas'>, defaults: QuotaD
   return { createQps: quotas.runCreateQps, createBurst: quotas.runCreateBurst, maxConcurrentRuns: quotas.maxConcurrentRuns, ...(defaults.AGENTOS_MAX_QUEUED_RUNS === undefined ? {} : { maxQueuedRuns: defaults.AGENTOS_MAX_QUEUED_RUNS }) };
 }
 
-/** An absent list allows every tool, an empty one none. */
-export function toolEntitlement(tenant: Pick<Tenant, 'entitlements'> | null): ToolEntitlement {
-  return tenant?.entitlements?.tool_ids_allowed ?? null;
+/** An absent list allows every tool, an empty one none; a tenant that is not served has none. */
+export function toolEntitlement(tenant: Pick<Tenant, 'entitlements' | 'status'> | null): ToolEntitlement {
+  if (tenant?.status !== 'active') return [];
+  return tenant.entitlements?.tool_ids_allowed ?? null;
 }

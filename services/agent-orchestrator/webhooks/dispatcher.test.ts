@@ -25,13 +25,13 @@ afterEach(async () => {
   for (const end of ends.splice(0).reverse()) await end();
 });
 
-async function setUp(options: Partial<DispatcherOptions> = {}) {
+async function setUp(options: Partial<DispatcherOptions> = {}, isServed: () => Promise<boolean> = async () => true) {
   const store = new MemoryRunStore();
   const webhooks = new MemoryWebhooks(store);
   const receiver = await startReceiver();
   const egress = new EgressClient({ policy: new EgressPolicy({ allow: [receiver.allow] }) });
   const startDispatcher = () => {
-    const dispatcher = new WebhookDispatcher({ webhooks, deliver: deliverThrough(egress), log: pino({ level: 'silent' }) }, { ...FAST, ...options });
+    const dispatcher = new WebhookDispatcher({ webhooks, deliver: deliverThrough(egress), isServed, log: pino({ level: 'silent' }) }, { ...FAST, ...options });
     dispatcher.start();
     ends.push(() => dispatcher.stop());
     return dispatcher;
@@ -150,6 +150,23 @@ describe('delivering', () => {
     receiver.answer(() => ({ status: 410 }));
     await run();
     expect((await until(({ enabled }) => !enabled)).status.disabledReason).toBe('gone');
+  });
+
+  it('sends nothing of a tenant that is not served, from the next delivery on, and goes on when it is again', async () => {
+    let served = true;
+    const { receiver, run, settled, startDispatcher } = await setUp({ leaseMs: 300 }, async () => served);
+    startDispatcher();
+    const first = await run();
+    await settled();
+    served = false;
+    // Another look is taken within a poll.
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    const second = await run();
+    await new Promise((resolve) => setTimeout(resolve, 400));
+    expect([sequencesOf(receiver, first), sequencesOf(receiver, second)]).toEqual([[1, 2], []]);
+    served = true;
+    await settled();
+    expect(sequencesOf(receiver, second)).toEqual([1, 2]);
   });
 
   it('says why there was no answer', async () => {

@@ -7,6 +7,9 @@
  * lease; whoever lost the lease stores nothing and stops. So an event is sent again, under the same webhook-id, only
  * when a process died or was overtaken between sending and storing; receivers tell by that id (at least once).
  *
+ * A tenant that is suspended or to be deleted sends nothing. Its lease is then not given back but left to run out, so
+ * that it is looked at again once a lease and not at each poll.
+ *
  * Waiting is by polling, a few times a second while there is something to do: a tenant without webhooks pays nothing,
  * and no run waits for a delivery.
  */
@@ -44,6 +47,8 @@ export interface DispatcherDependencies {
   readonly webhooks: WebhookPort;
   readonly deliver: Deliver;
   readonly log: Logger;
+  /** Whether the tenant is served now; asked before each look for deliveries. Absent: every tenant is. */
+  readonly isServed?: (tenantId: string) => Promise<boolean>;
   readonly onSettled?: (outcome: DeliveryOutcome) => void;
   readonly random?: () => number;
 }
@@ -111,6 +116,7 @@ export class WebhookDispatcher {
       .catch((error: unknown) => this.#dependencies.log.warn({ err: error, tenant_id: lease.tenantId, webhook_id: lease.webhookId }, 'Delivering for a webhook broke off; it is taken up again.'))
       .finally(async () => {
         this.#held.delete(lease.token);
+        if (endpoint.withheld) return;
         // Where this fails the lease runs out by itself.
         await this.#dependencies.webhooks.release(lease).catch(() => undefined);
       });

@@ -18,11 +18,17 @@ export class EndpointDelivery {
   /** The lease is lost or time is up: what is being sent is cut. */
   readonly #abandoned = new AbortController();
   #failure: unknown = null;
+  #withheld = false;
 
   constructor(lease: WebhookLease, dependencies: DispatcherDependencies, options: DispatcherOptions) {
     this.lease = lease;
     this.#dependencies = dependencies;
     this.#options = options;
+  }
+
+  /** The tenant is not served; what waits goes on waiting. */
+  get withheld(): boolean {
+    return this.#withheld;
   }
 
   finish(): void {
@@ -56,6 +62,11 @@ export class EndpointDelivery {
   /** True when a delivery was begun. */
   async #begin(): Promise<boolean> {
     const { concurrency } = this.#options;
+    if ((await this.#dependencies.isServed?.(this.lease.tenantId)) === false) {
+      this.#withheld = true;
+      this.finish();
+      return false;
+    }
     if (this.#runs.size >= concurrency) return true;
     const found = await this.#dependencies.webhooks.due(this.lease, { runs: concurrency - this.#runs.size, perRun: PER_RUN, exceptRuns: [...this.#runs.keys()] });
     if (found === null) {

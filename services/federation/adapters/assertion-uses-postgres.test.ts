@@ -28,6 +28,15 @@ describe('uses of assertions', () => {
     expect(await elsewhere.use(given), 'it has seen it, too').toBe(false);
   }));
 
+  it('that have expired are all deleted, however many came in between', async () => {
+    await database.asSuperuser((client) => client.query("TRUNCATE federation.peer_assertions; INSERT INTO federation.peer_assertions SELECT 'stk_a', 'jti_old_' || n, clock_timestamp() - interval '2 minutes' FROM generate_series(1, 25) n"));
+    const uses = new PostgresAssertionUses(opened.pool, { cleanMs: -1, batch: 10 });
+    expect(await uses.use(use('jti_of_now'))).toBe(true);
+    const left = () => database.asSuperuser(async (client) => (await client.query<{ jti: string }>('SELECT jti FROM federation.peer_assertions')).rows.map(({ jti }) => jti));
+    await expect.poll(left, { timeout: 10_000 }).toEqual(['jti_of_now']);
+    await uses.close();
+  });
+
   it('leave the setting of the connection as it is', async () => {
     const uses = new PostgresAssertionUses(opened.pool);
     await Promise.all(Array.from({ length: 8 }, (_, index) => uses.use(use(`jti_${index}_setting`))));

@@ -21,19 +21,23 @@ const USE = {
 
 /** Between two times that this process deletes what has expired, while it is being asked. */
 const CLEAN_MS = 30_000;
+const BATCH = 10_000;
 const KEPT_AFTER_EXPIRY_MS = 60_000;
 
 export class PostgresAssertionUses implements AssertionUsesPort {
   readonly #pool: pg.Pool;
   readonly #cleanMs: number;
+  readonly #batch: number;
+  #closed = false;
   #nextCleanMs: number;
   /** Those of this process, with their expiry. */
   readonly #own = new Map<string, number>();
   #cleaning: Promise<unknown> = Promise.resolve();
 
-  constructor(pool: pg.Pool, { cleanMs = CLEAN_MS }: { readonly cleanMs?: number } = {}) {
+  constructor(pool: pg.Pool, { cleanMs = CLEAN_MS, batch = BATCH }: { readonly cleanMs?: number; readonly batch?: number } = {}) {
     this.#pool = pool;
     this.#cleanMs = cleanMs;
+    this.#batch = batch;
     this.#nextCleanMs = Date.now() + cleanMs;
   }
 
@@ -56,6 +60,7 @@ export class PostgresAssertionUses implements AssertionUsesPort {
 
   /** Nothing waits for it; call it before the pool is closed. */
   close(): Promise<unknown> {
+    this.#closed = true;
     return this.#cleaning;
   }
 
@@ -65,8 +70,13 @@ export class PostgresAssertionUses implements AssertionUsesPort {
     if (now < this.#nextCleanMs) return;
     this.#nextCleanMs = now + this.#cleanMs;
     for (const [key, expiresAtMs] of this.#own) if (expiresAtMs + KEPT_AFTER_EXPIRY_MS < now) this.#own.delete(key);
+    this.#cleaning = this.#cleaning.then(() => this.#deleteExpired()).catch(() => undefined);
+  }
+
+  /** In parts that lock little, until none is left: a batch each time would fall behind a busy peer for ever. */
+  async #deleteExpired(): Promise<void> {
     const text = `DELETE FROM federation.peer_assertions WHERE (issuer, jti) IN (
-      SELECT issuer, jti FROM federation.peer_assertions WHERE expires_at < clock_timestamp() - interval '1 minute' ORDER BY expires_at LIMIT 10000 FOR UPDATE SKIP LOCKED)`;
-    this.#cleaning = this.#pool.query(text).catch(() => undefined);
+      SELECT issuer, jti FROM federation.peer_assertions WHERE expires_at < clock_timestamp() - interval '1 minute' ORDER BY expires_at LIMIT $1 FOR UPDATE SKIP LOCKED)`;
+    for (let deleted = this.#batch; deleted === this.#batch && !this.#closed;) deleted = (await this.#pool.query(text, [this.#batch])).rowCount ?? 0;
   }
 }

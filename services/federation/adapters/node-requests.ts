@@ -3,12 +3,15 @@ import { request, type Dispatcher } from 'undici';
 import { ERROR_CODES } from '../../../generated/types/error-codes.ts';
 import type { ErrorResponse } from '../../../generated/types/index.ts';
 import { AgentOsError, type ErrorCode } from '../../platform/errors.ts';
-import { childTraceparent } from '../../platform/telemetry/trace-context.ts';
+import { startClientSpan } from '../../platform/telemetry/client-span.ts';
+import type { Tracing } from '../../platform/telemetry/tracing.ts';
 import type { AuthContext } from '../../platform/tenancy/auth-context.ts';
 import type { PeerCall } from '../ports/peer.ts';
 import { handshakeFailure, isClosedWithoutAWord } from '../trust/handshake-failures.ts';
 
 export interface NodeRequest {
+  /** What is asked for, as the port calls it; names the span. */
+  readonly operation: string;
   readonly method: 'GET' | 'POST';
   /** Absolute, as `new URL` writes it. */
   readonly url: string;
@@ -28,6 +31,8 @@ export interface NodeService {
   credentials(auth: AuthContext, request: NodeRequest, body: Uint8Array | null): Promise<Readonly<Record<string, string>>>;
   /** For an answer to come whole. */
   readonly timeoutMs: number;
+  /** null: nobody keeps traces. */
+  readonly tracing: Tracing | null;
 }
 
 /** Far more than any run or description is. */
@@ -63,14 +68,23 @@ export async function openNodeStream(service: NodeService, auth: AuthContext, as
 
 async function send(service: NodeService, auth: AuthContext, asked: NodeRequest, call: PeerCall, bodyTimeoutMs: number): Promise<Dispatcher.ResponseData> {
   const body = asked.body === undefined ? null : Buffer.from(JSON.stringify(asked.body));
+  const span = startClientSpan(service.tracing, asked.operation, call.traceparent);
   const headers = {
     accept: 'application/json, text/event-stream',
     'x-correlation-id': call.correlationId,
-    traceparent: childTraceparent(call.traceparent),
+    traceparent: span.traceparent,
     ...(body === null ? {} : { 'content-type': 'application/json' }),
     ...(await service.credentials(auth, asked, body)),
   };
-  return request(asked.url, { method: asked.method, headers, body, dispatcher: service.dispatcher, signal: call.signal, headersTimeout: service.timeoutMs, bodyTimeout: bodyTimeoutMs });
+  const attributes = { 'http.request.method': asked.method, 'server.address': new URL(asked.url).host, 'agentos.peer': service.stackId, 'agentos.tenant_id': auth.tenant_id, 'agentos.correlation_id': call.correlationId };
+  try {
+    const answer = await request(asked.url, { method: asked.method, headers, body, dispatcher: service.dispatcher, signal: call.signal, headersTimeout: service.timeoutMs, bodyTimeout: bodyTimeoutMs });
+    answer.body.once('close', () => span.end(answer.statusCode >= 400, { ...attributes, 'http.response.status_code': answer.statusCode }));
+    return answer;
+  } catch (error) {
+    span.end(true, attributes);
+    throw error;
+  }
 }
 
 async function readText(body: Dispatcher.ResponseData['body']): Promise<string> {
@@ -85,6 +99,16 @@ async function readText(body: Dispatcher.ResponseData['body']): Promise<string> 
 }
 
 /**
+ * What a node may say to a caller of this one. The other codes are between the nodes, or would be read as this node's own
+ * word: on the caller's credential, on the methods of its path.
+ */
+const RELAYED: ReadonlySet<ErrorCode> = new Set(['forbidden', 'not_found', 'conflict', 'invalid_request', 'invalid_state_transition', 'tenant_unknown', 'tenant_mismatch', 'rate_limited', 'quota_exceeded', 'policy_blocked']);
+/** Far more than any refusal of ours needs, so that nobody is sent a book. */
+const LONGEST_MESSAGE = 2_000;
+const LONGEST_DETAILS = 16_384;
+const LONGEST_PAUSE_SECONDS = 86_400;
+
+/**
  * What a status of 400 or more means. A refusal is the node's own, in its words; 5xx, and what does not speak our error
  * model, is a node that does not work. A refusal of *this node* is no fault of the caller's credential: it is told as a
  * dependency that trying again does not mend.
@@ -92,17 +116,23 @@ async function readText(body: Dispatcher.ResponseData['body']): Promise<string> 
 function refusal(stackId: string, status: number, retryAfter: string | string[] | undefined, text: string): AgentOsError {
   const told = parsed(text)?.error;
   const seconds = Number(retryAfter);
-  const pause = retryAfter !== undefined && Number.isFinite(seconds) ? { retryAfterSeconds: Math.max(0, seconds) } : {};
-  const known = told !== undefined && typeof told.code === 'string' && told.code in ERROR_CODES;
+  const pause = retryAfter !== undefined && Number.isFinite(seconds) ? { retryAfterSeconds: Math.min(LONGEST_PAUSE_SECONDS, Math.max(0, seconds)) } : {};
+  const known = typeof told?.code === 'string' && Object.hasOwn(ERROR_CODES, told.code);
   if (status === 401) return unusable(stackId, `${stackId} does not accept the credential of this node. Its operator finds the reason in its log under the same correlation id.`, { reason: known ? (told.details?.['reason'] ?? told.code) : 'unauthorized', status });
   if (status === 501) return unusable(stackId, `${stackId} does not serve this operation.`, { reason: 'not_supported', status });
-  if (status >= 500 || !known) return unavailable(stackId, `${stackId} answered ${status}.`, told, { status, ...(known ? { answered: told.code } : {}) }, pause);
-  return new AgentOsError(told.code as ErrorCode, {
-    message: typeof told.message === 'string' ? told.message : `${stackId} answered ${status}.`,
-    details: { ...told.details, peer: stackId },
-    ...(typeof told.retryable === 'boolean' ? { retryable: told.retryable } : {}),
+  const code = known ? (told.code as ErrorCode) : null;
+  if (code === null || !RELAYED.has(code) || !(ERROR_CODES[code].statuses as readonly number[]).includes(status)) return unavailable(stackId, `${stackId} answered ${status}.`, told, { status, ...(code === null ? {} : { answered: code }) }, pause);
+  return new AgentOsError(code, {
+    message: typeof told!.message === 'string' ? told!.message.slice(0, LONGEST_MESSAGE) : `${stackId} answered ${status}.`,
+    details: { ...detailsOf(told!.details), peer: stackId },
+    ...(typeof told!.retryable === 'boolean' ? { retryable: told!.retryable } : {}),
     ...pause,
   });
+}
+
+function detailsOf(details: unknown): Readonly<Record<string, unknown>> {
+  const isObject = typeof details === 'object' && details !== null && !Array.isArray(details);
+  return isObject && JSON.stringify(details).length <= LONGEST_DETAILS ? (details as Record<string, unknown>) : {};
 }
 
 function parsed(text: string): Partial<ErrorResponse> | null {

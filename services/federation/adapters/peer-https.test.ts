@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { pino } from 'pino';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { createAuthority, stackCertificate, type CertificateAndKey } from '../../../conformance/harness/certificate.ts';
-import { startNodeUpstream, type NodeUpstream } from '../../../conformance/ports/node-upstream.ts';
+import { startNodeUpstream, type NodeUpstream, type ToldRefusal } from '../../../conformance/ports/node-upstream.ts';
 import { peerAt, peerCall } from '../../../conformance/ports/peer-fixtures.ts';
 import { loadConfig } from '../../platform/config/load.ts';
 import { AgentOsError } from '../../platform/errors.ts';
@@ -83,5 +83,30 @@ describe('a node over https', () => {
       await foreign.close();
       await old.close();
     }
+  });
+
+  it.each<[string, ToldRefusal]>([
+    ['the credential of its caller', { status: 400, code: 'unauthorized' }],
+    ['the methods of its own paths', { status: 405, code: 'method_not_allowed', details: { allow: ['GET\r\nset-cookie: a=b'] } }],
+    ['a status that the code does not have', { status: 404, code: 'rate_limited' }],
+    ['a name that every object has', { status: 403, code: 'constructor' }],
+    ['a code that is no error', { status: 403, code: 'policy_redacted' }],
+  ])('speaks for itself alone: what it says of %s is not told as this node\'s word', async (_what, refusal) => {
+    const peer = await peerOf(authority);
+    node.set(refusal);
+    expect(await failure(peer.getRun(CALLER, target(), 'run_x', peerCall()))).toMatchObject({ code: 'dependency_unavailable', message: `stk_b answered ${refusal.status}.`, details: { peer: 'stk_b', status: refusal.status } });
+  });
+
+  it('is not heard at any length', async () => {
+    const peer = await peerOf(authority);
+    node.set({ status: 403, code: 'forbidden', message: 'x'.repeat(1_000_000), details: { reason: 'y'.repeat(1_000_000), peer: 'stk_other' }, headers: { 'retry-after': '1e300' } });
+    const error = await failure(peer.getRun(CALLER, target(), 'run_x', peerCall()));
+    expect(error).toMatchObject({ code: 'forbidden', retryAfterSeconds: 86_400 });
+    expect(error.message.length).toBeLessThanOrEqual(2_000);
+    expect(error.details).toEqual({ peer: 'stk_b' });
+    node.set({ status: 403, code: 'forbidden', details: ['tenant_not_federated'] });
+    expect((await failure(peer.getRun(CALLER, target(), 'run_x', peerCall()))).details).toEqual({ peer: 'stk_b' });
+    node.set({ status: 403, code: 'forbidden', details: { reason: 'tenant_not_federated', peer: 'stk_other' } });
+    expect((await failure(peer.getRun(CALLER, target(), 'run_x', peerCall()))).details).toEqual({ reason: 'tenant_not_federated', peer: 'stk_b' });
   });
 });

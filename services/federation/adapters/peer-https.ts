@@ -5,6 +5,7 @@
 import type { Dispatcher } from 'undici';
 import type { EventEnvelope, FederationForwardResponse, Peer, PeerCapabilities, PeerInfoResponse, Run } from '../../../generated/types/index.ts';
 import type { PortCapabilities } from '../../platform/port.ts';
+import type { Tracing } from '../../platform/telemetry/tracing.ts';
 import type { AuthContext } from '../../platform/tenancy/auth-context.ts';
 import type { ForwardedRun, ForwardedRunRequest, PeerCall, PeerDescription, PeerPort } from '../ports/peer.ts';
 import { peersListener } from '../peers/peers-listener.ts';
@@ -26,6 +27,7 @@ export interface HttpsPeerOptions {
   /** To the node of this stack id, and to none that cannot prove to be it; asked for at each request, and closed by its owner. */
   readonly connection: (targetStackId: string) => PeerConnection;
   readonly timeoutMs?: number;
+  readonly tracing?: Tracing | null;
 }
 
 const DEFAULT_TIMEOUT_MS = 10_000;
@@ -42,7 +44,7 @@ export class HttpsPeer implements PeerPort {
   }
 
   async describe(auth: AuthContext, target: Peer, call: PeerCall): Promise<PeerDescription> {
-    const ask = (path: string) => askNode(this.#service(target), auth, at(target, 'GET', path), call);
+    const ask = (path: string) => askNode(this.#service(target), auth, at(target, 'describe', 'GET', path), call);
     const [info, abilities] = await Promise.all([ask('/v1/federation/peer'), ask('/v1/federation/peer/capabilities')]);
     const { peer } = conforming<PeerInfoResponse>(target.stack_id, 'PeerInfoResponse', info);
     const { capabilities } = conforming<{ readonly capabilities: PeerCapabilities }>(target.stack_id, 'PeerCapabilitiesResponse', abilities);
@@ -52,36 +54,36 @@ export class HttpsPeer implements PeerPort {
 
   async createRun(auth: AuthContext, target: Peer, { idempotencyKey, run }: ForwardedRunRequest, call: PeerCall): Promise<ForwardedRun> {
     const forward = { target_selector: { stack_id: target.stack_id }, auth: { ...auth }, run_request: { ...run, idempotency_key: idempotencyKey }, traceparent: call.traceparent };
-    const answer = await askNode(this.#service(target), auth, at(target, 'POST', '/v1/federation/runs:forward', { forward }), call);
+    const answer = await askNode(this.#service(target), auth, at(target, 'createRun', 'POST', '/v1/federation/runs:forward', { forward }), call);
     const { forwarded } = conforming<FederationForwardResponse>(target.stack_id, 'FederationForwardResponse', answer);
     if (forwarded.tenant_id !== auth.tenant_id || forwarded.remote_stack_id !== target.stack_id) throw impossible(target.stack_id, 'it is about another tenant or node than was asked for');
     return { runId: forwarded.remote_run_id, status: forwarded.status, eventsUrl: forwarded.remote_events_url };
   }
 
   async getRun(auth: AuthContext, target: Peer, runId: string, call: PeerCall): Promise<Run> {
-    const answer = await askNode(this.#service(target), auth, at(target, 'GET', `/v1/federation/runs/${encodeURIComponent(runId)}`), call);
+    const answer = await askNode(this.#service(target), auth, at(target, 'getRun', 'GET', `/v1/federation/runs/${encodeURIComponent(runId)}`), call);
     return runIn(target.stack_id, auth, runId, answer);
   }
 
   async cancelRun(auth: AuthContext, target: Peer, runId: string, call: PeerCall): Promise<Run> {
-    const answer = await askNode(this.#service(target), auth, at(target, 'POST', `/v1/federation/runs/${encodeURIComponent(runId)}:cancel`), call);
+    const answer = await askNode(this.#service(target), auth, at(target, 'cancelRun', 'POST', `/v1/federation/runs/${encodeURIComponent(runId)}:cancel`), call);
     return runIn(target.stack_id, auth, runId, answer);
   }
 
   async openEvents(auth: AuthContext, target: Peer, { runId, afterSequence }: { readonly runId: string; readonly afterSequence: number }, call: PeerCall): Promise<AsyncIterable<EventEnvelope>> {
     const path = `/v1/federation/runs/${encodeURIComponent(runId)}/events?after_sequence=${afterSequence}`;
-    return eventsIn(target.stack_id, auth, runId, await openNodeStream(this.#service(target), auth, at(target, 'GET', path), call));
+    return eventsIn(target.stack_id, auth, runId, await openNodeStream(this.#service(target), auth, at(target, 'openEvents', 'GET', path), call));
   }
 
   #service({ stack_id: stackId }: Peer): NodeService {
     const { dispatcher, streams, accepts, assertions } = this.#options.connection(stackId);
     return {
-      stackId, dispatcher, streams, accepts, timeoutMs: this.#options.timeoutMs ?? DEFAULT_TIMEOUT_MS,
+      stackId, dispatcher, streams, accepts, timeoutMs: this.#options.timeoutMs ?? DEFAULT_TIMEOUT_MS, tracing: this.#options.tracing ?? null,
       credentials: async (auth, { method, url }, body) => ({ authorization: `Bearer ${await assertions.issue({ audience: stackId, auth, method, url, body })}` }),
     };
   }
 }
 
-function at(target: Peer, method: NodeRequest['method'], path: string, body?: unknown): NodeRequest {
-  return { method, url: new URL(`${peersListener(target)}${path}`).href, ...(body === undefined ? {} : { body }) };
+function at(target: Peer, operation: keyof PeerPort, method: NodeRequest['method'], path: string, body?: unknown): NodeRequest {
+  return { operation, method, url: new URL(`${peersListener(target)}${path}`).href, ...(body === undefined ? {} : { body }) };
 }

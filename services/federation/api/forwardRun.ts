@@ -2,7 +2,7 @@
 import type { FederationHandlers } from '../../../generated/handlers/federation.ts';
 import { requireSameTenant } from '../../platform/auth/body-auth.ts';
 import type { RequestContext } from '../../platform/http/operation-types.ts';
-import { childTraceparent, parseTraceparent } from '../../platform/telemetry/trace-context.ts';
+import { formatTraceparent, parseTraceparent } from '../../platform/telemetry/trace-context.ts';
 import type { Forwarding } from '../forwarding/forwarding.ts';
 
 export const forwardRun = (forwarding: Forwarding): FederationHandlers['forwardRun'] =>
@@ -22,5 +22,6 @@ export const forwardRun = (forwarding: Forwarding): FederationHandlers['forwardR
 
 /** The header's trace goes before the body's, which goes before a new one. */
 function traceOf({ headers, traceparent }: Pick<RequestContext, 'headers' | 'traceparent'>, told: string | undefined): string {
-  return headers['traceparent'] === undefined && parseTraceparent(told) !== null ? childTraceparent(told!) : traceparent;
+  const span = headers['traceparent'] === undefined ? parseTraceparent(told) : null;
+  return span === null ? traceparent : formatTraceparent(span);
 }

@@ -13,7 +13,7 @@ import type { AuthContext } from '../../platform/tenancy/auth-context.ts';
 /** What travels with a call beside its content. */
 export interface PeerCall {
   readonly correlationId: string;
-  /** W3C; the adapter sends a child of it. */
+  /** W3C, of the span that makes the call. The other node is told of the call's own span where traces are kept. */
   readonly traceparent: string;
   readonly signal: AbortSignal;
 }

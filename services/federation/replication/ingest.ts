@@ -3,7 +3,9 @@
  * and for whom; its items are then judged one by one, and one that cannot be taken leaves the others alone.
  *
  * An event is taken only where its run can be elsewhere: not for a run of this node, whose log is written here alone, and
- * for a run that was forwarded from here only from the node that it went to.
+ * for a run that was forwarded from here only from the node that it went to. A node is believed about its own runs. A
+ * caller of this node is not: what it hands over is of a run that it forwarded, and is compared with what the node of the
+ * run says, which is what is kept.
  */
 import { validators } from '../../../generated/validators/schemas.js';
 import type { EventWire, FederationEventsIngestAnswer, FederationEventsIngestRequest } from '../../../generated/types/index.ts';
@@ -11,13 +13,17 @@ import { requireSameTenant } from '../../platform/auth/body-auth.ts';
 import { AgentOsError } from '../../platform/errors.ts';
 import type { AuthContext } from '../../platform/tenancy/auth-context.ts';
 import type { ReplicaPort } from '../ports/replica.ts';
-import type { WireEvent } from './event-digest.ts';
+import type { ConfirmEvents } from './confirm-events.ts';
+import { eventDigest, type WireEvent } from './event-digest.ts';
+import { placeOf } from './judge-events.ts';
 import type { RunJudge, RunVerdict } from './run-judge.ts';
 import { wholeEvent } from './whole-event.ts';
 
 export interface IngestParts {
   readonly replica: ReplicaPort;
   readonly judge: RunJudge;
+  /** Asked for what callers of this node hand over. */
+  readonly confirm: ConfirmEvents;
   readonly ownStackId: string;
   /** Of the peers file as it stands now. */
   readonly isPeer: (stackId: string) => boolean;
@@ -41,7 +47,7 @@ export async function ingestEvents(parts: IngestParts, auth: AuthContext, body: 
   const items = body.events.map((item, index) => readItem(auth, item, index));
   const verdicts = await parts.judge(auth, new Set(items.flatMap(({ event }) => (event === null ? [] : [event.run_id]))), source, call);
   const traceparent = body.traceparent ?? call.traceparent;
-  const taken: { readonly result: Result; readonly event: WireEvent }[] = [];
+  const whole: Taken[] = [];
   const agents = agentsOf(items);
   for (const { event, result } of items) {
     if (event === null) continue;
@@ -49,8 +55,9 @@ export async function ingestEvents(parts: IngestParts, auth: AuthContext, body: 
     const agentId = event.agent_id ?? agents.get(event.run_id) ?? ('agentId' in verdict ? verdict.agentId : null);
     if ('refused' in verdict) reject(result, verdict.refused);
     else if (agentId === null) reject(result, 'agent_unknown');
-    else taken.push({ result, event: wholeEvent(event, { tenantId: auth.tenant_id, agentId, traceparent }) });
+    else whole.push({ result, event: wholeEvent(event, { tenantId: auth.tenant_id, agentId, traceparent }) });
   }
+  const taken = auth.peer === undefined ? await confirmed(parts, auth, source, whole, call) : whole;
   const stored = await parts.replica.store(auth, source, taken.map(({ event }) => event));
   taken.forEach(({ result }, at) => {
     if (stored[at] === 'duplicate') result.status = 'duplicate';
@@ -61,6 +68,24 @@ export async function ingestEvents(parts: IngestParts, auth: AuthContext, body: 
   const count = (status: string): number => results.filter((result) => result.status === status).length;
   const accepted = count('accepted');
   return { accepted, rejected: results.length - accepted, duplicates: count('duplicate'), results };
+}
+
+/** An event that can be stored, unless the store finds otherwise. */
+interface Taken {
+  readonly result: Result;
+  readonly event: WireEvent;
+}
+
+/** Those that their node has as well, in its words: what makes an event the event that it is leaves out its time and trace. */
+async function confirmed({ confirm }: IngestParts, auth: AuthContext, source: string, brought: readonly Taken[], call: IngestCall): Promise<readonly Taken[]> {
+  if (brought.length === 0) return [];
+  const told = await confirm(auth, source, brought.map(({ event }) => ({ runId: event.run_id, sequence: event.sequence })), call);
+  return brought.flatMap(({ result, event }) => {
+    const own = told.get(placeOf(event.run_id, event.sequence));
+    if (own !== undefined && eventDigest(own) === eventDigest(event)) return [{ result, event: own }];
+    reject(result, 'not_confirmed');
+    return [];
+  });
 }
 
 /** @throws AgentOsError invalid_request, conflict, forbidden. */

@@ -7,6 +7,7 @@ import type { Nodes } from '../forwarding/nodes.ts';
 import type { NodeIdentity } from '../peers/identity.ts';
 import type { ForwardIndexPort } from '../ports/forward-index.ts';
 import type { ReplicaPort } from '../ports/replica.ts';
+import { createConfirmEvents } from './confirm-events.ts';
 import { openFederatedStream, type FederatedStreamOptions } from './federated-stream.ts';
 import type { IngestParts } from './ingest.ts';
 import type { ReplicationMetrics } from './replication-metrics.ts';
@@ -33,7 +34,7 @@ export interface Replication {
 export function createReplication({ node, nodes, index, replica, audit, metrics, log, maxAttempts, baseBackoffMs }: ReplicationOptions): Replication {
   const sources = { nodes, index, replica };
   return {
-    ingest: { replica, judge: createRunJudge(sources), ownStackId: node.local.stack_id, isPeer: (stackId) => node.peers.some((peer) => peer.stack_id === stackId), onJudged: recordRefusals(audit, metrics) },
+    ingest: { replica, judge: createRunJudge(sources), confirm: createConfirmEvents(nodes), ownStackId: node.local.stack_id, isPeer: (stackId) => node.peers.some((peer) => peer.stack_id === stackId), onJudged: recordRefusals(audit, metrics) },
     async openRunEvents(auth, runId, after, call) {
       const run = await sourceOfRun(sources, auth, runId, call);
       const onLost = (error: unknown): void => log.debug({ err: error, tenant_id: auth.tenant_id, run_id: runId }, 'The connection to the node of a run was lost; opening another one.');
@@ -43,7 +44,7 @@ export function createReplication({ node, nodes, index, replica, audit, metrics,
 }
 
 /** What reached for a run that is not the sender's or not the tenant's: what is stored is recorded by the store. */
-const OUT_OF_REACH: ReadonlySet<string> = new Set(['tenant_mismatch', 'run_is_local', 'source_mismatch']);
+const OUT_OF_REACH: ReadonlySet<string> = new Set(['tenant_mismatch', 'run_is_local', 'run_not_forwarded', 'source_mismatch', 'not_confirmed']);
 
 function recordRefusals(audit: Pick<AuditPort, 'append'>, metrics: ReplicationMetrics | null): IngestParts['onJudged'] {
   return async (auth, sourceStackId, results) => {

@@ -6,10 +6,10 @@
  * A process follows a bounded number of runs; where more are waiting, one in which nothing happens makes room.
  */
 import type { Logger } from 'pino';
-import { AgentOsError } from '../../platform/errors.ts';
 import { newId } from '../../platform/ids.ts';
 import type { AuthContext } from '../../platform/tenancy/auth-context.ts';
 import { continueTrace, formatTraceparent } from '../../platform/telemetry/trace-context.ts';
+import type { Tracing } from '../../platform/telemetry/tracing.ts';
 import type { Nodes } from '../forwarding/nodes.ts';
 import type { ReplicaPort } from '../ports/replica.ts';
 import { followKey, type FollowedRun, type FollowList } from './follow-list.ts';
@@ -43,6 +43,7 @@ export interface ReplicatorParts {
   readonly nodes: Pick<Nodes, 'own' | 'target'>;
   readonly replica: ReplicaPort;
   readonly metrics: ReplicationMetrics;
+  readonly tracing?: Tracing | null;
   readonly log: Logger;
 }
 
@@ -117,22 +118,25 @@ export class Replicator {
     this.#following.set(key, { run, abort, done });
   }
 
+  /** Nobody asked for it, so it is a trace of its own. */
   async #copy(run: FollowedRun, signal: AbortSignal): Promise<FollowOutcome> {
-    const { nodes, replica, metrics } = this.#parts;
+    const { nodes, replica, metrics, tracing } = this.#parts;
     const { quietMs, gatherMs, runs } = this.#options;
     const auth = replicatorOf(run.tenantId);
-    try {
-      const node = nodeOfRun(nodes.target(run.targetStackId), auth, run.runId, { correlationId: newId('corr'), traceparent: formatTraceparent(continueTrace(undefined)) });
-      return await followRun({
-        auth, runId: run.runId, stackId: run.targetStackId, node, replica, signal, quietMs, gatherMs,
-        shouldYield: () => this.#following.size >= runs && this.#open > this.#following.size,
-        onStored: (events, verdicts) => metrics.followed(events, verdicts),
-      });
-    } catch (error) {
-      // No such peer any more, or no certificates: the operator may mend it.
-      if (!(error instanceof AgentOsError)) throw error;
-      return { outcome: 'lost', failed: true, error };
-    }
+    const trace = continueTrace(undefined);
+    const correlationId = newId('corr');
+    const startedMs = performance.now();
+    const node = nodeOfRun(nodes, run.targetStackId, auth, run.runId, { correlationId, traceparent: formatTraceparent(trace) });
+    const outcome = await followRun({
+      auth, runId: run.runId, stackId: run.targetStackId, node, replica, signal, quietMs, gatherMs,
+      shouldYield: () => this.#following.size >= runs && this.#open > this.#following.size,
+      onStored: (events, verdicts) => metrics.followed(events, verdicts),
+    });
+    tracing?.record({
+      name: 'replicateRun', kind: 'internal', ...trace, durationMs: performance.now() - startedMs, failed: outcome.outcome === 'lost' && outcome.failed,
+      attributes: { 'agentos.run_id': run.runId, 'agentos.tenant_id': run.tenantId, 'agentos.peer': run.targetStackId, 'agentos.correlation_id': correlationId },
+    });
+    return outcome;
   }
 
   async #settle(run: FollowedRun, result: FollowOutcome): Promise<void> {

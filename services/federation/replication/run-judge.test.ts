@@ -4,6 +4,7 @@ import { AgentOsError } from '../../platform/errors.ts';
 import { MemoryForwardIndex } from '../adapters/forward-index-memory.ts';
 import { MemoryReplica } from '../adapters/replica-memory.ts';
 import { CALLER, peerOf } from '../federation.fixture.ts';
+import type { AuthContext } from '../../platform/tenancy/auth-context.ts';
 import type { PeerPort } from '../ports/peer.ts';
 import { createRunJudge } from './run-judge.ts';
 import { eventAt } from './scripted-node.fixture.ts';
@@ -30,8 +31,8 @@ async function world() {
   }
   await replica.store(CALLER, 'stk_b', [eventAt(1, 0, { run_id: 'run_copied', tenant_id: CALLER.tenant_id, agent_id: 'agt_copied' })]);
   const judge = createRunJudge({ index, replica, nodes: { own: peerOf('stk_a'), target: () => ({ peer: peerOf('stk_a'), port }) } });
-  const verdicts = async (runIds: readonly string[], source = 'stk_b') => Object.fromEntries(await judge(CALLER, new Set(runIds), source, CALL));
-  return { asked, verdicts };
+  const verdictsFor = (auth: AuthContext) => async (runIds: readonly string[], source = 'stk_b') => Object.fromEntries(await judge(auth, new Set(runIds), source, CALL));
+  return { asked, verdicts: verdictsFor({ ...CALLER, peer: 'stk_b' }), ofCallers: verdictsFor(CALLER) };
 }
 
 it('takes events of runs that can be elsewhere, from the node that has them', verifies(['PRS-7.4-08'], async () => {
@@ -54,4 +55,19 @@ it('asks a bounded number of questions for one batch, whatever it brings', async
 
 it('refuses the batch when it cannot be known whose run it is', async () => {
   await expect((await world()).verdicts(['run_new', 'run_away'])).rejects.toMatchObject({ code: 'dependency_unavailable' });
+});
+
+it('takes of callers what they forwarded, and nothing that only a node could know of', verifies(['PRS-7.4-08'], async () => {
+  const here = await world();
+  expect(await here.ofCallers(['run_at_b', 'run_kept_here', 'run_copied', 'run_local', 'run_new'])).toEqual({
+    run_at_b: { agentId: 'agt_forwarded' }, run_kept_here: { refused: 'run_is_local' }, run_copied: { refused: 'run_not_forwarded' }, run_local: { refused: 'run_is_local' }, run_new: { refused: 'run_not_forwarded' },
+  });
+  expect(await here.ofCallers(['run_at_b'], 'stk_c')).toEqual({ run_at_b: { refused: 'source_mismatch' } });
+}));
+
+it('asks other nodes about a bounded number of runs of one batch, known or not', async () => {
+  const here = await world();
+  const verdicts = Object.values(await here.ofCallers(Array.from({ length: 100 }, (_, index) => `run_new_${index}`)));
+  expect(verdicts.filter((verdict) => 'refused' in verdict && verdict.refused === 'too_many_runs')).toHaveLength(68);
+  expect(here.asked).toHaveLength(32);
 });

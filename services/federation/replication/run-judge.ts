@@ -8,7 +8,7 @@ import type { ReplicaPort } from '../ports/replica.ts';
 import type { IngestCall } from './ingest.ts';
 
 /** `agentId`: as far as it is known here. */
-export type RunVerdict = { readonly agentId: string | null } | { readonly refused: 'run_is_local' | 'source_mismatch' | 'too_many_runs' };
+export type RunVerdict = { readonly agentId: string | null } | { readonly refused: 'run_is_local' | 'run_not_forwarded' | 'source_mismatch' | 'too_many_runs' };
 export type RunJudge = (auth: AuthContext, runIds: ReadonlySet<string>, sourceStackId: string, call: IngestCall) => Promise<ReadonlyMap<string, RunVerdict>>;
 
 export interface RunJudgeParts {
@@ -19,6 +19,8 @@ export interface RunJudgeParts {
 
 /** Runs of one batch that nothing is known of yet. Each costs a question, so one request must not cause any number of them. */
 const MOST_NEW_RUNS = 256;
+/** Runs of one batch of a caller: another node is asked for each of them. */
+const MOST_RUNS_OF_CALLERS = 32;
 const AT_ONCE = 8;
 /** Runs that are known not to be of this node. */
 const REMEMBERED = 20_000;
@@ -48,14 +50,17 @@ export function createRunJudge({ nodes, index, replica }: RunJudgeParts): RunJud
     // A run without an agent is one that nobody has told of yet; the next batch may know more.
     if (run.agentId !== null || run.forwardedTo !== null) known.set(key, run);
     if (known.size > REMEMBERED) known.delete(known.keys().next().value!);
-    return run.forwardedTo !== null && run.forwardedTo !== source ? { refused: 'source_mismatch' } : { agentId: run.agentId };
+    if (run.forwardedTo !== null && run.forwardedTo !== source) return { refused: 'source_mismatch' };
+    // Of its own runs a node may tell whatever it was asked from; a caller has runs elsewhere by forwarding them.
+    return run.forwardedTo === null && auth.peer === undefined ? { refused: 'run_not_forwarded' } : { agentId: run.agentId };
   };
 
   return async (auth, runIds, source, call) => {
     const verdicts = new Map<string, RunVerdict>();
     const waiting = [...runIds];
     const fresh = waiting.filter((runId) => !known.has(`${auth.tenant_id}\u001f${runId}`));
-    for (const runId of fresh.slice(MOST_NEW_RUNS)) verdicts.set(runId, { refused: 'too_many_runs' });
+    const tooMany = [...fresh.slice(MOST_NEW_RUNS), ...(auth.peer === undefined ? waiting.slice(MOST_RUNS_OF_CALLERS) : [])];
+    for (const runId of tooMany) verdicts.set(runId, { refused: 'too_many_runs' });
     const worker = async (): Promise<void> => {
       for (let runId = waiting.pop(); runId !== undefined; runId = waiting.pop()) {
         if (!verdicts.has(runId)) verdicts.set(runId, await judge(auth, runId, source, call));

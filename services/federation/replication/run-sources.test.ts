@@ -1,11 +1,12 @@
 import { describe, expect, it } from 'vitest';
+import type { EventEnvelope } from '../../../generated/types/index.ts';
 import { verifies } from '../../../conformance/http/verifies.ts';
 import { AgentOsError } from '../../platform/errors.ts';
 import { MemoryForwardIndex } from '../adapters/forward-index-memory.ts';
 import { MemoryReplica } from '../adapters/replica-memory.ts';
 import { CALLER, peerOf } from '../federation.fixture.ts';
 import type { PeerPort } from '../ports/peer.ts';
-import { sourceOfRun } from './run-sources.ts';
+import { nodeOfRun, sourceOfRun } from './run-sources.ts';
 import { eventAt } from './scripted-node.fixture.ts';
 
 const CALL = { correlationId: 'corr_x', traceparent: '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01', signal: new AbortController().signal };
@@ -69,5 +70,26 @@ describe('where the events of a run come from', () => {
       await cut.forward('run_there', 'stk_b');
       expect(await cut.source('run_there')).toMatchObject({ node: null, unreachable: { code: 'dependency_unavailable', details: { reason } } });
     }
+  }));
+
+  it('is believed for as long as the peers file names it: a stream that is open ends with its peer', verifies(['PRS-7.4-01', 'PRS-7.4-06'], async () => {
+    let isPeer = true;
+    const events = async function* (): AsyncGenerator<EventEnvelope> {
+      for (let sequence = 1; ; sequence += 1) yield { event: eventAt(sequence, 0, { run_id: 'run_there', tenant_id: CALLER.tenant_id }) };
+    };
+    const nodes = {
+      target(stackId: string) {
+        if (!isPeer) throw refusal('not_found', 'x');
+        return { peer: peerOf(stackId), port: { openEvents: async () => events(), getRun: () => Promise.reject(new Error('It must not be asked.')) } as unknown as PeerPort };
+      },
+    };
+    const node = nodeOfRun(nodes, 'stk_b', CALLER, 'run_there', CALL);
+    const read = (await node.open(0, CALL.signal))[Symbol.asyncIterator]();
+    expect((await read.next()).value).toMatchObject({ event: { sequence: 1 } });
+    isPeer = false;
+    const gone = { code: 'dependency_unavailable', retryable: false, details: { reason: 'peer_unknown', peer: 'stk_b' } };
+    await expect(read.next()).rejects.toMatchObject(gone);
+    await expect(node.open(1, CALL.signal), 'nor is it asked again').rejects.toMatchObject(gone);
+    await expect(node.hasEnded(CALL.signal)).rejects.toMatchObject(gone);
   }));
 });

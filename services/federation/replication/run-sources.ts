@@ -20,31 +20,58 @@ const ENDED: ReadonlySet<Run['status']> = new Set(['completed', 'failed', 'cance
 /** For a run of which this node knows nothing it is this node, whose Agent Orchestrator says so. @throws AgentOsError dependency_unavailable. */
 export async function sourceOfRun({ nodes, index, replica }: RunSources, auth: AuthContext, runId: string, call: PeerCall): Promise<FederatedRun> {
   const name = { tenantId: auth.tenant_id, runId };
-  const here = (): FederatedRun => ({ ...name, node: nodeOfRun(nodes.target(nodes.own.stack_id), auth, runId, call), replica: null });
+  const here = (): FederatedRun => ({ ...name, node: nodeOfRun(nodes, nodes.own.stack_id, auth, runId, call), replica: null });
   // Nodes do not relay: a peer is shown what runs here and nothing else.
   if (auth.peer !== undefined) return here();
   const [forward, extent] = await Promise.all([index.findByRun(auth, runId), replica.extent(auth, runId)]);
   if (forward !== null && forward.targetStackId !== nodes.own.stack_id) {
     const kept = replicaOfRun(replica, auth, runId);
     try {
-      return { ...name, node: nodeOfRun(nodes.target(forward.targetStackId), auth, runId, call), replica: kept };
+      targetOf(nodes, forward.targetStackId);
+      return { ...name, node: nodeOfRun(nodes, forward.targetStackId, auth, runId, call), replica: kept };
     } catch (error) {
       if (!(error instanceof AgentOsError)) throw error;
-      return { ...name, node: null, replica: kept, unreachable: cannotBeAsked(forward.targetStackId, error) };
+      return { ...name, node: null, replica: kept, unreachable: error };
     }
   }
   return extent === null ? here() : { ...name, node: null, replica: replicaOfRun(replica, auth, runId) };
 }
 
-export function nodeOfRun({ peer, port }: Target, auth: AuthContext, runId: string, call: Omit<PeerCall, 'signal'>): NodeOfRun {
+/**
+ * Which node that is, and where, is looked up each time and at each event: a stream may outlive the peer that it comes
+ * from, and what is no peer any more is asked nothing and believed nothing.
+ */
+export function nodeOfRun(nodes: Pick<Nodes, 'target'>, stackId: string, auth: AuthContext, runId: string, call: Omit<PeerCall, 'signal'>): NodeOfRun {
   const { correlationId, traceparent } = call;
   return {
-    open: (afterSequence, signal): Promise<AsyncIterable<EventEnvelope>> =>
-      port.openEvents(auth, peer, { runId, afterSequence }, { correlationId, traceparent, signal }).catch((error: unknown) => {
-        throw readable(peer.stack_id, error);
-      }),
-    hasEnded: async (signal) => ENDED.has((await port.getRun(auth, peer, runId, { correlationId, traceparent, signal })).status),
+    async open(afterSequence, signal): Promise<AsyncIterable<EventEnvelope>> {
+      const { peer, port } = targetOf(nodes, stackId);
+      const events = await port.openEvents(auth, peer, { runId, afterSequence }, { correlationId, traceparent, signal }).catch((error: unknown) => {
+        throw readable(stackId, error);
+      });
+      return whileItIsATarget(nodes, stackId, events);
+    },
+    async hasEnded(signal) {
+      const { peer, port } = targetOf(nodes, stackId);
+      return ENDED.has((await port.getRun(auth, peer, runId, { correlationId, traceparent, signal })).status);
+    },
   };
+}
+
+async function* whileItIsATarget(nodes: Pick<Nodes, 'target'>, stackId: string, events: AsyncIterable<EventEnvelope>): AsyncGenerator<EventEnvelope, void> {
+  for await (const event of events) {
+    targetOf(nodes, stackId);
+    yield event;
+  }
+}
+
+/** @throws AgentOsError dependency_unavailable, for what is configured wrongly as it says. */
+function targetOf(nodes: Pick<Nodes, 'target'>, stackId: string): Target {
+  try {
+    return nodes.target(stackId);
+  } catch (error) {
+    throw error instanceof AgentOsError ? cannotBeAsked(stackId, error) : error;
+  }
 }
 
 /** What the reader of a stream can be told as it is. */

@@ -198,6 +198,40 @@ describe('a call to a node', () => {
     expect(after).toEqual([thumbprintOf(new X509Certificate(second.cert)), after[0]]);
     expect(lines.join('')).not.toContain('PRIVATE KEY');
   }));
+
+  it('ends with the trust that it was opened under: streams to an authority that is taken back are cut, others are not', verifies(['PRS-7.4-01'], async () => {
+    const certificate = await stackCertificate(authority, 'stk_a');
+    let bound: string | null = null;
+    const a = open('stk_a', files('a', certificate), () => bound)!;
+    const b = open('stk_b', files('b', await stackCertificate(authority, 'stk_b')))!;
+    const server = createServer(b.server.current(), (_request, response) => void response.write('it begins'));
+    servers.push(server);
+    server.listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    const stream = async (): Promise<{ readonly ended: () => boolean }> => {
+      const { body } = await a.connection('stk_b').streams.request({ origin: `https://127.0.0.1:${(server.address() as AddressInfo).port}`, path: '/', method: 'GET' });
+      let ended = false;
+      body.on('close', () => void (ended = true)).on('error', () => undefined).resume();
+      return { ended: () => ended };
+    };
+    const first = await stream();
+    const before = a.connection('stk_b');
+    files('a', certificate, `${authority.cert}\n${another.cert}`);
+    await expect.poll(() => a.connection('stk_b') === before).toBe(false);
+    expect(first.ended(), 'one more authority cuts off nobody').toBe(false);
+    // The peers file now binds the node to another authority than the one its connections were made to.
+    bound = new X509Certificate(another.cert).fingerprint256;
+    await expect(stream()).rejects.toMatchObject({ code: 'ERR_PEER_CERTIFICATE' });
+    bound = null;
+    const second = await stream();
+    bound = new X509Certificate(another.cert).fingerprint256;
+    a.connection('stk_b');
+    await expect.poll(second.ended, { timeout: 5_000 }).toBe(true);
+    bound = null;
+    const third = await stream();
+    files('a', certificate, another.cert);
+    await expect.poll(() => [first.ended(), third.ended()], { timeout: 5_000 }).toEqual([true, true]);
+  }));
 });
 
 describe('the settings', () => {

@@ -4,9 +4,10 @@
  * and no listener for peers is opened, in any mode.
  */
 import { constants, X509Certificate } from 'node:crypto';
+import type { Socket } from 'node:net';
 import { checkServerIdentity, type ConnectionOptions, type PeerCertificate as TlsPeerCertificate, type TlsOptions } from 'node:tls';
 import type { Logger } from 'pino';
-import { Agent, type Dispatcher } from 'undici';
+import { Agent, buildConnector, type Dispatcher } from 'undici';
 import { ConfigError, type Config } from '../../platform/config/load.ts';
 import type { VariableName } from '../../platform/config/variables.ts';
 import { followTlsFiles, tlsSource, type FollowedTlsFiles, type NamedFile, type TlsFiles, type TlsMaterial } from '../../platform/secrets/tls-files.ts';
@@ -81,27 +82,41 @@ function clientPair(cert: string | undefined, key: string | undefined): boolean 
 }
 
 function peerTrust(node: TrustingNode, server: FollowedTlsFiles, client: FollowedTlsFiles): PeerTrust {
-  const agents = new Map<string, { readonly material: TlsMaterial; readonly connection: PeerConnection; readonly agents: readonly Agent[] }>();
+  const agents = new Map<string, Agents>();
   /** Of certificates before this one, with requests still under way. */
-  const retired = new Set<Agent>();
-  const retire = (agent: Agent): void => {
-    retired.add(agent);
-    void agent.close().catch(() => undefined).finally(() => retired.delete(agent));
+  const retired = new Set<Agents>();
+  const retire = (old: Agents): void => {
+    retired.add(old);
+    void Promise.all(old.agents.map((agent) => agent.close().catch(() => undefined))).finally(() => retired.delete(old));
   };
+  let trusted = client.current();
+  // An authority that is trusted no more must not live on in connections that it opened. One more cuts off nobody.
+  client.subscribe((next) => {
+    const kept = new Set(authoritiesIn(next).map((each) => each.fingerprint256));
+    const withdrawn = authoritiesIn(trusted).some((each) => !kept.has(each.fingerprint256));
+    trusted = next;
+    if (!withdrawn) return;
+    for (const old of [...agents.values(), ...retired]) void cutOff(old);
+    agents.clear();
+  });
   const { ownStackId } = node;
   const clientTls = (targetStackId: string): ConnectionOptions => clientTlsOf(client.current(), targetStackId, node);
   return {
     ownStackId,
     connection(targetStackId) {
       const material = client.current();
+      const authority = node.authorityOf(targetStackId);
       const known = agents.get(targetStackId);
-      if (known?.material === material) return known.connection;
-      // Requests that are under way end on the connections they have.
-      known?.agents.forEach(retire);
-      const connect = { ...clientTls(targetStackId), timeout: CONNECT_TIMEOUT_MS, maxCachedSessions: 0 };
+      if (known?.material === material && known.authority === authority) return known.connection;
+      // Requests that are under way end on the connections they have, unless those were made to an authority of before.
+      if (known?.authority === authority) retire(known);
+      else if (known !== undefined) void cutOff(known);
+      const options = { ...clientTls(targetStackId), timeout: CONNECT_TIMEOUT_MS, maxCachedSessions: 0 };
+      const sockets = new Set<Socket>();
+      const connect = connectorInto(sockets, options);
       const [dispatcher, streams] = [new Agent({ connect, connections: MOST_CONNECTIONS }), new Agent({ connect })];
-      const connection = { dispatcher, streams, accepts: probeOf(connect), assertions: createPeerAssertions(ownStackId, material) };
-      agents.set(targetStackId, { material, connection, agents: [dispatcher, streams] });
+      const connection = { dispatcher, streams, accepts: probeOf(options), assertions: createPeerAssertions(ownStackId, material) };
+      agents.set(targetStackId, { material, authority, connection, agents: [dispatcher, streams], sockets });
       return connection;
     },
     clientTls,
@@ -110,10 +125,37 @@ function peerTrust(node: TrustingNode, server: FollowedTlsFiles, client: Followe
     async close() {
       server.close();
       client.close();
-      await Promise.all([...retired, ...[...agents.values()].flatMap((each) => each.agents)].map((agent) => agent.destroy()));
+      await Promise.all([...retired, ...agents.values()].map(cutOff));
       agents.clear();
     },
   };
+}
+
+/** What leads to one peer, under one certificate of this node and one authority of the peer. */
+interface Agents {
+  readonly material: TlsMaterial;
+  readonly authority: string | null;
+  readonly connection: PeerConnection;
+  readonly agents: readonly Agent[];
+  /** An agent that was closed lets go of streams that are under way, and could not end them any more. */
+  readonly sockets: ReadonlySet<Socket>;
+}
+
+async function cutOff({ agents, sockets }: Agents): Promise<void> {
+  await Promise.all(agents.map((agent) => agent.destroy().catch(() => undefined)));
+  for (const socket of sockets) socket.destroy();
+}
+
+function connectorInto(sockets: Set<Socket>, options: ConnectionOptions & { readonly timeout: number; readonly maxCachedSessions: number }): buildConnector.connector {
+  const connect = buildConnector(options as buildConnector.BuildOptions);
+  return (to, callback) => connect(to, (...outcome) => {
+    const [error, socket] = outcome;
+    if (error === null) {
+      sockets.add(socket);
+      socket.once('close', () => sockets.delete(socket));
+    }
+    callback(...outcome);
+  });
 }
 
 /** Requests that fail together ask once. */

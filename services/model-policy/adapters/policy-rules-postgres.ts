@@ -71,6 +71,7 @@ export class PostgresPolicyRules implements PolicyRulesPort {
   async put(auth: AuthContext, draft: PolicyRulesDraft): Promise<{ readonly policy: PolicyRuleSet; readonly created: boolean }> {
     const { row, stored } = await withAudit(this.pool, this.trail, auth.tenant_id, async (client, note) => {
       const insert = draft.version === undefined;
+      // A version that no column of integers can hold is none that is stored, and the answer says so.
       const values = [auth.tenant_id, draft.policyId, JSON.stringify(draft.rules), draft.description ?? null];
       const { rows } = await client.query<Row>(
         insert
@@ -78,7 +79,7 @@ export class PostgresPolicyRules implements PolicyRulesPort {
              ON CONFLICT (tenant_id, policy_id) DO UPDATE SET rules = excluded.rules, description = excluded.description, version = held.version + 1, updated_at = clock_timestamp()
              RETURNING ${COLUMNS}`
           : `UPDATE model_policy.policy_rules SET rules = $3, description = $4, version = version + 1, updated_at = clock_timestamp()
-             WHERE tenant_id = $1 AND policy_id = $2 AND version = $5 RETURNING ${COLUMNS}`,
+             WHERE tenant_id = $1 AND policy_id = $2 AND version = $5::numeric RETURNING ${COLUMNS}`,
         insert ? values : [...values, draft.version],
       );
       if (rows[0] !== undefined) {

@@ -9,6 +9,8 @@ export interface JournalOwner {
   readonly pidNamespace: string | null;
   /** Of the running system: another one means that the machine was started since, or is another machine. */
   readonly bootId: string | null;
+  /** The database that its calls are booked in; absent: whichever has the ledger. */
+  readonly databaseId?: string;
 }
 
 /** `unknown`: it ran on another machine, in another container or before this machine was started. */
@@ -29,6 +31,11 @@ export function stateOf(owner: JournalOwner, self: JournalOwner): OwnerState {
   } catch (error) {
     return (error as NodeJS.ErrnoException).code === 'ESRCH' ? 'dead' : 'unknown';
   }
+}
+
+/** A copy of a database has its ledger's id, and processes of its own. */
+export function isOfAnotherDatabase(owner: JournalOwner | null, self: JournalOwner): boolean {
+  return owner?.databaseId !== undefined && self.databaseId !== undefined && owner.databaseId !== self.databaseId;
 }
 
 /** What is only in the page cache is lost when a machine stops, so the end of the journal may be missing. */

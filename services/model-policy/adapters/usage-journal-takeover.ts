@@ -4,13 +4,17 @@
  * A folder is taken by renaming it, which one of many can do. Where the owner's end can be seen it is taken at once;
  * else (another container or machine, a restarted machine) when the database has not heard of its lives for their time
  * and as long again. A journal is never taken from a process that lives: that one stops writing to it before its time is over.
+ *
+ * A copy of the database (a dump put back beside it, a clone) has the same ledger and may have its journals in the same
+ * folder: each database's processes take their own alone. Taken by the other's, calls would be booked in the wrong ledger,
+ * and the claims of the dead would wait for a journal that is gone.
  */
 import { readdirSync, readFileSync, renameSync, rmSync, statSync } from 'node:fs';
 import path from 'node:path';
 import type pg from 'pg';
 import type { Logger } from 'pino';
 import { readFrames } from './usage-journal-frames.ts';
-import { mayHaveLostItsEnd, stateOf, type JournalOwner, type OwnerState } from './usage-journal-owner.ts';
+import { isOfAnotherDatabase, mayHaveLostItsEnd, stateOf, type JournalOwner, type OwnerState } from './usage-journal-owner.ts';
 import { OWNER_FILE, RECORDS_SUFFIX, type CallJournal } from './usage-journal.ts';
 import { bookingFromText, storeBookings, type Booking, type FlushOptions } from './usage-postgres-bookings.ts';
 import { livesOf, releaseJournal } from './usage-postgres-replica.ts';
@@ -36,13 +40,16 @@ const NAME = /^(jnl_[0-9A-Za-z]+)(?:\.by\.(jnl_[0-9A-Za-z]+))?$/;
 /** Frames in one transaction. A frame is never divided: what tells of one call stands together. */
 const BATCH = 128;
 
-export async function takeOverJournals(options: TakeOverOptions): Promise<void> {
-  const all = list(options.folder);
+/** @returns how many journals of other databases lie there. */
+export async function takeOverJournals(options: TakeOverOptions): Promise<{ readonly foreign: number }> {
+  const present = list(options.folder);
+  const all = present.filter(({ name }) => !isOfAnotherDatabase(ownerOf(path.join(options.folder, name)), options.own.owner));
   for (const found of all) {
     if (found.journalId === options.own.id || (found.takerId !== null && found.takerId !== options.own.id && !(await isFree(options, all, found.takerId)))) continue;
     if (found.takerId === null && !(await isFree(options, all, found.journalId))) continue;
     await takeOver(options, found);
   }
+  return { foreign: present.length - all.length };
 }
 
 function list(folder: string): Found[] {
@@ -82,6 +89,8 @@ async function takeOver({ folder, own, pool, log, onAudited }: TakeOverOptions, 
   const owner = ownerOf(mine);
   const exact = !damaged && owner !== null && !mayHaveLostItsEnd(owner, own.owner);
   await releaseJournal(pool, journalId, exact);
+  // Its owner last: without that, whoever comes would not know whose the rest is.
+  for (const name of recordFilesIn(mine)) rmSync(path.join(mine, name), { force: true });
   rmSync(mine, { recursive: true, force: true });
   if (damaged) log?.error({ journal: journalId, tornBytes }, 'A journal is damaged; what its process had set aside of budgets counts as spent.');
   log?.info({ journal: journalId, frames: frames.length, tornBytes, exact }, 'The journal of a process that is gone was shipped.');
@@ -93,14 +102,15 @@ function withoutLost(booking: Booking, known: ReadonlySet<string>): Booking {
 }
 
 export function readJournal(folder: string): { readonly frames: readonly (readonly Booking[])[]; readonly tornBytes: number; readonly damaged: boolean } {
-  const files = readdirSync(folder).filter((name) => name.endsWith(RECORDS_SUFFIX)).sort();
-  const read = files.map((name) => readFrames(readFileSync(path.join(folder, name))));
+  const read = recordFilesIn(folder).map((name) => readFrames(readFileSync(path.join(folder, name))));
   return {
     frames: read.flatMap(({ frames }) => frames.map((records) => records.map(bookingFromText))),
     tornBytes: read.reduce((sum, { tornBytes }) => sum + tornBytes, 0),
     damaged: read.some(({ damaged }) => damaged),
   };
 }
+
+const recordFilesIn = (folder: string): readonly string[] => readdirSync(folder).filter((name) => name.endsWith(RECORDS_SUFFIX)).sort();
 
 function ownerOf(folder: string): JournalOwner | null {
   try {

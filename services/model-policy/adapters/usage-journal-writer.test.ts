@@ -207,7 +207,7 @@ describe('the journal of a process that is gone', () => {
     await elsewhere.usage.expire();
     expect(await stateOf(auth)).toEqual({ spent: 0, reserved });
     expect(await elsewhere.usage.reserve(auth, { tokens: 10_000 - reserved + 1, costMicroUsd: 0, budgets: [budget(10_000)], ttlMs: 60_000 })).toMatchObject({ outcome: 'exceeded' });
-    expect(await elsewhere.usage.claim(auth, 'req_1', 'hash')).toBe('open');
+    expect(['open', 'lost']).toContain(await elsewhere.usage.claim(auth, 'req_1', 'hash'));
     const heir = await open({ folder: ledger });
     await heir.writer.takeOver();
     expect(await elsewhere.usage.claim(auth, 'req_1', 'hash')).toBe('done');

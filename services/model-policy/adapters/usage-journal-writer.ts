@@ -13,7 +13,7 @@ import { Gathering, MOST_UNBOOKED, PATIENCE_MS, type Booked, type BookOptions, t
 import { encodeFrame } from './usage-journal-frames.ts';
 import { takeOverJournals } from './usage-journal-takeover.ts';
 import { CallJournal, type JournalDisk, type JournalFile } from './usage-journal.ts';
-import type { JournalOwner } from './usage-journal-owner.ts';
+import { thisProcess, type JournalOwner } from './usage-journal-owner.ts';
 import { bookingToText, storeBookings, type Booking } from './usage-postgres-bookings.ts';
 
 export interface JournalWriterOptions extends CallWriterOptions {
@@ -28,6 +28,8 @@ export interface JournalWriterOptions extends CallWriterOptions {
   readonly aliveMs?: number;
   readonly disk?: JournalDisk;
   readonly owner?: JournalOwner;
+  /** Tells the database from its copies, which have the same ledger; see `JournalOwner`. */
+  readonly databaseId?: string;
 }
 
 /** What came in one tick, until the database has it. */
@@ -74,6 +76,7 @@ export class JournalWriter implements CallWriter {
   #lastError: unknown = null;
   #diskFails = false;
   #lookedAt = 0;
+  #foreign = 0;
   #life: WriterLife = { isTrusted: () => true, askOthers: () => Promise.resolve() };
   #closed = false;
   /** Nothing is tried again. */
@@ -82,7 +85,9 @@ export class JournalWriter implements CallWriter {
   /** @throws what the file system throws when the folder cannot be written. */
   constructor(options: JournalWriterOptions) {
     this.#options = options;
-    this.#journal = new CallJournal({ folder: options.folder, ...(options.disk === undefined ? {} : { disk: options.disk }), ...(options.owner === undefined ? {} : { owner: options.owner }) });
+    const { folder, disk, databaseId } = options;
+    const owner = { ...(options.owner ?? thisProcess()), ...(databaseId === undefined ? {} : { databaseId }) };
+    this.#journal = new CallJournal({ folder, owner, ...(disk === undefined ? {} : { disk }) });
     this.journalId = this.#journal.id;
     this.#gathering = new Gathering((booked) => this.#take(booked));
   }
@@ -136,7 +141,9 @@ export class JournalWriter implements CallWriter {
   /** Ships what processes that are gone have left in the folder. */
   async takeOver(): Promise<void> {
     const { pool, folder, log, onAudited, aliveMs = ALIVE_MS } = this.#options;
-    await takeOverJournals({ folder, own: this.#journal, aliveMs, pool, log, onAudited });
+    const { foreign } = await takeOverJournals({ folder, own: this.#journal, aliveMs, pool, log, onAudited });
+    if (foreign > this.#foreign) log?.info({ folder, journals: foreign }, 'Journals of another database with the same ledger, as a copy of this one has it, are left to its own processes.');
+    this.#foreign = foreign;
   }
 
   async close(): Promise<void> {

@@ -148,9 +148,12 @@ export const CLAIM: Statement = {
     RETURNING c.tenant_id, c.request_id`,
 };
 
+/** $3: after so many milliseconds beyond its time a process with a journal that nobody has found is not waited for. */
 export const READ_CLAIMS: Statement = {
   name: 'mp_read_claims',
-  text: `SELECT c.tenant_id, c.request_id, c.request_hash, c.done FROM model_policy.request_claims c
+  text: `SELECT c.tenant_id, c.request_id, c.request_hash, c.done,
+      EXISTS (SELECT FROM model_policy.usage_replicas r WHERE r.replica_id = c.replica_id AND r.journal IS NOT NULL AND r.alive_until < clock_timestamp() - $3 * interval '1 millisecond') AS lost
+    FROM model_policy.request_claims c
     JOIN unnest($1::text[], $2::text[]) AS k (tenant_id, request_id) ON c.tenant_id = k.tenant_id AND c.request_id = k.request_id`,
 };
 
@@ -166,6 +169,12 @@ export const FINISH_CLAIMS: Statement = {
 export const FREE_CLAIMS: Statement = {
   name: 'mp_free_claims',
   text: 'DELETE FROM model_policy.request_claims c USING unnest($1::text[], $2::text[]) AS k (tenant_id, request_id) WHERE c.tenant_id = k.tenant_id AND c.request_id = k.request_id AND NOT c.done',
+};
+
+/** An open claim of these lives ($4), which nobody goes by. */
+export const DISOWN_CLAIM: Statement = {
+  name: 'mp_disown_claim',
+  text: 'DELETE FROM model_policy.request_claims WHERE tenant_id = $1 AND request_id = $2 AND request_hash = $3 AND replica_id = ANY ($4::text[]) AND NOT done',
 };
 
 export const OPEN_RATES: Statement = { name: 'mp_open_rates', text: 'INSERT INTO model_policy.request_rates (tenant_id) SELECT unnest($1::text[]) ON CONFLICT DO NOTHING' };

@@ -22,7 +22,7 @@ import { windowStart } from '../budgets/windows.ts';
 import type { BudgetName, BudgetState, ClaimOutcome, HoldRequest, ReserveOutcome, UsageByModel, UsageDraft, UsageFilter, UsagePort } from '../ports/usage.ts';
 import type { CallWriter } from './usage-call-writer.ts';
 import { claimId, type BookedPart, type LedgerRow } from './usage-postgres-bookings.ts';
-import { flushClaims, type Claim } from './usage-postgres-claims.ts';
+import { DoubtfulClaims, flushClaims, type Claim } from './usage-postgres-claims.ts';
 import { ASK_CHANNEL, JournalPeers, TOLD_CHANNEL } from './usage-journal-peers.ts';
 import { endHold, holdFromMemory, keyId, LeaseBook, wantsRefill, type BudgetKey, type Lease, type Part } from './usage-postgres-leases.ts';
 import { readRate, flushRates, type RateTake, type RateVerdict } from './usage-postgres-rates.ts';
@@ -80,6 +80,7 @@ export class PostgresUsage implements UsagePort {
   readonly #writer: CallWriter;
   readonly #ownsWriter: boolean;
   readonly #claims: GroupCommit<Claim, ClaimOutcome>;
+  readonly #doubtful: DoubtfulClaims;
   readonly #listener: Listener;
   readonly #timer: NodeJS.Timeout;
   readonly #holds = new Map<string, Hold>();
@@ -106,7 +107,8 @@ export class PostgresUsage implements UsagePort {
     this.#rates = new GroupCommit({ flush: (takes) => flushRates(pool, takes), maxBatch: 256 });
     const peers = new JournalPeers({ pool, journalId: this.#writer.journalId ?? '', flush: () => this.#writer.flush(), log });
     this.#writer.attach({ isTrusted: () => this.#replica.isAlive, askOthers: () => peers.ask() });
-    this.#claims = new GroupCommit<Claim, ClaimOutcome>({ flush: (claims) => flushClaims(pool, this.#replica.id, claims), key: claimId, maxBatch: 256 });
+    this.#doubtful = new DoubtfulClaims(pool);
+    this.#claims = new GroupCommit<Claim, ClaimOutcome>({ flush: (claims) => flushClaims(pool, this.#replica.id, aliveMs, claims), key: claimId, maxBatch: 256 });
     this.#listener = listen({ url, applicationName: 'agentos-model-policy-usage', channels: [RECALL_CHANNEL, ASK_CHANNEL, TOLD_CHANNEL], onNotification: (channel, payload) => (channel === RECALL_CHANNEL ? this.#recalled(payload) : peers.received(channel, payload)), ...(log === undefined ? {} : { log }) });
     this.#timer = setInterval(() => void this.#tick(), Math.min(TICK_MS, aliveMs / 5));
     this.#timer.unref();
@@ -174,7 +176,12 @@ export class PostgresUsage implements UsagePort {
     if (!this.#replica.isAlive) await this.#beat();
     const claim = { tenantId: auth.tenant_id, requestId, requestHash };
     if (this.#ending.has(claimId(claim))) await this.#writer.flush();
-    const outcome = await this.#claims.submit(claim);
+    await this.#doubtful.settle(claimId(claim));
+    const replicaId = this.#replica.id;
+    const outcome = await this.#claims.submit(claim).catch((error: unknown) => {
+      this.#doubtful.add(claim, [replicaId, this.#replica.id]);
+      throw error;
+    });
     if (outcome === 'claimed') this.#openClaims.set(claimId(claim), requestHash);
     return outcome;
   }
@@ -344,6 +351,7 @@ export class PostgresUsage implements UsagePort {
     this.#expireHolds();
     await this.#writer.upkeep();
     await this.#releaseFormer();
+    await this.#doubtful.settleAll();
     if (performance.now() - this.#lastBeat >= this.#replicaOptions.aliveMs / 5) {
       await this.#beat();
       await sweepDeadReplicas(this.#replicaOptions);

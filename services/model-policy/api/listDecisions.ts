@@ -2,7 +2,7 @@
 import type { ModelPolicyHandlers } from '../../../generated/handlers/model-policy.ts';
 import { recorded, type Recorder } from '../../platform/audit/recorded.ts';
 import type { DecisionsPort } from '../ports/decisions.ts';
-import { timestampMs } from '../../platform/timestamp.ts';
+import { momentOf } from '../../platform/timestamp.ts';
 
 const DEFAULT_LIMIT = 50;
 
@@ -15,8 +15,8 @@ export const listDecisions = (decisions: DecisionsPort, recorder: Recorder): Mod
       ...(after === undefined ? {} : { after }),
       ...(decision === undefined ? {} : { decision }),
       ...(model === undefined ? {} : { model }),
-      ...(from === undefined ? {} : { fromMs: timestampMs(from) }),
-      ...(to === undefined ? {} : { toMs: timestampMs(to) }),
+      ...(from === undefined ? {} : { fromMs: Date.parse(momentOf(from, '/query/from')) }),
+      ...(to === undefined ? {} : { toMs: Date.parse(momentOf(to, '/query/to')) }),
     }));
     return { status: 200, body: { decisions: [...page.decisions], has_more: page.hasMore, correlation_id: context.correlationId, tenant_id: auth.tenant_id } };
   };

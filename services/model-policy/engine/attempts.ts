@@ -30,13 +30,13 @@ export async function askBackends<Answer>(
       throw error;
     }
   }, (model, attempt) => {
-    record.attempts.push({ ...attempt, atMs: Date.now() - attempt.latencyMs });
+    record.attempts.push({ atMs: Date.now() - attempt.latencyMs, ...attempt });
     if (attempt.error === null) onServed(model, attempt);
     else parts.observer.attempted(attempt);
   });
   record.served = served.model;
   record.fallbackUsed = served.fallbackUsed;
-  return { ...served, hold: open! };
+  return { hold: open!, ...served };
 }
 
 /** A backend that was given the request and not the time to answer has read it at least. */

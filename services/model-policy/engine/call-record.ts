@@ -1,6 +1,7 @@
 /** What is known of one call by the time it has ended, however it ended: for counters, the log line and the decision trace. Never content. */
 import type { AuthContext } from '../../platform/tenancy/auth-context.ts';
 import { newId } from '../../platform/ids.ts';
+import { childTraceparent } from '../../platform/telemetry/trace-context.ts';
 import { ALLOWED, type PolicyVerdict } from '../policy/evaluate.ts';
 import type { LeftOut } from '../router/candidates.ts';
 import type { CatalogueModel } from '../router/catalogue.ts';
@@ -29,6 +30,8 @@ export interface CallUsage {
 
 export class CallRecord {
   readonly facts: CallFacts;
+  /** Of the call's own span, under that of the request: what backends are told. */
+  readonly traceparent: string;
   /** Milliseconds since the epoch. */
   readonly atMs = Date.now();
   readonly decisionId = newId('dec');
@@ -59,6 +62,7 @@ export class CallRecord {
 
   constructor(facts: CallFacts) {
     this.facts = facts;
+    this.traceparent = childTraceparent(facts.traceparent);
   }
 
   elapsedMs(): number {

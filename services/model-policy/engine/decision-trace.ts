@@ -37,7 +37,7 @@ export function toDecision(record: CallRecord, outcome: string, error: unknown):
   const { facts, held, served, usage } = record;
   const { auth } = facts;
   return {
-    decision_id: record.decisionId, request_id: facts.requestId, at: stamp(record.atMs),
+    decision_id: record.decisionId, request_id: facts.requestId, at: stampOfCall(record.atMs),
     tenant_id: auth.tenant_id, principal_id: accountablePrincipal(auth).principal_id, agent_id: facts.agentId, run_id: facts.runId,
     operation: facts.operation, model_ref: facts.modelRef, streamed: facts.streamed, outcome,
     policy: policyOf(record, error),
@@ -48,7 +48,7 @@ export function toDecision(record: CallRecord, outcome: string, error: unknown):
       scopes: held.budgets.map(({ scope, scopeId, window }) => (scopeId === '' ? `${scope}:${window}` : `${scope}:${scopeId}:${window}`)),
     },
     settle: usage === null ? null : { tokens: usage.inputTokens + usage.outputTokens, cost_usd: record.costUsd },
-    attempts: record.attempts.map(({ backend, model, atMs, latencyMs, error: code }) => ({ backend, model, started_at: stamp(atMs), duration_ms: latencyMs, error: code })),
+    attempts: record.attempts.map(({ backend, model, atMs, latencyMs, error: code }) => ({ backend, model, started_at: stampOfAttempt(atMs), duration_ms: latencyMs, error: code })),
     timing: { policy_ms: rounded(record.policyMs), queue_ms: rounded(record.queueMs), first_byte_ms: record.firstByteMs === null ? null : rounded(record.firstByteMs), total_ms: rounded(record.elapsedMs()) },
     canary: record.plan?.canaryOf(served) ?? null,
     correlation_id: facts.correlationId, traceparent: facts.traceparent,
@@ -79,12 +79,19 @@ function candidatesOf({ plan, served, attempts, leftOut, candidates }: CallRecor
   return looked;
 }
 
-/** Calls come many in a millisecond. */
-let stamped = { ms: -1, text: '' };
-function stamp(ms: number): string {
-  const whole = Math.floor(ms);
-  if (stamped.ms !== whole) stamped = { ms: whole, text: new Date(whole).toISOString() };
-  return stamped.text;
+/** Calls come many in a millisecond, and so do their attempts. */
+function stamping(): (ms: number) => string {
+  let last = -1;
+  let text = '';
+  return (ms) => {
+    const whole = Math.floor(ms);
+    if (last !== whole) text = new Date(whole).toISOString();
+    last = whole;
+    return text;
+  };
 }
+
+const stampOfCall = stamping();
+const stampOfAttempt = stamping();
 
 const rounded = (ms: number): number => Math.round(ms * 1000) / 1000;

@@ -59,7 +59,7 @@ export async function govern(parts: EngineParts, auth: AuthContext, request: Mod
   const onQueued = (waitedMs: number): void => {
     record.queueMs += waitedMs;
   };
-  return { parts, auth, request, options: { ...options, onQueued }, judgement, work, inputTokens, models, plan, account, record };
+  return { parts, auth, request, options: { onQueued, ...options, traceparent: record.traceparent }, judgement, work, inputTokens, models, plan, account, record };
 }
 
 /** What a model has to be able to do beside the operation itself. */

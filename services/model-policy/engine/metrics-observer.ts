@@ -3,6 +3,7 @@ import { Counter } from 'prom-client';
 import type { Logger } from 'pino';
 import { quoted, writePlainLine } from '../../platform/telemetry/logger.ts';
 import type { Metrics } from '../../platform/telemetry/metrics.ts';
+import { spanIdIn, underTraceparent } from '../../platform/telemetry/trace-context.ts';
 import type { Tracing } from '../../platform/telemetry/tracing.ts';
 import { TallyCounter, TallyHistogram } from '../../platform/telemetry/tallies.ts';
 import type { TenantSeries } from '../../platform/telemetry/tenant-series.ts';
@@ -78,10 +79,10 @@ function tenantCalls(tenants: TenantSeries): (call: CallRecord, inputTokens: num
   };
 }
 
-function traceCall(tracing: Tracing, { facts, served, usage, outcome, totalMs, attempts }: CallRecord): void {
+function traceCall(tracing: Tracing, { facts, traceparent, served, usage, outcome, totalMs, attempts }: CallRecord): void {
   const operation = facts.operation === 'embed' ? 'embeddings' : 'chat';
   tracing.record({
-    name: `${operation} ${served?.backendModel ?? facts.modelRef}`, kind: 'client', traceId: facts.traceparent.slice(3, 35), parentSpanId: facts.traceparent.slice(36, 52), sampled: facts.traceparent.endsWith('1'),
+    name: `${operation} ${served?.backendModel ?? facts.modelRef}`, kind: 'client', ...underTraceparent(facts.traceparent), spanId: spanIdIn(traceparent),
     durationMs: totalMs, failed: OUTCOME_OF[outcome] === undefined,
     attributes: {
       'gen_ai.operation.name': operation, 'gen_ai.request.model': facts.modelRef, ...(served === null ? {} : { 'gen_ai.provider.name': served.backend, 'gen_ai.response.model': served.backendModel }),

@@ -3,7 +3,8 @@
  *
  * Who asks while it is under way waits for it; who asks later gets the first answer as long as this process still has
  * it. The claim of an id stands in the store, so that of many processes one makes the call. An answer that is nowhere
- * at hand any more is a conflict: the call was charged, and making it again would charge it twice.
+ * at hand any more is a conflict: the call was charged, and making it again would charge it twice. So is one whose process
+ * has been gone for a while and has left nowhere to read whether it was.
  */
 import type { DepartureSignal } from '../../platform/departure.ts';
 import type { ModelResponse } from '../../../generated/types/index.ts';
@@ -92,7 +93,8 @@ export class Repeats {
       const outcome = await this.#usage.claim(auth, requestId, hash);
       if (outcome === 'claimed') return;
       if (outcome === 'other_request') throw reused(requestId);
-      if (outcome === 'done') throw used(requestId);
+      if (outcome === 'done') throw used(requestId, 'was answered and charged before, and its answer is no longer at hand');
+      if (outcome === 'lost') throw used(requestId, 'was under way in a process that is gone, and may have been answered and charged');
       await abortable(new Promise((resolve) => setTimeout(resolve, pauseMs)), signal);
     }
   }
@@ -136,9 +138,9 @@ function reused(requestId: string): AgentOsError {
   });
 }
 
-function used(requestId: string): AgentOsError {
+function used(requestId: string, how: string): AgentOsError {
   return new AgentOsError('conflict', {
-    message: `The request ${requestId} was answered and charged before, and its answer is no longer at hand. Take a new request_id to make the call again.`,
+    message: `The request ${requestId} ${how}. Take a new request_id to make the call again.`,
     details: { reason: 'request_id_used', request_id: requestId },
   });
 }

@@ -59,8 +59,14 @@ export function judgeWork(judgement: Judgement, work: ModelWork): ModelWork {
   return {
     ...work, ...judgeChat(judgement, work),
     stop: work.stop.length === 0 ? work.stop : work.stop.map((text, index) => judgement.text(text, `/generation/stop/${index}`)),
-    responseFormat: work.responseFormat?.type !== 'json_schema' ? work.responseFormat : { ...work.responseFormat, schema: judgement.value(work.responseFormat.schema, '/generation/response_format') as Record<string, unknown> },
+    responseFormat: work.responseFormat === null ? null : judgeFormat(judgement, work.responseFormat),
   };
+}
+
+function judgeFormat(judgement: Judgement, format: ResponseFormat): ResponseFormat {
+  if (format.type !== 'json_schema') return format;
+  if (format.name !== undefined) judgement.identifier(format.name, '/generation/response_format/name');
+  return { ...format, schema: judgement.value(format.schema, '/generation/response_format') as Record<string, unknown> };
 }
 
 export function judgeBackendAnswer(judgement: Judgement, answer: BackendAnswer): BackendAnswer {
@@ -68,10 +74,15 @@ export function judgeBackendAnswer(judgement: Judgement, answer: BackendAnswer):
 }
 
 export function workTokens(work: ModelWork): number {
-  if (work.operation === 'chat') return estimateMessages(work.messages, work.tools);
+  if (work.operation === 'chat') return estimateMessages(work.messages, work.tools) + formatTokens(work.responseFormat);
   let tokens = 0;
   for (const text of work.texts) tokens += estimateTokens(text);
   return tokens;
+}
+
+/** A schema that the answer has to fit is given to the model with the rest of its input. */
+function formatTokens(format: ResponseFormat | null): number {
+  return format?.type === 'json_schema' ? estimateTokens(JSON.stringify(format.schema)) + estimateTokens(format.name ?? '') : 0;
 }
 
 export function callBackend(auth: AuthContext, model: CatalogueModel, work: ModelWork, generation: Generation, maxOutputTokens: number | null, options: ProviderCallOptions): Promise<BackendAnswer> {

@@ -1,4 +1,6 @@
 import { describe, expect, it } from 'vitest';
+import type { ModelRequest } from '../../../generated/types/index.ts';
+import { readWork, workTokens } from '../engine/work.ts';
 import { estimateTokens, truncateToTokens } from './tokens.ts';
 
 describe('estimateTokens', () => {
@@ -25,5 +27,24 @@ describe('truncateToTokens', () => {
       expect(/[\ud800-\udbff]$/.test(text)).toBe(false);
       expect(estimateTokens(text)).toBeLessThanOrEqual(max);
     }
+  });
+});
+
+describe('what a call may use of a budget', () => {
+  const TEXT = 'word '.repeat(800);
+  const request = (input: object, generation: object = {}): ModelRequest => ({ request_id: 'req_x', operation: 'chat', model_ref: 'm', input: { messages: [{ role: 'user', content: 'hi' }], ...input }, generation }) as ModelRequest;
+
+  it.each<[string, ModelRequest]>([
+    ['content', request({ messages: [{ role: 'user', content: TEXT }] })],
+    ['the name of a speaker', request({ messages: [{ role: 'user', content: 'hi', name: TEXT }] })],
+    ['the description of a tool', request({ tools: [{ tool_id: 't', name: 't', description: TEXT, input_schema: {} }] })],
+    ['the schema of a tool', request({ tools: [{ tool_id: 't', name: 't', input_schema: { description: TEXT } }] })],
+    ['the input of a call', request({ messages: [{ role: 'assistant', content: null, tool_calls: [{ tool_id: 't', name: 't', input: TEXT }] }] })],
+    ['the id of a call', request({ messages: [{ role: 'assistant', content: null, tool_calls: [{ tool_call_id: TEXT, tool_id: 't', name: 't', input: {} }] }] })],
+    ['the id of an answered call', request({ messages: [{ role: 'tool', content: '', tool_call_id: TEXT }] })],
+    ['the schema of the answer', request({}, { response_format: { type: 'json_schema', json_schema: { schema: { description: TEXT } } } })],
+    ['the name of that schema', request({}, { response_format: { type: 'json_schema', json_schema: { name: TEXT, schema: {} } } })],
+  ])('counts %s, which reaches the model as well', (_what, asked) => {
+    expect(workTokens(readWork(asked))).toBeGreaterThanOrEqual(estimateTokens(TEXT));
   });
 });

@@ -5,7 +5,7 @@
 import type { PiiKind } from '../ports/policy-rules.ts';
 import { findCards, findIbans, findIps, findPhones, findSsns } from './detect-numbers.ts';
 import { findEmails, findSecrets } from './detect-text.ts';
-import { readable } from './readable.ts';
+import { hasInvisible, readable, seen } from './readable.ts';
 
 export interface Finding {
   readonly kind: PiiKind;
@@ -40,7 +40,14 @@ export function newDetectState(): DetectState {
 /** Findings of the wanted kinds, in the order of the text, none overlapping another. */
 export function detect(written: string, wanted: ReadonlySet<PiiKind>, state: DetectState = newDetectState()): Finding[] {
   if (written.length < 5 || wanted.size === 0) return [];
-  const text = readable(written);
+  if (!hasInvisible(written)) return detectSeen(written, wanted, state);
+  const { text, places } = seen(written);
+  // What stands invisibly in a finding goes with it.
+  return detectSeen(text, wanted, state).map(({ kind, start, end }) => ({ kind, start: places[start]!, end: places[end - 1]! + 1 }));
+}
+
+function detectSeen(visible: string, wanted: ReadonlySet<PiiKind>, state: DetectState): Finding[] {
+  const text = readable(visible);
   const found: Finding[] = [];
   if (wanted.has('secret')) findSecrets(text, found);
   if (wanted.has('email') && text.includes('@')) findEmails(text, found);

@@ -37,10 +37,20 @@ describe('Judgement', () => {
     expect(judgement.verdict().reasons).toEqual(['pii.email.redacted', 'rule:redact-email', 'pii.ssn.blocked', 'rule:block-ssn']);
   });
 
-  it.each(['our Secret-Project plan', 'SECRET-PROJECT', 'secret\u200b-project', 'ｓｅｃｒｅｔ-project'])('finds a denied term in %j', (text) => {
+  it.each(['our Secret-Project plan', 'SECRET-PROJECT', 'secret\u200b-project', 'ｓｅｃｒｅｔ-project', 'se\u034fcret-project', 'secret-\u2066pro\u2069ject', 's\u{e0061}ecret-proj\ufe0fect', 'secret-\u3164project'])('finds a denied term in %j', (text) => {
     const judgement = new Judgement(rules(denied('secret-project')));
     judgement.text(text, 'input');
     expect(judgement.verdict()).toMatchObject({ decision: 'blocked', reasons: ['denied_term', 'rule:words'] });
+  });
+
+  it.each([
+    ['4111\u200b 1111\u00ad 1111 11\u206011', '[redacted:card]'], ['\u202a4111111111111111\u202c', '\u202a[redacted:card]\u202c'],
+    ['ann\u200b@exa\u{e0020}mple.com', '[redacted:email]'], ['AKIA\u200dIOSFODNN7EXAMPLE', '[redacted:secret]'],
+  ])('finds what invisible characters stand in: %j', (text, expected) => {
+    const judgement = new Judgement(rules(pii('redact', 'card', 'email', 'secret')));
+    expect(judgement.text(`a ${text} b`, 'input')).toBe(`a ${expected} b`);
+    const redactor = new Judgement(rules(pii('redact', 'card', 'email', 'secret'))).redactor('input');
+    expect([...`a ${text} b`].map((unit) => redactor.feed(unit)).join('') + redactor.flush(), 'however it comes').toBe(`a ${expected} b`);
   });
 
   it('matches whole words only and treats terms as text', () => {
@@ -142,6 +152,27 @@ describe('guard', () => {
       '/input/messages/2/tool_calls/0/input', '/input/messages/3/content',
       '/input/tools/0/description', '/input/tools/0/input_schema',
     ]);
+  });
+
+  it.each([
+    ['the name of a tool', { tools: [{ tool_id: 'tool.x', name: 'secret_project', input_schema: {} }] }],
+    ['the name of a tool, a number', { tools: [{ tool_id: 'tool.x', name: 'card_4111111111111111', input_schema: {} }] }],
+    ['the name of a tool that was called', { messages: [{ role: 'assistant' as const, content: null, tool_calls: [{ tool_call_id: 't1', tool_id: 'x', name: `of ${CARD}`, input: {} }] }] }],
+    ['the id of a call', { messages: [{ role: 'assistant' as const, content: null, tool_calls: [{ tool_call_id: 'the secret project', tool_id: 'x', name: 'x', input: {} }] }] }],
+    ['the id of an answered call', { messages: [{ role: 'tool' as const, content: '', tool_call_id: `of ${CARD}` }] }],
+  ])('blocks what cannot be redacted, since something goes by it: %s', (_what, chat) => {
+    const judgement = new Judgement(rules(pii('redact', 'card'), denied('secret project')));
+    judgeChat(judgement, { messages: [], tools: [], ...chat });
+    expect(judgement.verdict().decision).toBe('blocked');
+    expect(JSON.stringify(judgement.verdict())).not.toMatch(/4111|project/);
+  });
+
+  it('lets the ids pass that vendors make up', () => {
+    const judgement = new Judgement(DEFAULT_RULES);
+    for (const id of ['call_4111111111111111', 'toolu_01A09q90qw90lq917835lq9', 'chatcmpl-tool-4012888888881881', '0']) {
+      judgeChat(judgement, { messages: [{ role: 'tool', content: '', tool_call_id: id }], tools: [{ tool_id: 'tool.sql.query', name: 'sql_query', input_schema: {} }] });
+    }
+    expect(judgement.verdict().decision).toBe('allowed');
   });
 
   it('judges texts to embed and answers with their tool calls', () => {

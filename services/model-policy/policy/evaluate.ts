@@ -55,8 +55,9 @@ export class Judgement {
   private blocked = false;
   private direction: Direction = 'request';
   private spentMs = 0;
-  private readonly reasons = new Set<string>();
-  private readonly redactions = new Map<string, { type: PiiKind; place: string; count: number }>();
+  // Most calls give no reason and redact nothing.
+  private reasons: Set<string> | null = null;
+  private redactions: Map<string, { type: PiiKind; place: string; count: number }> | null = null;
   private readonly compiled: CompiledRules;
   private readonly caller: Caller;
 
@@ -90,6 +91,17 @@ export class Judgement {
     if (text.length <= MAX_SEGMENT) return this.segment(text, place, newDetectState());
     const redactor = this.redactor(place);
     return redactor.feed(text) + redactor.flush();
+  }
+
+  /**
+   * A name that a model is shown and that something else goes by, such as that of a tool. With a part of it taken out it
+   * would name another thing, so what would be redacted elsewhere is blocked here.
+   */
+  identifier(name: string, place: string): void {
+    if (this.rules.isIdle) return;
+    // Words of a name are joined by what stands in names.
+    const spoken = /[_.-]/.test(name) ? `${name} ${name.replaceAll(/[_.-]+/g, ' ')}` : name;
+    if (this.text(spoken, place) !== spoken) this.block('identifier_not_redactable');
   }
 
   /** For a text that comes in pieces. */
@@ -162,6 +174,7 @@ export class Judgement {
 
   /** Something worth telling that changes no decision. */
   note(reason: string, ruleId: string | null = null): void {
+    this.reasons ??= new Set();
     this.reasons.add(reason);
     if (ruleId !== null) this.reasons.add(`${RULE_REASON}${ruleId}`);
   }
@@ -171,17 +184,18 @@ export class Judgement {
   }
 
   verdict(): PolicyVerdict {
-    if (!this.blocked && this.redactions.size === 0) return this.reasons.size === 0 ? ALLOWED : { decision: 'allowed', reasons: [...this.reasons], redactions: [] };
+    if (!this.blocked && this.redactions === null) return this.reasons === null ? ALLOWED : { decision: 'allowed', reasons: [...this.reasons], redactions: [] };
     return {
       decision: this.blocked ? 'blocked' : 'redacted',
-      reasons: [...this.reasons],
-      redactions: [...this.redactions.values()],
+      reasons: [...(this.reasons ?? [])],
+      redactions: [...(this.redactions?.values() ?? [])],
     };
   }
 
   private redact(type: PiiKind, place: string, ruleId: string): void {
     this.note(`pii.${type}.redacted`, ruleId);
     const key = `${type} ${place}`;
+    this.redactions ??= new Map();
     const entry = this.redactions.get(key);
     if (entry === undefined) this.redactions.set(key, { type, place, count: 1 });
     else entry.count += 1;

@@ -44,6 +44,11 @@ export function judgeAnswer<Answer extends { readonly message: { readonly conten
 function judgeMessage(judgement: Judgement, message: ChatMessage, place: string): ChatMessage {
   const content = message.content === null ? null : judgement.text(message.content, `${place}/content`);
   const name = message.name === undefined ? undefined : judgement.text(message.name, `${place}/name`);
+  if (message.tool_call_id !== undefined) judgeId(judgement, message.tool_call_id, `${place}/tool_call_id`);
+  for (const [index, call] of (message.tool_calls ?? []).entries()) {
+    judgement.identifier(call.name, `${place}/tool_calls/${index}/name`);
+    if (call.tool_call_id !== undefined) judgeId(judgement, call.tool_call_id, `${place}/tool_calls/${index}/tool_call_id`);
+  }
   const calls = message.tool_calls?.map((call, index) => judgeCall(judgement, call, `${place}/tool_calls/${index}`));
   if (content === message.content && name === message.name && calls === undefined) return message;
   return { ...message, content, ...(name === undefined ? {} : { name }), ...(calls === undefined ? {} : { tool_calls: calls }) };
@@ -53,8 +58,16 @@ function judgeCall(judgement: Judgement, call: ModelToolCall, place: string): Mo
   return { ...call, input: judgement.value(call.input, `${place}/input`) };
 }
 
-/** Descriptions and schemas reach the model as text too. */
+/** What vendors make up at random says nothing, and may look like a number of any kind. Anything else is a text. */
+const RANDOM_ID = /^[A-Za-z0-9_.:-]{1,64}$/;
+
+function judgeId(judgement: Judgement, id: string, place: string): void {
+  if (!RANDOM_ID.test(id)) judgement.identifier(id, place);
+}
+
+/** Names, descriptions and schemas reach the model as text too. */
 function judgeTool(judgement: Judgement, tool: ModelToolDescriptor, place: string): ModelToolDescriptor {
+  judgement.identifier(tool.name, `${place}/name`);
   const description = tool.description === undefined ? undefined : judgement.text(tool.description, `${place}/description`);
   const schema = judgement.value(tool.input_schema, `${place}/input_schema`) as ModelToolDescriptor['input_schema'];
   return { ...tool, ...(description === undefined ? {} : { description }), input_schema: schema };

@@ -15,12 +15,14 @@
 import { detect, type DetectState } from './detect.ts';
 import { numberSpans } from './detect-numbers.ts';
 import { privateKeySpans } from './detect-text.ts';
-import { readable } from './readable.ts';
+import { hasInvisible, readable, withoutInvisible } from './readable.ts';
 import { fold } from './terms.ts';
 import type { CompiledText } from './compile-rules.ts';
 
 /** Characters before a place that say whether it is a cut. */
 export const LOOKBACK = 96;
+/** The same where some of them are not seen. */
+const INVISIBLE_LOOKBACK = 4_096;
 export const MAX_SEGMENT = 32_768;
 /** Longer than any finding. */
 export const REACH = 16_384;
@@ -52,7 +54,8 @@ function isCut(text: string, at: number): boolean {
 }
 
 function tailOf(text: string, at: number): string {
-  return readable(text.slice(Math.max(0, at - LOOKBACK), at));
+  const tail = text.slice(Math.max(0, at - LOOKBACK), at);
+  return readable(hasInvisible(tail) ? withoutInvisible(text.slice(Math.max(0, at - INVISIBLE_LOOKBACK), at)).slice(-LOOKBACK) : tail);
 }
 
 /** As `isCut`, but for numbers. */

@@ -31,6 +31,8 @@ const TOKENS = / ?(?:[\p{L}\p{N}_]+|[^\p{L}\p{N}_\s])/gu;
 const WORD_CHARACTER = /[\p{L}\p{N}_]/u;
 // eslint-disable-next-line no-control-regex
 const ASCII = /^[\u0000-\u007f]*$/;
+/** Soft hyphens, joiners, marks of direction, selectors, tags: whatever a reader does not see (Unicode, DerivedCoreProperties). */
+const INVISIBLE = /\p{Default_Ignorable_Code_Point}/gu;
 const WIDE_SPACE = /[\t\n\v\f\r]| {2}/;
 
 export function fold(text: string): string {
@@ -39,7 +41,7 @@ export function fold(text: string): string {
     const lower = text.toLowerCase();
     return WIDE_SPACE.test(lower) ? lower.replace(/\s+/g, ' ') : lower;
   }
-  return text.normalize('NFKC').replace(/[\u00ad\u200b-\u200f\u2060\ufeff]/g, '').toLowerCase().replace(/\s+/g, ' ');
+  return text.normalize('NFKC').replace(INVISIBLE, '').toLowerCase().replace(/\s+/g, ' ');
 }
 
 function tokensOf(folded: string): Token[] {
@@ -80,7 +82,7 @@ export class TermMatcher {
     }
     this.longestPhrase = longest;
     const firstWords = [...this.#root.next.keys()];
-    this.#firstWords = firstWords.length > MAX_PREFILTERED ? null : new RegExp(firstWords.map((word) => word.replace(/[\\^$.*+?()[\]{}|/-]/g, '\\$&')).join('|'));
+    this.#firstWords = firstWords.length > MAX_PREFILTERED ? null : new RegExp(firstWords.map((word) => word.replace(/[\\^$.*+?()[\]{}|/-]/g, '\\$&')).join('|'), 'i');
   }
 
   get isEmpty(): boolean {
@@ -89,8 +91,8 @@ export class TermMatcher {
 
   /** Ids of the rules that block the text. */
   blocking(text: string): ReadonlySet<string> {
-    const folded = fold(text);
-    if (this.#isSilent(folded)) return NO_RULES;
+    const folded = this.#foldSpoken(text);
+    if (folded === null) return NO_RULES;
     const tokens = tokensOf(folded);
     const found: { readonly term: Term; readonly start: number; readonly end: number }[] = [];
     for (const [place, { start }] of tokens.entries()) {
@@ -109,8 +111,8 @@ export class TermMatcher {
 
   /** How many characters at the end of the text may be the beginning of a term that goes on behind it; 0 for none. */
   openAtEnd(text: string): number {
-    const folded = fold(text);
-    if (this.#isSilent(folded)) return 0;
+    const folded = this.#foldSpoken(text);
+    if (folded === null) return 0;
     const tokens = tokensOf(folded);
     for (const [place, token] of tokens.entries()) {
       let node = this.#root.next.get(firstWord(token));
@@ -125,8 +127,12 @@ export class TermMatcher {
     return 0;
   }
 
-  #isSilent(folded: string): boolean {
-    return this.#firstWords !== null && !this.#firstWords.test(folded);
+  /** The text, folded; null where it holds none of the first words, which what is ASCII tells unfolded. */
+  #foldSpoken(text: string): string | null {
+    const firstWords = this.#firstWords;
+    if (firstWords !== null && !firstWords.test(text) && ASCII.test(text)) return null;
+    const folded = fold(text);
+    return firstWords === null || firstWords.test(folded) ? folded : null;
   }
 }
 

@@ -16,6 +16,7 @@ export interface ProviderModel {
 
 export interface ProviderCallOptions {
   readonly signal: DepartureSignal;
+  /** Sent as it is: its span is the call's own. Empty: the call belongs to no trace. */
   readonly traceparent: string;
   /** Told how long the call waited for room, in milliseconds, where a backend takes only so many at once. */
   readonly onQueued?: (waitedMs: number) => void;

@@ -122,9 +122,10 @@ export interface UsageFilter {
 
 /**
  * `claimed`: the request is new and the caller's to make. `open`: it is under way. `done`: it has been made and
- * charged. `other_request`: the id was used for another request.
+ * charged. `other_request`: the id was used for another request. `lost`: it was under way in a process that has been
+ * silent for long, and whether it was charged stands where nobody has found it yet.
  */
-export type ClaimOutcome = 'claimed' | 'open' | 'done' | 'other_request';
+export type ClaimOutcome = 'claimed' | 'open' | 'done' | 'other_request' | 'lost';
 
 /** @throws AgentOsError dependency_unavailable when the store cannot answer; then nothing was granted. */
 export interface UsagePort {

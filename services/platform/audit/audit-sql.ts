@@ -11,6 +11,7 @@
  */
 import type pg from 'pg';
 import { storableJson } from '../db/storable.ts';
+import type { StatementSender } from '../db/statement-batch.ts';
 import type { AuditRow } from './audit-row.ts';
 
 /** One parameter: `auditParameter(rows)`. One row a chain comes back: `AppendedRow`. */
@@ -28,16 +29,19 @@ export interface AppendedRow extends pg.QueryResultRow {
   readonly hash: string;
 }
 
+/** The connection of the transaction, as the driver has it or gathering its statements. */
+export type AuditConnection = pg.ClientBase | StatementSender;
+
 export const auditParameter = (rows: readonly AuditRow[]): string => storableJson(rows);
 
 /** Sends the append. Its failure fails the transaction; the promise may be left alone until COMMIT has been answered. */
-export function sendAudit(client: pg.ClientBase, rows: readonly AuditRow[]): Promise<AppendedRow[]> {
+export function sendAudit(client: AuditConnection, rows: readonly AuditRow[]): Promise<AppendedRow[]> {
   return sendAuditText(client, auditParameter(rows));
 }
 
 /** The same with the parameter made before. */
-export function sendAuditText(client: pg.ClientBase, parameter: string): Promise<AppendedRow[]> {
-  const answered = client.query<AppendedRow>({ ...APPEND_AUDIT, values: [parameter] }).then(({ rows: chains }) => chains);
+export function sendAuditText(client: AuditConnection, parameter: string): Promise<AppendedRow[]> {
+  const answered = (client as StatementSender).query<AppendedRow>({ ...APPEND_AUDIT, values: [parameter] }).then(({ rows: chains }) => chains);
   answered.catch(() => undefined);
   return answered;
 }

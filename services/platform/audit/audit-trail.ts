@@ -3,7 +3,7 @@ import type pg from 'pg';
 import { withTenant, type TransactionOptions } from '../db/transaction.ts';
 import type { AuthContext } from '../tenancy/auth-context.ts';
 import { auditRow, type AuditFacts, type AuditRow } from './audit-row.ts';
-import { sendAudit, type AppendedRow } from './audit-sql.ts';
+import { sendAudit, type AppendedRow, type AuditConnection } from './audit-sql.ts';
 
 /** Told after COMMIT, in the order of the commits' answers. Must not throw and must not wait. */
 export interface AuditFollower {
@@ -38,7 +38,7 @@ export class AuditTrail {
   }
 
   /** See `audit-sql.ts`: the last statement of the transaction, not awaited before COMMIT. */
-  send(client: pg.ClientBase, rows: readonly AuditRow[]): Promise<AppendedRow[]> {
+  send(client: AuditConnection, rows: readonly AuditRow[]): Promise<AppendedRow[]> {
     return rows.length === 0 || !this.enabled ? NOTHING : sendAudit(client, rows);
   }
 

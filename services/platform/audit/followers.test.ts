@@ -214,12 +214,12 @@ describe('the mirror', () => {
 
 describe('beside transactions', () => {
   const directory = { getTenant: async (_auth: unknown, id: string) => (id.startsWith('tnt_known') ? ({ tenant_id: id } as never) : null), getApiKey: async () => null };
-  const refusal = (tenantId: string, address: string, code = 'forbidden'): Refusal => ({
-    status: 403, error: { code, message: 'no', retryable: false, details: { missing_scopes: ['runs:create'] } }, row: { operationId: 'createRun' } as never,
+  const refusal = (tenantId: string, address: string, code = 'forbidden', operationId = 'createRun'): Refusal => ({
+    status: 403, error: { code, message: 'no', retryable: false, details: { missing_scopes: ['runs:create'] } }, row: { operationId } as never,
     auth: { ...freshTenant(), tenant_id: tenantId }, exchange: { correlationId: 'corr_x', remoteAddress: address, headers: { authorization: 'Bearer secret-canary' } },
   });
 
-  it('refusals are written in batches, so many a second from one address, and counted beyond that', async () => {
+  it('refusals are written in batches, so many a second of one caller at one address, and counted beyond that', async () => {
     let omitted = 0;
     const audit = new MemoryAudit();
     const background = new BackgroundAudit({ log, delayMs: 1 });
@@ -234,6 +234,22 @@ describe('beside transactions', () => {
     expect(records.length).toBeGreaterThanOrEqual(6);
     expect(records.length + omitted).toBe(101);
     expect(JSON.stringify(records)).not.toContain('canary');
+  });
+
+  it('nobody hides a refusal behind others: of strangers, of another caller, of another operation', async () => {
+    const audit = new MemoryAudit();
+    const background = new BackgroundAudit({ log, delayMs: 1 });
+    background.attach(audit);
+    const onRefused = recordRefusals({ service: 'agent-orchestrator', directory, background, perSecond: 5 });
+    const presented = (key: string): Refusal => ({ ...refusal('tnt_known_a', '192.0.2.1', 'unauthorized'), status: 401, auth: null, exchange: { correlationId: 'corr_x', remoteAddress: '192.0.2.1', headers: { 'x-api-key': key } } });
+    for (let index = 0; index < 100; index += 1) onRefused(presented('no key of ours'));
+    for (let index = 10; index < 100; index += 1) onRefused(presented(`aos_live_${'0'.repeat(24)}${index}_${'a'.repeat(32)}`));
+    for (let index = 0; index < 100; index += 1) onRefused(refusal('tnt_known_b', '192.0.2.1'));
+    for (let index = 0; index < 100; index += 1) onRefused(refusal('tnt_known_a', '192.0.2.1'));
+    onRefused(refusal('tnt_known_a', '192.0.2.1', 'forbidden', 'listKeys'));
+    await background.close();
+    expect((await recordsOf(audit, 'tnt_known_a')).map(({ operation }) => operation)).toEqual(expect.arrayContaining(['createRun', 'listKeys']));
+    expect((await recordsOf(audit, 'tnt_known_b')).length).toBeGreaterThanOrEqual(5);
   });
 
   it('refusals of tenants that there are not stand with the node', async () => {

@@ -11,38 +11,66 @@ import { auditRow, PLATFORM_TENANT, type AuditFacts, type AuditRow } from './aud
 import type { BackgroundAudit } from './background-audit.ts';
 
 const RECORDED: ReadonlySet<string> = new Set(['unauthorized', 'forbidden', 'tenant_unknown', 'tenant_mismatch']);
-/** Records a second from one address, and addresses told apart. */
+/**
+ * Records a second of one caller at one address, and callers told apart. Each counts for itself: nobody hides what they
+ * are refused behind the refusals of others, nor behind those of another operation.
+ */
 const PER_SECOND = 5;
-const SOURCES = 10_000;
+const CALLERS = 10_000;
 
 export interface RefusalRecorderOptions {
   readonly service: string;
   readonly directory: Pick<DirectoryPort, 'getTenant' | 'getApiKey'>;
   readonly background: BackgroundAudit;
   readonly onOmitted?: (records: number) => void;
-  /** Records a second from one address; 5 when absent. */
+  /** Records a second of one caller at one address; 5 when absent. The first of each operation is written besides. */
   readonly perSecond?: number;
 }
 
 /** For `onRefused` of `createServer`. */
 export function recordRefusals({ service, directory, background, onOmitted, perSecond = PER_SECOND }: RefusalRecorderOptions): (refusal: Refusal) => void {
-  let second = 0;
-  const counts = new Map<string, number>();
+  const limit = new CallerLimit(perSecond);
   return (refusal) => {
-    if (!RECORDED.has(refusal.error.code)) return;
-    const source = refusal.exchange.remoteAddress ?? 'unknown';
-    const now = Math.floor(performance.now() / 1000);
-    if (now !== second) counts.clear();
-    second = now;
-    const count = counts.get(source) ?? 0;
-    if (count >= perSecond || (count === 0 && counts.size >= SOURCES)) return onOmitted?.(1);
-    counts.set(source, count + 1);
-    const facts = factsOf(refusal);
-    const key = refusal.auth === null ? presentedKeyId(refusal.exchange.headers) : null;
-    const { details } = refusal.error;
-    if (refusal.auth === null && key === null && !('credential_tenant_id' in details) && !('peer' in details)) return;
-    background.add(() => rowOf(service, directory, refusal, facts, key));
+    const { auth, error, row, exchange } = refusal;
+    if (!RECORDED.has(error.code)) return;
+    const key = auth === null ? presentedKeyId(exchange.headers) : null;
+    const caller = callerOf(refusal, key);
+    if (caller === null) return;
+    if (!limit.admits(`${exchange.remoteAddress ?? 'unknown'} ${caller}`, row.operationId)) return onOmitted?.(1);
+    background.add(() => rowOf(service, directory, refusal, factsOf(refusal), key));
   };
+}
+
+/** By what the record will name; null for whom nobody knows. */
+function callerOf({ auth, error: { details } }: Refusal, keyId: string | null): string | null {
+  if (auth !== null) return `principal ${auth.acting?.tenant_id ?? auth.tenant_id} ${auth.principal.principal_id}`;
+  if (keyId !== null) return keyId;
+  if ('credential_tenant_id' in details) return `tenant ${String(details['credential_tenant_id'])}`;
+  return 'peer' in details ? `peer ${String(details['peer'])}` : null;
+}
+
+/** So many a second of each caller, and beyond them the first of each operation. */
+class CallerLimit {
+  readonly #perSecond: number;
+  #second = 0;
+  readonly #callers = new Map<string, { count: number; readonly operations: Set<string> }>();
+
+  constructor(perSecond: number) {
+    this.#perSecond = perSecond;
+  }
+
+  admits(caller: string, operationId: string): boolean {
+    const now = Math.floor(performance.now() / 1000);
+    if (now !== this.#second) this.#callers.clear();
+    this.#second = now;
+    const seen = this.#callers.get(caller) ?? { count: 0, operations: new Set<string>() };
+    if (seen.count === 0 && this.#callers.size >= CALLERS) return false;
+    if (seen.count >= this.#perSecond && seen.operations.has(operationId)) return false;
+    this.#callers.set(caller, seen);
+    seen.count += 1;
+    seen.operations.add(operationId);
+    return true;
+  }
 }
 
 function factsOf({ error, row, status, exchange }: Refusal): AuditFacts {

@@ -20,7 +20,11 @@ type Carrying = AuthContext & { readonly [ORIGIN]?: RequestOrigin };
 
 /** The same context, for this request alone; what identity answers may be shared by many. */
 export function withOrigin(auth: AuthContext, { operationId, correlationId, source }: RequestOrigin): AuthContext {
-  return { ...auth, [ORIGIN]: { operationId, correlationId, source } } as AuthContext;
+  const origin: RequestOrigin = { operationId, correlationId, source };
+  // A member that is added behind a spread costs V8 ten times the spread. One that `auth` has brought along must not win.
+  const carrying = { [ORIGIN]: origin, ...(auth as Carrying) };
+  carrying[ORIGIN] = origin;
+  return carrying;
 }
 
 export function originOf(auth: AuthContext): RequestOrigin | null {

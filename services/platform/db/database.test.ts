@@ -130,6 +130,28 @@ describe('tenant transactions', () => {
     expect(all.every((result) => result.rowCount === 0)).toBe(true);
   });
 
+  it('send nothing that a body left running, in the next transaction of the connection least of all', async () => {
+    const single = await createDatabase({ url: scratch.url, applicationName: 'single', max: 1 });
+    const current = (client: pg.PoolClient) => client.query<{ tenant: string }>("SELECT current_setting('app.tenant_ids', true) AS tenant").then(({ rows }) => rows[0]!.tenant);
+    try {
+      const left: Promise<unknown>[] = [];
+      const leaving = async (client: pg.PoolClient): Promise<never> => {
+        left.push(sleep(50).then(() => current(client)).catch((error: Error) => error.message));
+        throw new Error('the other branch failed');
+      };
+      await expect(withTenant(single.pool, 'tnt_one', leaving)).rejects.toThrow('the other branch failed');
+      await withTenant(single.pool, 'tnt_one', async (client) => void left.push(sleep(50).then(() => current(client)).catch((error: Error) => error.message)));
+      const seen = await withTenant(single.pool, 'tnt_two', async (client) => {
+        await Promise.all(left);
+        return current(client);
+      });
+      expect(seen).toBe('tnt_two');
+      for (const outcome of left) expect(await outcome).toMatch(/transaction has ended/);
+    } finally {
+      await single.close();
+    }
+  });
+
   it('ask for the policy once a statement, not once a row', async () => {
     const plan = await withTenant(database.pool, 'tnt_a', async (client) => (await client.query('EXPLAIN SELECT * FROM shop.notes')).rows.map((row) => row['QUERY PLAN']).join('\n'));
     expect(plan).toContain('InitPlan');
@@ -204,9 +226,11 @@ describe('tenant transactions', () => {
   });
 
   it('say that a commit is ambiguous when the connection breaks under it', async () => {
+    let connection: pg.PoolClient | undefined;
+    database.pool.once('acquire', (acquired) => (connection = acquired));
     const error = await withTenant(database.pool, 'tnt_j', async (client) => {
       await client.query("INSERT INTO shop.notes VALUES ('tnt_j', 'j1')");
-      (client as unknown as { connection: { stream: { destroy(): void } } }).connection.stream.destroy();
+      (connection as unknown as { connection: { stream: { destroy(): void } } }).connection.stream.destroy();
     }).catch((thrown: unknown) => thrown as AgentOsError);
     expect(error).toMatchObject({ code: 'dependency_unavailable' });
     expect((error as AgentOsError).cause).toBeInstanceOf(AmbiguousCommitError);
@@ -224,8 +248,10 @@ describe('tenant transactions', () => {
       log.push('write');
       return (write as (...given: unknown[]) => boolean).apply(this, args);
     } as typeof stream.write;
+    let acquired: pg.PoolClient | undefined;
+    database.pool.once('acquire', (given) => (acquired = given));
     await withTenant(database.pool, 'tnt_k', async (same) => {
-      expect(same).toBe(client);
+      expect(acquired).toBe(client);
       await Promise.all([same.query('SELECT 1'), same.query('SELECT 2')]);
     });
     stream.write = write;

@@ -10,6 +10,7 @@ import type pg from 'pg';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { AgentOsError } from '../errors.ts';
 import { fromDatabaseError, isConnectionError, isRetryableTransaction } from './sqlstate.ts';
+import { StatementBatches, type StatementSender } from './statement-batch.ts';
 
 export type TransactionBody<T> = (client: pg.PoolClient) => Promise<T>;
 
@@ -53,13 +54,17 @@ export function literal(text: string): string {
 
 /** The statements that open a transaction for these tenants; for adapters that build one text for a whole flush. */
 export function beginForTenants(tenantIds: readonly string[]): string {
+  return `BEGIN; SET LOCAL app.tenant_ids = ${literal(tenantList(tenantIds))}`;
+}
+
+function tenantList(tenantIds: readonly string[]): string {
   if (tenantIds.length === 0) throw new Error('A tenant transaction names at least one tenant.');
   for (const id of tenantIds) {
     if (id === '') throw new Error('The empty text cannot be a tenant id.');
     // Administration names tenants in paths, and whatever cannot be one is a tenant that does not exist.
     if (id.includes(',')) throw new AgentOsError('not_found', { message: `'${id}' cannot be a tenant id: it contains a comma.`, details: {} });
   }
-  return `BEGIN; SET LOCAL app.tenant_ids = ${literal(tenantIds.join(','))}`;
+  return tenantIds.join(',');
 }
 
 /**
@@ -69,6 +74,22 @@ export function beginForTenants(tenantIds: readonly string[]): string {
 export function withTenant<T>(pool: pg.Pool, tenantIds: string | readonly string[], body: TransactionBody<T>, options: TransactionOptions = {}): Promise<T> {
   const begin = beginForTenants(typeof tenantIds === 'string' ? [tenantIds] : tenantIds);
   return transact(pool, options.asynchronous === true ? `${begin}; SET LOCAL synchronous_commit = off` : begin, body, options);
+}
+
+const BEGIN = { name: 'tx_begin', text: 'BEGIN' };
+const SET_TENANTS = { name: 'tx_set_tenants', text: "SELECT set_config('app.tenant_ids', $1, true)" };
+const COMMIT = { name: 'tx_commit', text: 'COMMIT' };
+
+/**
+ * As `withTenant`, for bodies whose statements all have names: those that are issued without awaiting each other are
+ * answered in one packet, BEGIN and COMMIT among them (see `statement-batch.ts`).
+ */
+export function withTenantTogether<T>(pool: pg.Pool, tenantIds: readonly string[], body: (sender: StatementSender) => Promise<T>, options: TransactionOptions = {}): Promise<T> {
+  const values = [tenantList(tenantIds)];
+  return attempted(options, () => attemptOnce(pool, (connection): Opening<StatementSender> => {
+    const client = new StatementBatches(connection);
+    return { begun: Promise.all([client.query(BEGIN), client.query({ ...SET_TENANTS, values })]), client, commit: () => client.query(COMMIT) };
+  }, body));
 }
 
 /** As `withTenant`, for the work that spans tenants by nature: claiming, lease keeping, reconciling. */
@@ -81,11 +102,15 @@ export function withPlatform<T>(pool: pg.Pool, body: TransactionBody<T>, options
   return transact(pool, "BEGIN; SET LOCAL app.platform = 'on'", body, options);
 }
 
-async function transact<T>(pool: pg.Pool, begin: string, body: TransactionBody<T>, options: TransactionOptions): Promise<T> {
+function transact<T>(pool: pg.Pool, begin: string, body: TransactionBody<T>, options: TransactionOptions): Promise<T> {
+  return attempted(options, () => attemptOnce(pool, (client) => ({ begun: client.query(begin), client, commit: () => client.query('COMMIT') }), body));
+}
+
+async function attempted<T>(options: TransactionOptions, attemptOne: () => Promise<T>): Promise<T> {
   const attempts = options.attempts ?? 4;
   for (let attempt = 1; ; attempt += 1) {
     try {
-      return await attemptOnce(pool, begin, body);
+      return await attemptOne();
     } catch (error) {
       if (!isRetryableTransaction(error) || attempt >= attempts) throw fromDatabaseError(error);
       await sleep(Math.random() * 10 * 2 ** attempt);
@@ -93,12 +118,43 @@ async function transact<T>(pool: pg.Pool, begin: string, body: TransactionBody<T
   }
 }
 
-async function attemptOnce<T>(pool: pg.Pool, begin: string, body: TransactionBody<T>): Promise<T> {
-  const client = await pool.connect();
+/**
+ * The connection as a body is lent it: until the body has ended. What a body left running would otherwise send its next
+ * statement into whatever transaction the connection is in by then, another tenant's.
+ */
+class LentClient {
+  #client: object | null;
+
+  constructor(client: object) {
+    this.#client = client;
+  }
+
+  query(...statement: unknown[]): unknown {
+    if (this.#client === null) return Promise.reject(new Error('The transaction has ended: its body went on without being awaited, and this statement is not sent.'));
+    return (this.#client as { query(...parts: unknown[]): unknown }).query(...statement);
+  }
+
+  takeBack(): void {
+    this.#client = null;
+  }
+}
+
+/** A transaction that has been asked for. */
+interface Opening<Client> {
+  readonly begun: Promise<unknown>;
+  /** What the body sends its statements by. */
+  readonly client: Client;
+  readonly commit: () => Promise<{ readonly command: string }>;
+}
+
+async function attemptOnce<T, Client extends object>(pool: pg.Pool, open: (connection: pg.PoolClient) => Opening<Client>, body: (client: Client) => Promise<T>): Promise<T> {
+  const connection = await pool.connect();
   let broken = false;
   let beginError: unknown = null;
   try {
-    const begun = client.query(begin).then(
+    const opening = open(connection);
+    const lent = new LentClient(opening.client);
+    const begun = opening.begun.then(
       () => undefined,
       (error: unknown) => {
         beginError = error;
@@ -106,30 +162,33 @@ async function attemptOnce<T>(pool: pg.Pool, begin: string, body: TransactionBod
     );
     let result: T;
     try {
-      result = await body(client);
+      result = await body(lent as unknown as Client);
     } catch (error) {
       await begun;
       throw beginError ?? error;
+    } finally {
+      lent.takeBack();
     }
     // COMMIT follows the body's last statement without waiting for the answer to BEGIN.
-    const committed = commit(client);
+    const committed = commit(opening);
     committed.catch(() => undefined);
     await begun;
-    if (beginError !== null) throw beginError;
+    // Where the connection broke, COMMIT may have been done all the same, and says so.
+    if (beginError !== null && !isConnectionError(beginError)) throw beginError;
     await committed;
     return result;
   } catch (error) {
-    broken = !(await rolledBack(client, error));
+    broken = !(await rolledBack(connection, error));
     throw error;
   } finally {
-    client.release(broken);
+    connection.release(broken);
   }
 }
 
-async function commit(client: pg.PoolClient): Promise<void> {
-  let outcome: pg.QueryResult;
+async function commit(opening: Opening<unknown>): Promise<void> {
+  let outcome: { readonly command: string };
   try {
-    outcome = await client.query('COMMIT');
+    outcome = await opening.commit();
   } catch (error) {
     if (isConnectionError(error)) throw Object.assign(new AmbiguousCommitError(error), { code: '08007' });
     throw error;

@@ -100,6 +100,7 @@ const PATHS: readonly Case[] = [
   get('limit 1.5', '/v1/items?limit=1.5', 400, 'invalid_request'),
   get('limit twice', '/v1/items?limit=1&limit=2', 400, 'invalid_request'),
   get('a bad escape in the query', '/v1/items?after=%zz', 400, 'invalid_request'),
+  get('NUL in the query', '/v1/items?after=a%00b', 400, 'invalid_request'),
 ];
 
 const EDGE: readonly Case[] = [

@@ -200,12 +200,21 @@ export function parseQuery(search: string): Query {
 function decodeQuery(text: string): string {
   const spaced = text.includes('+') ? text.replaceAll('+', ' ') : text;
   if (!spaced.includes('%')) return spaced;
+  const decoded = decodedOrNull(spaced);
+  if (decoded === null) throw unreadable('The query contains a percent escape that is not UTF-8. Encode each value with encodeURIComponent.', 'bad percent escape in the query');
+  // As in a body: no text that is stored holds it, so nothing can be found by it.
+  if (decoded.includes('\0')) throw unreadable('The query contains the NUL character.', 'must not contain U+0000');
+  return decoded;
+}
+
+function decodedOrNull(text: string): string | null {
   try {
-    return decodeURIComponent(spaced);
+    return decodeURIComponent(text);
   } catch {
-    throw new AgentOsError('invalid_request', {
-      message: 'The query contains a percent escape that is not UTF-8. Encode each value with encodeURIComponent.',
-      details: { errors: [{ path: '', message: 'bad percent escape in the query' }] },
-    });
+    return null;
   }
+}
+
+function unreadable(message: string, fault: string): AgentOsError {
+  return new AgentOsError('invalid_request', { message, details: { errors: [{ path: '', message: fault }] } });
 }

@@ -12,6 +12,7 @@ import type { AddressInfo } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import type { Identity } from '../auth/identity.ts';
+import { Roster } from '../roster.ts';
 import type { DirectoryPort } from '../tenancy/directory.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import { createEdge, OPEN_EDGE, type Edge, type EdgeOptions } from './edge/edge.ts';
@@ -110,7 +111,7 @@ const ADMINISTRATION = '/v1/admin/';
 export function createServer(options: ServerOptions): ServiceServer {
   const limits: ServerLimits = { ...DEFAULT_LIMITS, ...options.limits };
   requireHandlers(options);
-  const state: ServerState = { stopping: false, listeners: new Set() };
+  const state: ServerState = { stopping: false, listeners: new Roster() };
   const edge = createEdge(options.edge ?? OPEN_EDGE);
   const pipeline = pipelineOf(options, limits, edge);
   const open = (belongs: (row: OperationRow) => boolean): Server => openListener(options, limits, edge, requestListener({ ...options, operations: options.operations.filter(belongs) }, pipeline, edge, state));
@@ -172,7 +173,7 @@ function listen(server: Server, port: number, host = '127.0.0.1', tls: TlsSource
 interface ServerState {
   stopping: boolean;
   /** Exchanges in which somebody wants to hear that the server stops. */
-  readonly listeners: Set<Exchange>;
+  readonly listeners: Roster<Exchange>;
 }
 
 type RequestListener = (request: IncomingMessage, response: ServerResponse) => void;
@@ -199,11 +200,10 @@ function requestListener(options: ServerOptions, pipeline: Pipeline, edge: Edge,
   const router = createRouter(options.operations);
   const app = createExpressApp({ operations: options.operations, pipeline, log: options.log, openapiPath: contractCheck ? requirePath(options) : null });
 
+  const onSignal = (exchange: Exchange): (() => void) => state.listeners.add(exchange);
+
   return (request, response) => {
-    const exchange = new Exchange(request, response, options.log, (listener) => {
-      state.listeners.add(listener);
-      return () => state.listeners.delete(listener);
-    });
+    const exchange = new Exchange(request, response, options.log, onSignal);
     if (state.stopping) response.setHeader('connection', 'close');
     let match: RouteMatch;
     try {

@@ -1,6 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { createLogger } from './logger.ts';
 import { createMetrics } from './metrics.ts';
+import { startClientSpan } from './client-span.ts';
+import type { FinishedSpan } from './tracing.ts';
 import { childTraceparent, continueTrace, formatTraceparent, parseTraceparent } from './trace-context.ts';
 
 describe('traceparent', () => {
@@ -35,6 +37,17 @@ describe('traceparent', () => {
     const spans = Array.from({ length: 10_000 }, () => childTraceparent(valid));
     expect(new Set(spans).size).toBe(10_000);
     expect(spans.every((span) => span.startsWith('00-4bf92f3577b34da6a3ce929d0e0e4736-'))).toBe(true);
+  });
+
+  it('tells others of a span only where that span is recorded', () => {
+    const untraced = startClientSpan(null, 'getRun', valid);
+    untraced.end(false, {});
+    expect(untraced.traceparent).toBe(valid);
+    const recorded: FinishedSpan[] = [];
+    const traced = startClientSpan({ record: (span) => recorded.push(span), close: async () => {} }, 'getRun', valid);
+    traced.end(true, { 'agentos.peer': 'stk_b' });
+    expect(recorded).toMatchObject([{ name: 'getRun', kind: 'client', traceId: '4bf92f3577b34da6a3ce929d0e0e4736', parentSpanId: '00f067aa0ba902b7', spanId: traced.traceparent.split('-')[2], sampled: true, failed: true }]);
+    expect(recorded[0]!.spanId).not.toBe(recorded[0]!.parentSpanId);
   });
 });
 

@@ -44,7 +44,14 @@ export function formatTraceparent(trace: Pick<TraceContext, 'traceId' | 'spanId'
 
 export const newSpanId = (): string => randomHex(8);
 
-/** A new span id under the same trace, for a call to somebody else. */
+/** Of one that this process has written: what a span right under it is recorded with. */
+export function underTraceparent(traceparent: string): { readonly traceId: string; readonly parentSpanId: string; readonly sampled: boolean } {
+  return { traceId: traceparent.slice(3, 35), parentSpanId: spanIdIn(traceparent), sampled: traceparent.endsWith('1') };
+}
+
+export const spanIdIn = (traceparent: string): string => traceparent.slice(36, 52);
+
+/** A new span id under the same trace. Whoever tells it to somebody else records that span, or the trace falls apart. */
 export function childTraceparent(traceparent: string): string {
   // One that this process has written stays as it is but for the span.
   if (traceparent.length === 55 && traceparent.startsWith('00-')) return `${traceparent.slice(0, 36)}${randomHex(8)}${traceparent.slice(52)}`;

@@ -2,6 +2,7 @@
 import { createHash } from 'node:crypto';
 import { createApiKey } from '../auth/api-key.ts';
 import { AgentOsError } from '../errors.ts';
+import { momentOf, timestampAt } from '../timestamp.ts';
 import type { ApiKeyWrite } from '../../../generated/types/index.ts';
 import type { AuthContext } from './auth-context.ts';
 import type { ApiKeyRecord, DirectoryPort, Page } from './directory.ts';
@@ -119,15 +120,14 @@ function requireRotatable(key: ApiKeyRecord, nowMs: number): void {
 function expiryOf({ expires_at: at, expires_in_days: days }: ApiKeyWrite, nowMs: number): string | null {
   if (days !== undefined) return new Date(nowMs + days * DAY_MS).toISOString();
   if (at === undefined) return null;
-  const atMs = Date.parse(at);
-  if (Number.isNaN(atMs)) throw invalidMember('/expires_at', 'is not a date');
-  if (atMs <= nowMs) throw invalidMember('/expires_at', 'must be in the future');
-  return new Date(atMs).toISOString();
+  const moment = momentOf(at, '/expires_at');
+  if (Date.parse(moment) <= nowMs) throw invalidMember('/expires_at', `expires_at must be in the future; ${moment} is not.`);
+  return timestampAt(Date.parse(moment));
 }
 
 /** A key that was made for ninety days is replaced by one for ninety days from now. */
 function renewedExpiry(key: ApiKeyRecord, nowMs: number): string | null {
-  return key.expiresAt === null ? null : new Date(nowMs + Date.parse(key.expiresAt) - Date.parse(key.createdAt)).toISOString();
+  return key.expiresAt === null ? null : timestampAt(nowMs + Date.parse(key.expiresAt) - Date.parse(key.createdAt));
 }
 
 function earlier(one: string | null, otherMs: number): string {

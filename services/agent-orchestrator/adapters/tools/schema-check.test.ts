@@ -54,6 +54,25 @@ describe('schemas of tools', () => {
     expect(problems).toHaveLength(1);
   });
 
+  it.each([
+    ['date-time', '2025-12-19T22:15:30Z', '2025-02-30T00:00:00Z'], ['date', '2024-02-29', '2025-02-29'], ['email', 'ada@example.com', 'ada at example.com'],
+    ['uri', 'https://example.com/a?b#c', 'example'], ['ipv4', '192.0.2.1', '192.0.2.256'], ['uuid', '01939fbb-5c1d-7c2e-9f1d-6b4c2f0a8e11', '01939fbb'],
+  ])('hold the format %s, in either dialect', (format, fits, fitsNot) => {
+    for (const dialect of [{}, { $schema: 'http://json-schema.org/draft-07/schema#' }]) {
+      const schema = { ...dialect, type: 'object', properties: { value: { type: 'string', format } } };
+      expect(problemsOf(schema, { value: fits }, '/input')).toEqual([]);
+      expect(problemsOf(schema, { value: fitsNot }, '/input')).toEqual([{ path: '/input/value', message: `must match format "${format}"` }]);
+    }
+  });
+
+  it('cannot keep the process busy with a format either', () => {
+    const startedAt = performance.now();
+    for (const format of ['uri', 'uri-reference', 'uri-template', 'url', 'email', 'hostname', 'ipv6', 'json-pointer', 'iso-date-time', 'duration', 'regex']) {
+      for (const text of ['a'.repeat(200_000), `http://${'a.'.repeat(100_000)}`, `${'a@'.repeat(100_000)}!`, `${'1:'.repeat(100_000)}`, '{'.repeat(50_000)]) problemsOf({ type: 'string', format }, text, '/input');
+    }
+    expect(performance.now() - startedAt).toBeLessThan(11 * 5 * 200);
+  });
+
   it('match patterns as usual', () => {
     for (const [pattern, fits, fitsNot] of [['^[a-z]+$', 'abc', 'ABC'], ['^\\d{4}-\\d{2}$', '2026-11', '2026'], ['b|c', 'xcx', 'xax'], ['^\\p{L}+$', 'Ünï', '12']] as const) {
       expect(problemsOf({ pattern }, fits, '/input'), pattern).toEqual([]);

@@ -6,6 +6,7 @@
 import { Script, createContext } from 'node:vm';
 import { Ajv, type Options, type ValidateFunction } from 'ajv';
 import { Ajv2020 } from 'ajv/dist/2020.js';
+import formatsModule, { type FormatsPlugin } from 'ajv-formats';
 import { AgentOsError } from '../../../platform/errors.ts';
 
 export type JsonSchema = Readonly<Record<string, unknown>>;
@@ -24,12 +25,19 @@ const PATTERNS_MS = 100;
 const MAX_PROBLEMS = 10;
 
 const OPTIONS: Options = {
-  strict: false, allErrors: false, validateFormats: false, addUsedSchema: false, logger: false, messages: true, unicodeRegExp: true,
+  strict: false, allErrors: false, addUsedSchema: false, logger: false, messages: true, unicodeRegExp: true,
   code: { regExp: Object.assign(boundedRegExp, { code: 'boundedRegExp' }) },
 };
 
-const ajv = new Ajv2020(OPTIONS);
-const ajvOfDraft7 = new Ajv(OPTIONS);
+/** A pattern with nothing in it that can be tried in two ways needs no watch. */
+const HARMLESS = /^[^*+?{(|]*$|^\^?\[[^\]]*\](?:[*+]|\{\d+(?:,\d*)?\})?\$?$/;
+
+const watched = createContext({ regExp: /x/, text: '' });
+const run = new Script('regExp.test(text)');
+let patternsMsLeft = PATTERNS_MS;
+
+const ajv = withFormats(new Ajv2020(OPTIONS));
+const ajvOfDraft7 = withFormats(new Ajv(OPTIONS));
 
 /** By the schema's text, the one used longest ago first. */
 const compiled = new Map<string, ValidateFunction>();
@@ -106,12 +114,24 @@ function depthOf(value: unknown): number {
   return deepest + 1;
 }
 
-/** A pattern with nothing in it that can be tried in two ways needs no watch. */
-const HARMLESS = /^[^*+?{(|]*$|^\^?\[[^\]]*\](?:[*+]|\{\d+(?:,\d*)?\})?\$?$/;
+/**
+ * Formats (`email`, `uri`, `date-time`, …) hold as ajv-formats reads them, under the same watch as patterns, since most of
+ * them are patterns. A format that it does not know is a remark, as the dialect has it.
+ */
+function withFormats<Compiler extends Ajv>(compiler: Compiler): Compiler {
+  // CommonJS: depending on who loads it, the plugin is the module or stands on its `default`.
+  const addFormats = (formatsModule as unknown as { default?: FormatsPlugin }).default ?? (formatsModule as unknown as FormatsPlugin);
+  addFormats(compiler);
+  for (const [name, format] of Object.entries(compiler.formats)) {
+    if (format instanceof RegExp) compiler.addFormat(name, boundedFormat(format));
+  }
+  return compiler;
+}
 
-const watched = createContext({ regExp: /x/, text: '' });
-const run = new Script('regExp.test(text)');
-let patternsMsLeft = PATTERNS_MS;
+function boundedFormat(format: RegExp): (text: string) => boolean {
+  const bounded = boundedRegExp(format.source, format.flags);
+  return (text) => bounded.test(text);
+}
 
 function boundedRegExp(pattern: string, flags: string): { test(text: string): boolean; toString(): string } {
   const regExp = new RegExp(pattern, flags);

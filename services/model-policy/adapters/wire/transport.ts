@@ -6,7 +6,6 @@
 import type { DepartureSignal } from '../../../platform/departure.ts';
 import { Pool } from 'undici';
 import { AgentOsError } from '../../../platform/errors.ts';
-import { childTraceparent } from '../../../platform/telemetry/trace-context.ts';
 import { ApiKey, type KeyOrigin } from './api-key.ts';
 import { parseBaseUrl, type BaseUrl } from './base-url.ts';
 import { Exchange, Stopped, type ExchangeLimits } from './exchange.ts';
@@ -148,7 +147,7 @@ export class ModelTransport {
   private dispatch(method: 'GET' | 'POST', path: string, body: string | null, accept: string, call: TransportCall, limits: ExchangeLimits): Exchange {
     const exchange = new Exchange(limits, call.signal);
     const headers = [...this.currentHeaders(), 'accept', accept];
-    if (call.traceparent !== '') headers.push('traceparent', childTraceparent(call.traceparent));
+    if (call.traceparent !== '') headers.push('traceparent', call.traceparent);
     this.pool.dispatch({ method, path: `${this.url.path}${path}`, headers, body }, exchange);
     return exchange;
   }
