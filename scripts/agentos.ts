@@ -36,7 +36,7 @@ function commandNames(): readonly string[] {
 
 /** How people look for a command; one that stands nowhere here is listed behind these. */
 const GROUPS: Readonly<Record<string, readonly string[]>> = {
-  'The node:': ['up', 'status', 'logs', 'validate', 'restart', 'redeploy', 'nuke'],
+  'The node:': ['up', 'bootstrap', 'status', 'logs', 'validate', 'restart', 'redeploy', 'nuke'],
   'Agents:': ['run'],
   'Who may call:': ['tenants', 'principals', 'keys', 'token', 'audit'],
   'Other nodes:': ['federation'],

@@ -4,7 +4,7 @@ import { basename, join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { verifies } from '../http/verifies.ts';
 import { exceptions, type Law } from './exceptions.ts';
-import { functionsOf, parseSource, readSources, ROOT, type SourceFile } from './sources.ts';
+import { exportedValuesOf, functionsOf, parseSource, readSources, ROOT, type SourceFile } from './sources.ts';
 
 const MAX_FUNCTION_LINES = 70;
 const MAX_FILE_LINES = 400;
@@ -189,6 +189,16 @@ describe('names', () => {
   });
 });
 
+describe('exports', () => {
+  it('are for somebody: no function, class or constant is exported that no other file names', () => {
+    const namedBy = new Map<string, number>();
+    for (const { text } of sources) for (const word of new Set(text.match(/\w+/g))) namedBy.set(word, (namedBy.get(word) ?? 0) + 1);
+    // What the client library exports is for its users.
+    const broken = sources.filter(({ path }) => !path.startsWith('sdk/src/')).flatMap((source) => exportedValuesOf(source).filter((name) => namedBy.get(name) === 1).map((name) => `${source.path}: ${name}`));
+    expect(broken).toEqual([]);
+  });
+});
+
 describe('tests', () => {
   it('replace no module', () => {
     const mocking = /\b(vi|jest)\.(mock|doMock|hoisted|unstable_mockModule)\(/;
@@ -208,6 +218,11 @@ describe('tests', () => {
 });
 
 describe('the reading of sources', () => {
+  it('sees exported values, and no types', () => {
+    const text = 'export const a = 1, b = 2;\nexport async function c() {}\nexport class D {}\nexport type E = 1;\nexport interface F {}\nconst g = "export const h = 1";';
+    expect(exportedValuesOf(parseSource('services/x.ts', text))).toEqual(['a', 'b', 'c', 'D']);
+  });
+
   it('sees long functions wherever they hide, and headings over tests as headings', () => {
     const body = `${'  work();\n'.repeat(80)}`;
     const source = parseSource('services/x/runtime/a.ts', `export const long = () => {\n${body}};\nclass A { method() {\n${body}} }\ndescribe('x', () => {\n${body}});\n`);

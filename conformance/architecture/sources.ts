@@ -103,3 +103,12 @@ function nameOf(node: ts.FunctionLikeDeclaration, tree: ts.SourceFile): string {
   if (ts.isVariableDeclaration(node.parent) || ts.isPropertyAssignment(node.parent)) return node.parent.name.getText(tree);
   return '(anonymous)';
 }
+
+/** Names of the functions, classes and constants that a file exports where it declares them; not its default. */
+export function exportedValuesOf({ tree }: SourceFile): string[] {
+  return tree.statements.flatMap((statement) => {
+    if (!ts.canHaveModifiers(statement) || ts.getModifiers(statement)?.some(({ kind }) => kind === ts.SyntaxKind.ExportKeyword) !== true) return [];
+    if (ts.isVariableStatement(statement)) return statement.declarationList.declarations.flatMap(({ name }) => (ts.isIdentifier(name) ? [name.text] : []));
+    return (ts.isFunctionDeclaration(statement) || ts.isClassDeclaration(statement)) && statement.name !== undefined ? [statement.name.text] : [];
+  });
+}

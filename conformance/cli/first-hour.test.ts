@@ -228,7 +228,8 @@ describe.sequential('the first hour', () => {
     await expect.poll(async () => (await api<{ runs: Run[] }>('/v1/runs?status=running')).runs.length, { interval: 5, timeout: 10_000 }).toBeGreaterThan(0);
     process.kill(victim, 'SIGKILL');
     await expect.poll(() => isProcess(victim, []), { timeout: 5_000 }).toBe(false);
-    expect((await agentos('up')).code).toBe(0);
+    const mended = await agentos('up');
+    expect(mended.code, mended.stderr).toBe(0);
     const logs = await Promise.all(created.map(({ run }) => eventsOf(run.run_id)));
     for (const events of logs) expectWholeLog(events);
     const runs = await Promise.all(created.map(({ run }) => api<{ run: Run }>(`/v1/runs/${run.run_id}`)));

@@ -122,7 +122,7 @@ export async function runsInFlight(url: string, workers: readonly string[] | nul
   });
 }
 
-export async function unfinishedRuns(url: string): Promise<number> {
+async function unfinishedRuns(url: string): Promise<number> {
   return asJudge(url, async (client) => (await client.query<{ open: number }>("SELECT count(*)::int AS open FROM orchestrator.runs WHERE status IN ('queued', 'running')")).rows[0]!.open);
 }
 

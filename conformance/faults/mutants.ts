@@ -13,7 +13,7 @@ export interface Mutant {
 
 const ADAPTERS = 'services/agent-orchestrator/adapters';
 const USAGE = 'services/model-policy/adapters';
-const FENCE = "AND r.lease_token = t.token AND r.status = 'running' AND r.step = t.step";
+const FENCE = 'AND r.lease_token = t.token AND r.step = t.step';
 
 const PLATFORM = 'services/platform';
 
@@ -122,7 +122,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'step comparison',
     caughtBy: 'a transition whose commit went unanswered is written once',
-    replacements: [{ file: `${ADAPTERS}/run-writes-sql.ts`, find: FENCE, replace: "AND r.lease_token = t.token AND r.status = 'running'" }],
+    replacements: [{ file: `${ADAPTERS}/run-writes-sql.ts`, find: FENCE, replace: 'AND r.lease_token = t.token' }],
   },
   {
     name: 'unique key',
@@ -146,7 +146,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'fence of the heartbeat',
     caughtBy: 'who has lost the lease prolongs nothing',
-    replacements: [{ file: `${ADAPTERS}/queue-postgres.ts`, find: "AND r.lease_token = l.token AND r.status = 'running'", replace: "AND r.status = 'running'" }],
+    replacements: [{ file: `${ADAPTERS}/queue-postgres.ts`, find: 'AND r.lease_token = l.token', replace: "AND r.status = 'running'" }],
   },
   {
     name: 'end of a hold (settle once)',

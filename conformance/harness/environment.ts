@@ -44,7 +44,8 @@ export function planNode(options: PlanOptions): NodePlan {
       AGENTOS_FEDERATION_URL: urls.federation,
       AGENTOS_STOP_GRACE_MS: '0',
       AGENTOS_LOG_LEVEL: 'warn',
-      // One folder for all: each ledger has its own in it, and processes that are killed leave something there.
+      // One folder for all, where processes that are killed leave something. Databases that are clones of one template have
+      // the same ledger there, and leave each other's journals alone.
       AGENTOS_JOURNAL_DIR: join(tmpdir(), 'agentos-test-journals'),
       // Scenarios make hundreds of calls a second as one tenant; tests of quotas set quotas of their own.
       AGENTOS_QUOTA_RUN_CREATE_QPS: '10000',

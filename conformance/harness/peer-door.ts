@@ -34,7 +34,7 @@ export async function startPeerDoor(build: DoorBuild, uses: AssertionUsesPort, o
       subscribe: () => () => undefined,
     },
     makeIdentity: () => build.createPeerIdentity({
-      verifier: { ownStackId: 'stk_b', ownHosts: new Set(), isPeer: (stackId) => stackId === 'stk_a' && door.rules !== null, authorityOf: () => null, authorities: () => [] },
+      verifier: { ownStackId: 'stk_b', ownHosts: new Set(), isPeer: (stackId) => stackId === 'stk_a' && door.rules !== null, authorityOf: () => door.rules?.authority ?? null, authorities: () => [] },
       rulesOf, uses,
     }),
   });

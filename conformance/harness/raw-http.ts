@@ -23,7 +23,7 @@ export interface WireAnswer {
 }
 
 /** The bytes of a request, with Host, Content-Length and Connection unless they are among its headers. */
-export function encodeRequest(request: WireRequest, host: string): Buffer {
+function encodeRequest(request: WireRequest, host: string): Buffer {
   const names = new Set(request.headers.map(([name]) => name.toLowerCase()));
   const body = request.body === undefined ? Buffer.alloc(0) : Buffer.from(request.body);
   const lines = [`${request.method} ${request.path} HTTP/1.1`];

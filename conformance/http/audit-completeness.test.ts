@@ -110,7 +110,8 @@ async function useModels(): Promise<void> {
   const messages = [{ role: 'user', content: 'hello' }];
   await mp('POST /v1/chat/completions', { model: 'tier:balanced', messages });
   await mp('POST /v1/embeddings', { model: 'tier:balanced', input: 'hello' });
-  await mp('POST /v1/models:invoke', { request: { request_id: 'req_recorded', operation: 'chat', model_ref: 'tier:balanced', input: { messages } } });
+  const auth = { tenant_id: tenant, principal: { principal_id: 'usr_ada', principal_type: 'user' }, scopes: [], policy_context: { purpose: 'a proof', consent_tags: ['research'], note: 'canary-5d1f', notes: { more: 'canary-5d1f' } } };
+  await mp('POST /v1/models:invoke', { auth, request: { request_id: 'req_recorded', operation: 'chat', model_ref: 'tier:balanced', input: { messages } } });
   await done('model-policy', 'POST /v1/admin/routing:reload', undefined, 'routing:admin');
   const none = await call(node.urls['model-policy'], '/v1/admin/canaries/none:rollback', { method: 'POST', tenant, headers: { 'x-scopes': 'routing:admin' } });
   expect(none.status).toBe(404);
@@ -133,6 +134,8 @@ describe('every operation that changes something', () => {
     }
     const [put, deleted] = await recordsOf("r.entry->'resource'->>'type' = 'memory_item'");
     expect([put, deleted]).toMatchObject([{ action: 'memory.put', resource: { id: 'notes/a' }, details: { created: true } }, { action: 'memory.delete', resource: { id: 'notes/a' } }]);
+    const invoked = await recordsOf("r.entry->'policy_context'->>'purpose' = 'a proof'");
+    expect(invoked.map(({ policy_context }) => policy_context), 'of what callers say of themselves, what the contract names').toEqual([{ purpose: 'a proof', consent_tags: ['research'] }]);
     expect(JSON.stringify(await recordsOf('true'))).not.toContain('canary-5d1f');
   }), 60_000);
 

@@ -56,7 +56,7 @@ beforeAll(async () => {
   upstream = await startProvider();
   folder = mkdtempSync(join(tmpdir(), 'agentos-canary-'));
   node = await planProcesses({
-    AGENTOS_MODE: 'dev', AGENTOS_CONTRACT_CHECK: 'off', AGENTOS_LOG_LEVEL: 'trace', AGENTOS_DATA_DIR: folder, AGENTOS_LEASE_MS: '1000',
+    AGENTOS_MODE: 'dev', AGENTOS_CONTRACT_CHECK: 'off', AGENTOS_LOG_LEVEL: 'trace', AGENTOS_DATA_DIR: folder, AGENTOS_JOURNAL_DIR: join(folder, 'journal'), AGENTOS_LEASE_MS: '1000',
     AGENTOS_SIGNING_KEY: `${SECRETS.signing}${randomBytes(24).toString('hex')}`,
     OPENAI_API_KEY: SECRETS.provider, OPENAI_BASE_URL: `http://127.0.0.1:${(upstream.address() as AddressInfo).port}/v1`, AGENTOS_MODEL_OPENAI_MODELS: 'premium=gpt-canary@1/1#8000',
     OTEL_SERVICE_NAME: 'canary',

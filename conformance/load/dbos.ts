@@ -8,7 +8,7 @@ import { execFileSync, fork, type ChildProcess } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 
-export const DBOS_VERSION = '5.3.0';
+const DBOS_VERSION = '5.3.0';
 
 const PROGRAM = `
 import { DBOS } from '@dbos-inc/dbos-sdk';

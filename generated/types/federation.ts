@@ -1009,7 +1009,7 @@ export interface components {
         /**
          * Timestamp
          * Format: date-time
-         * @description A moment, RFC 3339. This platform emits UTC with `Z` and milliseconds; any offset and up to nine digits of a second are accepted. The pattern says what `format` only annotates, since these values are stored.
+         * @description A moment, RFC 3339. This platform emits UTC with `Z` and milliseconds; any offset and up to nine digits of a second are accepted. The pattern holds for readers that take `format` for a remark, since these values are stored; the calendar (no 29 February in 2025, a leap second only where one can be) is told by `format` alone.
          */
         Timestamp: string;
         /**

@@ -3504,11 +3504,11 @@ export interface components {
         };
         /**
          * Report of an operator action
-         * @description What `agentos up`, `redeploy`, `restart`, `validate` and `nuke` leave in reports/<action>-YYYYMMDD-HHMMSS.json, beside a Markdown twin for people (PRS 8.4). It never holds a secret, only where one lies.
+         * @description What `agentos up`, `bootstrap`, `redeploy`, `restart`, `validate` and `nuke` leave in reports/<action>-YYYYMMDD-HHMMSS.json, beside a Markdown twin for people (PRS 8.4). It never holds a secret, only where one lies.
          */
         Report: {
             /** @enum {string} */
-            action: "up" | "redeploy" | "restart" | "validate" | "nuke";
+            action: "up" | "bootstrap" | "redeploy" | "restart" | "validate" | "nuke";
             alerting: components["schemas"]["ReportAlerting"];
             /** @description Smoke tests with their times. */
             checks: components["schemas"]["ReportCheck"][];
@@ -4581,7 +4581,7 @@ export interface components {
         /**
          * Timestamp
          * Format: date-time
-         * @description A moment, RFC 3339. This platform emits UTC with `Z` and milliseconds; any offset and up to nine digits of a second are accepted. The pattern says what `format` only annotates, since these values are stored.
+         * @description A moment, RFC 3339. This platform emits UTC with `Z` and milliseconds; any offset and up to nine digits of a second are accepted. The pattern holds for readers that take `format` for a remark, since these values are stored; the calendar (no 29 February in 2025, a leap second only where one can be) is told by `format` alone.
          */
         Timestamp: string;
         /**

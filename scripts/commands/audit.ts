@@ -6,7 +6,7 @@ import type { AuditRecord, CliAudit, CliAuditKey } from '../../generated/types/i
 import type { LogReport } from '../../services/platform/audit/verify-log.ts';
 import { table } from '../lib/administration.ts';
 import { baseUrl, expectStatus, send } from '../lib/api.ts';
-import { loadCheckpoints, rotateCheckpointKey, verifyDatabase, verifyExport } from '../lib/audit-verification.ts';
+import { loadCheckpoints, remarksOf, rotateCheckpointKey, verifyDatabase, verifyExport } from '../lib/audit-verification.ts';
 import type { Command, CommandContext, OptionValues } from '../lib/command.ts';
 import { parseSince } from '../lib/duration.ts';
 import { CliError, EXIT, type ExitCode } from '../lib/errors.ts';
@@ -57,7 +57,7 @@ async function verify({ output }: CommandContext, settings: Settings, options: O
   const checkpoints = loadCheckpoints(settings, { key: text(options['key']), checkpoints: text(options['checkpoints']) });
   const file = text(options['fromExport']);
   const report = file === undefined ? await verifyDatabase(settings, text(options['tenant']) ?? null, checkpoints) : await verifyExport(file, checkpoints, options['filtered'] === true);
-  if (checkpoints === null) output.note('No checkpoint is signed yet: until one is (a running node signs every ten seconds), a log that was rewritten as a whole would not be noticed.');
+  for (const remark of remarksOf(report, checkpoints, file !== undefined)) output.note(remark);
   output.result(documentOf(report), textOf(report));
   return report.faults.length === 0 ? EXIT.ok : EXIT.gate;
 }

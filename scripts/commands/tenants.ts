@@ -43,6 +43,8 @@ export const command: Command = {
     }
     const tenant = await one(node, action, idOf(args, action), options);
     output.result({ command: 'tenants', action, tenant } satisfies CliTenants, action === 'get' ? JSON.stringify(tenant, null, 2) : `${tenant.tenant_id} is ${tenant.status}`);
+    if (action === 'create') output.note(`next: an administrator and a key for it: npx agentos principals put usr_ada --tenant ${tenant.tenant_id} --role tenant_admin, then npx agentos keys create --tenant ${tenant.tenant_id} --principal usr_ada`);
+    if (action === 'update') output.note(`npx agentos tenants show ${tenant.tenant_id} tells all that holds now`);
     return EXIT.ok;
   },
 };

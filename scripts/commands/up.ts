@@ -62,7 +62,7 @@ function summary(output: Output, settings: Settings, report: Report, files: Writ
     '  to rotate the signing key: write a new one into its file, e.g. with openssl rand -base64 48; nothing is restarted',
     '',
     bold('Tenants'),
-    report.seeded === null ? '  none seeded' : `  default tenant ${report.seeded.default_tenant_id}, without run quotas of its own; agents ${report.seeded.sample_agent_ids.join(', ')}`,
+    `  ${tenantsLine(settings, report.seeded)}`,
     `  more: npx agentos tenants create tnt_acme --name "Acme Corp", or POST ${adminBaseUrl(settings, 'agent-orchestrator')}/v1/admin/tenants (scope tenants:admin)`,
     '',
     bold('Alerting'),
@@ -73,6 +73,12 @@ function summary(output: Output, settings: Settings, report: Report, files: Writ
     bold('next:'),
     ...nextOf(settings),
   ].join('\n');
+}
+
+function tenantsLine({ mode }: Settings, seeded: Report['seeded']): string {
+  if (seeded === null) return 'none seeded';
+  if (mode === 'prod') return `${seeded.default_tenant_id}, administered by ${seeded.tenant_admin_principal_id}`;
+  return `default tenant ${seeded.default_tenant_id}, without run quotas of its own; agents ${seeded.sample_agent_ids.join(', ')}`;
 }
 
 function nextOf(settings: Settings): readonly string[] {

@@ -111,7 +111,7 @@ function* checkFiles(folder: string, listed: ReadonlyArray<{ file: string; sha25
   }
 }
 
-export function readNegativeCases(folder = goldenFolder): NegativeCase[] {
+function readNegativeCases(folder = goldenFolder): NegativeCase[] {
   return readJson<{ cases: NegativeCase[] }>(join(folder, 'negative.json')).cases;
 }
 

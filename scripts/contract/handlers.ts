@@ -104,7 +104,7 @@ function literal(value: unknown): string {
   return String(value);
 }
 
-export function successContentTypes(operation: OperationView): string[] {
+function successContentTypes(operation: OperationView): string[] {
   const types = successResponses(operation).flatMap(([, response]) => Object.keys(response.content ?? {}));
   return [...new Set(types)];
 }

@@ -7,7 +7,7 @@ import { type GeneratedFiles, repositoryRoot, specsFolder } from './paths.ts';
 const GENERATORS = ['@redocly/cli', 'ajv', 'esbuild', 'openapi-typescript', 'typescript'] as const;
 
 /** Path under specs/ → SHA-256 of the bytes, sorted. */
-export function hashSpecs(folder = specsFolder): Record<string, string> {
+function hashSpecs(folder = specsFolder): Record<string, string> {
   const hashes: Record<string, string> = {};
   for (const part of ['openapi', 'schemas']) {
     const files = (readdirSync(join(folder, part), { recursive: true, withFileTypes: true }))

@@ -55,7 +55,7 @@ export interface OperationView {
 }
 
 /** Follows an internal JSON pointer; throws when it leads nowhere. */
-export function resolveRef<T>(document: unknown, ref: string): T {
+function resolveRef<T>(document: unknown, ref: string): T {
   let node: unknown = document;
   for (const part of ref.replace(/^#\/?/, '').split('/').filter((piece) => piece !== '')) {
     const key = decodeURIComponent(part).replaceAll('~1', '/').replaceAll('~0', '~');

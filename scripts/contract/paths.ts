@@ -29,9 +29,3 @@ export function pascalCase(name: string): string {
     .map((part) => part[0]!.toUpperCase() + part.slice(1))
     .join('');
 }
-
-/** `agent-orchestrator` → `agentOrchestrator`. */
-export function camelCase(name: string): string {
-  const pascal = pascalCase(name);
-  return pascal[0]!.toLowerCase() + pascal.slice(1);
-}

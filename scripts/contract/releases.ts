@@ -35,7 +35,7 @@ export function compareVersions(a: Version, b: Version): number {
   return 0;
 }
 
-export function releasedFolder(specs = specsFolder): string {
+function releasedFolder(specs = specsFolder): string {
   return join(specs, 'released');
 }
 

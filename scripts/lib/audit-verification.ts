@@ -22,7 +22,7 @@ export interface CheckpointFlags {
 }
 
 /** Where this node's checkpoints and their key are; flags name others, for an auditor on another machine. */
-export function checkpointFiles(settings: Settings, flags: CheckpointFlags): { readonly key: string; readonly checkpoints: string } {
+function checkpointFiles(settings: Settings, flags: CheckpointFlags): { readonly key: string; readonly checkpoints: string } {
   const files = ownFiles(settings);
   const publicKey = flags.checkpoints === undefined ? files.publicKeyFile : path.join(path.dirname(flags.checkpoints), path.basename(files.publicKeyFile));
   return { key: flags.key ?? (existsSync(files.keyFile) ? files.keyFile : publicKey), checkpoints: flags.checkpoints ?? files.checkpoints };
@@ -84,6 +84,18 @@ export async function verifyExport(file: string, checkpoints: CheckpointsRead | 
     return verifyChain({ name, records, checkpoints: own, part: filtered ? 'filtered' : 'range' });
   }));
   return { chains: reports, faults: [...faults, ...reports.flatMap((report) => report.faults)] };
+}
+
+/** What is no fault and yet says less than it seems to. @param exported the records came from a file, which may be of any time. */
+export function remarksOf({ chains }: LogReport, checkpoints: CheckpointsRead | null, exported: boolean): readonly string[] {
+  if (checkpoints === null) return ['No checkpoint is signed yet: until one is (a running node signs every ten seconds), a log that was rewritten as a whole would not be noticed.'];
+  const nameOf = ({ tenantId, service }: ChainName): string => `${tenantId} ${service}`;
+  const unsigned = chains.filter(({ checkpoint, records }) => checkpoint === null && records > 0);
+  const short = exported ? chains.filter(({ checkpoint, sequence }) => checkpoint !== null && checkpoint > sequence) : [];
+  return [
+    ...(unsigned.length === 0 ? [] : [`No checkpoint attests ${unsigned.slice(0, 5).map(nameOf).join(', ')}${unsigned.length > 5 ? ` and ${unsigned.length - 5} more` : ''}: rewritten as a whole, ${unsigned.length === 1 ? 'it' : 'they'} would look the same.`]),
+    ...short.map((chain) => `The export ends at record ${chain.sequence} of ${nameOf(chain)}, and ${chain.checkpoint} were signed: it was made before them, up to a time, or cut off.`),
+  ];
 }
 
 /** Of the file and of the parts that were set aside from it, as a mirror's are. */

@@ -32,8 +32,9 @@ export async function bootNode(settings: Settings, options: BootOptions, tell: (
   writeFileSync(rememberedModeFile(settings.home), `${settings.mode}\n`);
   writeFileSync(rememberedProfileFile(settings.home), `${settings.profile}\n`);
   let healthy = 0;
+  const starting = new Set<string>();
   const services = await Promise.all(SERVICES.map(async (service) => {
-    const ensured = await ensureService(service, { home: settings.home, host: settings.host, port: settings.ports[service.name], tls: settings.tls, environment, ...options });
+    const ensured = await ensureService(service, { home: settings.home, host: settings.host, port: settings.ports[service.name], tls: settings.tls, environment, starting, ...options });
     healthy += 1;
     tell(`healthy ${healthy}/${SERVICES.length}: ${service.name} ${ensured.action}`);
     return { service, ensured };

@@ -14,7 +14,12 @@ import type { Settings } from './settings.ts';
 export type Role = 'tenant' | 'platform';
 
 export function apiKeyFile(home: string, role: Role): string {
-  return path.join(home, 'secrets', role === 'tenant' ? 'tnt_demo-admin.api-key' : 'platform-admin.api-key');
+  return role === 'tenant' ? tenantKeyFile(home, 'tnt_demo') : path.join(home, 'secrets', 'platform-admin.api-key');
+}
+
+/** The key that was made for the administrator of a tenant. */
+export function tenantKeyFile(home: string, tenantId: string): string {
+  return path.join(home, 'secrets', `${tenantId}-admin.api-key`);
 }
 
 export function signingKeyFile(home: string): string {

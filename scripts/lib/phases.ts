@@ -34,7 +34,7 @@ export async function runPhases(phases: readonly Phase[], output: Output): Promi
 }
 
 /** Runs one phase after the other; never throws for a phase's failure. */
-export async function runInOrder(phases: readonly Phase[], renderer: PhaseRenderer): Promise<PhasesResult> {
+async function runInOrder(phases: readonly Phase[], renderer: PhaseRenderer): Promise<PhasesResult> {
   const done: ReportPhase[] = [];
   let error: CliError | null = null;
   for (const phase of phases) {

@@ -65,7 +65,7 @@ export const SEED_AUTH: AuthContext = {
 };
 
 /** An agent that is there already stays as it is: somebody may have changed it since. */
-export async function seedAgents(agents: AgentPort, auth: AuthContext): Promise<readonly string[]> {
+async function seedAgents(agents: AgentPort, auth: AuthContext): Promise<readonly string[]> {
   for (const agent of SEED_AGENTS) {
     try {
       await agents.create(auth, { ...agent, status: 'active' });

@@ -8,21 +8,9 @@ import { createServer, type HttpParts, type ServerLimits, type ServerOptions, ty
 import type { TlsSource } from '../platform/http/tls-source.ts';
 import type { Metrics } from '../platform/telemetry/metrics.ts';
 import type { DirectoryPort } from '../platform/tenancy/directory.ts';
-import { createHandlers } from './api/index.ts';
-import type { Forwarding } from './forwarding/forwarding.ts';
-import type { RunLocation } from './forwarding/run-location.ts';
-import type { NodeIdentity } from './peers/identity.ts';
-import type { OwnDescription } from './peers/own-description.ts';
-import type { OpenRunEvents } from './api/streamFederatedRunEvents.ts';
-import type { IngestParts } from './replication/ingest.ts';
+import { createHandlers, type ApiParts } from './api/index.ts';
 
-export interface FederationParts {
-  readonly node: NodeIdentity;
-  readonly own: OwnDescription;
-  readonly forwarding: Forwarding;
-  readonly runs: RunLocation;
-  readonly openRunEvents: OpenRunEvents;
-  readonly ingest: IngestParts;
+export interface FederationParts extends Omit<ApiParts, 'health'> {
   /** Of this node; readiness asks it. */
   readonly models: { ping(signal: AbortSignal): Promise<void> };
   readonly directory: DirectoryPort;

@@ -14,7 +14,7 @@ function findPackageRoot(): string {
 }
 
 /** The folder that holds package.json, generated/ and dist/. */
-export const packageRoot = findPackageRoot();
+const packageRoot = findPackageRoot();
 
 /** The version of the package, which is the one version of a release: v1.02 is `1.0.2` (C-77). */
 export const SERVICE_VERSION = (JSON.parse(readFileSync(path.join(packageRoot, 'package.json'), 'utf8')) as { version: string }).version;

@@ -61,3 +61,8 @@ describe('SQLSTATE', () => {
     expect(isConnectionError(new Error('syntax error'))).toBe(false);
   });
 });
+
+it('puts into a header what a header can hold, wherever the details came from', () => {
+  const answer = toHttpError(new AgentOsError('method_not_allowed', { message: 'x', details: { allow: ['GET', 'PUT\r\nset-cookie: a=b', 7, { toString: () => 'POST' }, 'HEAD'] } }), 'corr_1', null);
+  expect(answer.headers['allow']).toBe('GET, HEAD');
+});

@@ -81,7 +81,7 @@ describe('every operation', () => {
 
 async function aimAt({ service, view, row, fitsParameters }: Subject): Promise<Aim> {
   const scene = await setScene(fuzzed.node, service, view, RUNS);
-  return { document: documents[service], operation: view, known: scene.known, headers: scene.headers, fitsParameters, isBody: (body) => row.validateBody === null || row.validateBody(body) };
+  return { document: documents[service], operation: view, known: scene.known, demanded: scene.demanded, headers: scene.headers, fitsParameters, isBody: (body) => row.validateBody === null || row.validateBody(body) };
 }
 
 /** @param names services, operations, or both as `service/operation`, with commas; all when there are none. */
@@ -116,6 +116,7 @@ function isMisfit({ row, fitsParameters }: Subject, request: FuzzRequest): boole
   if (!fitsParameters(request)) return true;
   if (row.validateBody === null || request.headers.some(([name]) => name.toLowerCase() === 'content-encoding')) return false;
   if (request.bytes === undefined) return request.body !== undefined && !row.validateBody(JSON.parse(JSON.stringify(request.body)));
+  if (request.bytes.length === 0) return row.body?.required === true;
   const value = valueOf(request.bytes);
   return value === undefined || !row.validateBody(value);
 }

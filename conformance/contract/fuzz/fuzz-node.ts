@@ -28,6 +28,8 @@ export async function startFuzzNode(): Promise<FuzzNode> {
     return path;
   };
   const env = {
+    // On: the referee reads the contract beside our own validators, and where they differ the answer is 500.
+    ...(process.env['AGENTOS_CONTRACT_CHECK'] === undefined ? {} : { AGENTOS_CONTRACT_CHECK: process.env['AGENTOS_CONTRACT_CHECK'] }),
     AGENTOS_PEERS_FILE: file('peers.json', { peers: [{ stack_id: FUZZ_PEER, region: 'elsewhere', endpoints: { 'agent-orchestrator_base_url': 'https://peer.invalid', 'model-policy_base_url': 'https://peer.invalid' } }] }),
     AGENTOS_MODELS_FILE: file('models.json', modelsFile(`http://127.0.0.1:${(silent.address() as AddressInfo).port}/v1`)),
   };

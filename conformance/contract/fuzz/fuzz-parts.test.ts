@@ -37,6 +37,14 @@ describe('faults', () => {
   };
   const wires = fc.sample(faultsFor(request), { seed: 7, numRuns: 400 }).map((fault) => toWire(fault(request)));
 
+  it('announce no more bytes than come, which a server would wait for', () => {
+    for (const body of [undefined, {}]) {
+      const announced = fc.sample(faultsFor({ ...request, body }), { seed: 7, numRuns: 400 }).filter((fault) => fault({ ...request, body }).headers.some(([name, value]) => name === 'Content-Length' && value === '5'));
+      expect(announced).toEqual([]);
+    }
+    expect(wires.some(({ headers }) => headers.some(([name]) => name === 'Content-Length'))).toBe(true);
+  });
+
   it('leave the request that they are made from alone', () => {
     expect(request.body).toEqual({ input: 'hello', run_options: { max_steps: 3 } });
     expect(({} as { x?: number }).x).toBeUndefined();

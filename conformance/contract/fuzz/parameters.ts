@@ -4,7 +4,7 @@
  */
 import { Ajv2020 } from 'ajv/dist/2020.js';
 import formatsModule, { type FormatsPlugin } from 'ajv-formats';
-import type { OpenApiDocument, OperationView } from '../../../scripts/contract/openapi.ts';
+import type { JsonSchema, OpenApiDocument, OperationView } from '../../../scripts/contract/openapi.ts';
 import type { FuzzRequest, RawMember } from './request-arbitrary.ts';
 
 // CommonJS: depending on who loads it, the plugin is the module or stands on its `default`.
@@ -14,15 +14,31 @@ export type ParametersJudge = (request: Pick<FuzzRequest, 'path' | 'query'>) => 
 
 /** Answers whether every declared parameter that the request has fits; names that nobody declared are not looked at. */
 export function parametersJudge(document: OpenApiDocument, operation: OperationView): ParametersJudge {
-  const ajv = new Ajv2020({ strict: false });
-  addFormats(ajv);
   const rules = operation.parameters
     .filter((parameter) => parameter.in === 'path' || parameter.in === 'query')
-    .map(({ name, in: where, schema = {} }) => ({ name, where: where as 'path' | 'query', fits: ajv.compile({ ...schema, components: { schemas: document.components?.schemas ?? {} } }) }));
+    .map(({ name, in: where, schema = {} }) => ({ name, where: where as 'path' | 'query', fits: compiled(document, schema) }));
   return (request) => rules.every(({ name, where, fits }) => {
     const given = request[where].filter((member) => textOf(member.name) === name).map(textOfRaw);
-    return given.length === 0 || readingsOf(given).some((reading) => fits(reading) as boolean);
+    return given.length === 0 || readingsOf(given).some((reading) => fits(reading));
   });
+}
+
+type Fits = (value: unknown) => boolean;
+
+/** By document and schema: parameters share a few. */
+const known = new WeakMap<OpenApiDocument, Map<string, Fits>>();
+
+function compiled(document: OpenApiDocument, schema: JsonSchema): Fits {
+  const ofDocument = known.get(document) ?? new Map<string, Fits>();
+  known.set(document, ofDocument);
+  const text = JSON.stringify(schema);
+  const present = ofDocument.get(text);
+  if (present !== undefined) return present;
+  const ajv = new Ajv2020({ strict: false });
+  addFormats(ajv);
+  const fits = ajv.compile<unknown>(text.includes('"$ref"') ? { ...schema, components: { schemas: document.components?.schemas ?? {} } } : schema) as Fits;
+  ofDocument.set(text, fits);
+  return fits;
 }
 
 function textOfRaw({ raw }: RawMember): string | null {

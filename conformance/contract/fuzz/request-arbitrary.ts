@@ -31,6 +31,7 @@ export interface Aim {
   readonly document: OpenApiDocument;
   readonly operation: OperationView;
   readonly known: KnownValues;
+  readonly demanded: KnownValues;
   /** Who calls. */
   readonly headers: ReadonlyArray<readonly [string, string]>;
   /** Whether path and query fit the contract. */
@@ -43,7 +44,7 @@ export interface Aim {
 export function exampleRequests(aim: Aim): FuzzRequest[] {
   const path = parametersOf(aim, 'path').map(({ name, example }) => ({ name, raw: encodeURIComponent(String(aim.known[name]?.[0] ?? example)) }));
   const bodies = Object.values(aim.operation.requestBody?.content['application/json']?.examples ?? {}).map((example) => dereference<{ readonly value?: unknown }>(aim.document, example).value);
-  const query = parametersOf(aim, 'query').flatMap(({ name }) => asQuery(name, aim.known[name]?.[0]));
+  const query = parametersOf(aim, 'query').flatMap(({ name }) => asQuery(name, aim.demanded[name]?.[0] ?? aim.known[name]?.[0]));
   const base = requestOf(aim, path, query, []);
   return (bodies.length === 0 ? [undefined] : bodies).map((body) => ({ ...base, ...withBody(base.headers, withKnown(body, aim.known)) }));
 }
@@ -64,7 +65,7 @@ function bodies(aim: Aim): fc.Arbitrary<unknown> {
   const schema = body?.content['application/json']?.schema;
   if (body === null || schema === undefined) return fc.constant(undefined);
   const library = (aim.document.components?.schemas ?? {}) as SchemaLibrary;
-  const drawn = arbitraryOf(schema, library, aim.known).filter((value) => aim.isBody(structuredClone(value)));
+  const drawn = arbitraryOf(schema, library, aim.known, '', aim.demanded).filter((value) => aim.isBody(structuredClone(value)));
   return body.required === true ? drawn : fc.option(drawn, { freq: 4, nil: undefined });
 }
 
@@ -80,8 +81,8 @@ function parametersOf({ operation }: Aim, where: 'path' | 'query'): ParameterRow
   return rows.map((parameter) => ({ name: parameter.name, schema: parameter.schema ?? {}, example: (parameter as { readonly example?: unknown }).example })).sort((a, b) => order(a.name) - order(b.name));
 }
 
-function values({ document, known }: Aim, { name, schema }: ParameterRow): fc.Arbitrary<unknown> {
-  return arbitraryOf(schema, (document.components?.schemas ?? {}) as SchemaLibrary, known, name);
+function values({ document, known, demanded }: Aim, { name, schema }: ParameterRow): fc.Arbitrary<unknown> {
+  return arbitraryOf(schema, (document.components?.schemas ?? {}) as SchemaLibrary, known, name, demanded);
 }
 
 function asQuery(name: string, value: unknown): RawMember[] {

@@ -14,6 +14,7 @@ export type KnownValues = Readonly<Record<string, readonly unknown[]>>;
 interface Place {
   readonly library: SchemaLibrary;
   readonly known: KnownValues;
+  readonly demanded: KnownValues;
   readonly depth: number;
   /** Of the member that the value is for; '' at the top and in lists. */
   readonly name: string;
@@ -24,12 +25,15 @@ const DEPTH_LIMIT = 6;
 const TEXT_LENGTH = 40;
 const LIST_LENGTH = 3;
 
-export function arbitraryOf(schema: unknown, library: SchemaLibrary, known: KnownValues, name = ''): Values {
-  return valuesOf(schema as Schema, { library, known, depth: 0, name });
+/** @param demanded values of members that are refused with almost every other value that the schema allows. */
+export function arbitraryOf(schema: unknown, library: SchemaLibrary, known: KnownValues, name = '', demanded: KnownValues = {}): Values {
+  return valuesOf(schema as Schema, { library, known, demanded, depth: 0, name });
 }
 
 function valuesOf(schema: Schema | true, place: Place): Values {
   if (schema === true) return anything();
+  const demanded = place.demanded[place.name] ?? [];
+  if (demanded.length > 0) return fc.oneof({ weight: 24, arbitrary: fc.constantFrom(...demanded) }, { weight: 1, arbitrary: valuesOf(schema, { ...place, demanded: {} }) });
   const flat = flatten(schema, place.library);
   const branches = (flat['anyOf'] ?? flat['oneOf']) as readonly Schema[] | undefined;
   if (branches !== undefined) {

@@ -13,6 +13,7 @@ import type { KnownValues } from './schema-arbitrary.ts';
 
 export interface Scene {
   readonly known: KnownValues;
+  readonly demanded: KnownValues;
   readonly headers: ReadonlyArray<readonly [string, string]>;
 }
 
@@ -21,9 +22,10 @@ type Maker = (scene: SceneMaker) => Promise<readonly string[]>;
 /** Operations by which an object can be used up, so that a valid request to it is served once. */
 const USES_UP = /^(delete|revoke|rotate|restore|cancel)/;
 
-/** So many objects of each kind that an operation names; of those that it uses up, so many for a hundred requests. */
+/** So many objects of each kind that an operation names; of those that it uses up, so many for a hundred requests, as far as a tenant may have them. */
 const EACH = 3;
 const EACH_USED_UP = 40;
+const AT_MOST = 30;
 
 /** By the name of a path parameter. */
 const MAKERS: Readonly<Record<string, Maker>> = {
@@ -48,6 +50,8 @@ const MAKERS: Readonly<Record<string, Maker>> = {
 
 const DAY_MS = 86_400_000;
 
+const INPUT_SCHEMAS = [{ type: 'object' }, { type: 'object', properties: { query: { type: 'string' } }, required: ['query'] }];
+
 /** Values for members of bodies and queries, whatever the operation. */
 const ANYWHERE: KnownValues = {
   agent_id: ['agt_fuzz_1', 'agt_sample_echo_v1'],
@@ -60,26 +64,30 @@ const ANYWHERE: KnownValues = {
   to: ['9999-12-31T23:59:59Z'],
   required_capabilities: [[]],
   types: [['email', 'card']],
-  input_schema: [{ type: 'object' }, { type: 'object', properties: { query: { type: 'string' } }, required: ['query'] }],
   // Names that nobody answers to, so that nothing is ever sent anywhere.
-  url: ['https://hooks.invalid/x', 'http://127.0.0.1:9/x', 'https://user@hooks.invalid/'],
+  url: ['https://hooks.invalid/x', 'https://hooks.invalid/y', 'http://127.0.0.1:9/x', 'https://user@hooks.invalid/'],
 };
 
 /** By operation, where most of what its schema allows is refused for a reason that no schema states. */
-const ONLY_THERE: Readonly<Record<string, KnownValues>> = {
-  createAgent: { agent_id: [] },
-  createChatCompletion: { n: [1], logprobs: [false], top_logprobs: [0], tool_choice: ['auto', 'none'], type: ['function'] },
+const DEMANDED: Readonly<Record<string, KnownValues>> = {
+  createChatCompletion: {
+    n: [1], logprobs: [false], top_logprobs: [0], tool_choice: ['auto', 'none'], response_format: [{ type: 'text' }, { type: 'json_object' }], content: ['hello', [{ type: 'text', text: 'hello' }]],
+    tools: [[], [{ type: 'function', function: { name: 'sql_query', description: 'Runs a query.', parameters: { type: 'object' } } }]],
+  },
   createEmbeddings: { input: ['hello', ['hello', 'there']], dimensions: [256] },
+  invokeModel: { operation: ['chat'], deny: [false], response_format: [{ type: 'text' }, { type: 'json_object' }], content: ['hello', [{ type: 'text', text: 'hello' }]], requirements: [{}] },
+  createTool: { input_schema: INPUT_SCHEMAS },
+  replaceTool: { input_schema: INPUT_SCHEMAS },
+  putPolicy: { version: [1] },
   getUsage: { from: ['2025-01-01'], to: ['2099-12-31'] },
-  listUsageEntries: { from: ['2025-01-01'], to: ['2099-12-31'], after: [] },
-  invokeModel: { operation: ['chat'], deny: [false], type: ['text', 'function'] },
+  listUsageEntries: { from: ['2025-01-01'], to: ['2099-12-31'] },
 };
 
 /** @param requests of each kind that will be made. */
 export async function setScene(node: TestNode, service: ServiceName, operation: OperationView, requests: number): Promise<Scene> {
   const tenantId = await node.tenant();
   const isUsedUp = USES_UP.test(operation.operationId);
-  const scene = new SceneMaker(node, tenantId, { isUsedUp, each: isUsedUp ? Math.ceil((requests * EACH_USED_UP) / 100) : EACH, victims: operation.path.startsWith('/v1/admin/tenants/{tenant_id}') });
+  const scene = new SceneMaker(node, tenantId, { isUsedUp, each: isUsedUp ? Math.min(AT_MOST, Math.ceil((requests * EACH_USED_UP) / 100)) : EACH, victims: operation.path.startsWith('/v1/admin/tenants/{tenant_id}') });
   const known: Record<string, readonly unknown[]> = { ...ANYWHERE };
   const names = [...operation.path.matchAll(/\{(\w+)\}/g)].map(([, name]) => name!);
   if (/keys/.test(operation.path) && !names.includes('principal_id')) names.push('principal_id');
@@ -93,14 +101,15 @@ export async function setScene(node: TestNode, service: ServiceName, operation: 
   if (operation.operationId === 'getDecision') await scene.untilFound(`/v1/decisions/${String(known['request_id']![0])}`, 'model-policy');
   // Its own node is the one that it can send runs to; what is ingested comes from a peer that it knows.
   if (service === 'federation') Object.assign(known, { stack_id: ['stk_local'], region: ['local'], source_stack_id: [FUZZ_PEER], peer_id: [FUZZ_PEER], tenant_id: [scene.headers['X-Tenant-Id']] });
-  if (service === 'model-policy') known['model'] = known['model_ref'] = await scene.models(operation.operationId === 'createEmbeddings' ? 'embed' : 'chat');
+  if (service === 'model-policy') known['model'] = known['model_id'] = known['model_ref'] = await scene.models(operation.operationId === 'createEmbeddings' ? 'embed' : 'chat');
   // The body of a replacement may repeat the id of its path, and no other.
   if (operation.method === 'put') for (const name of names) known[name] = known[name]?.slice(0, 1) ?? [];
   if (service === 'model-policy') known['tenant_id'] = [tenantId];
-  Object.assign(known, ONLY_THERE[operation.operationId]);
+  // Of those that stand there already no other can be made.
+  if (operation.operationId === 'createAgent') known['agent_id'] = [];
   // One tenant, so that what is drawn to confirm is the one that is drawn to go.
   if (operation.operationId === 'deleteTenant') known['confirm'] = known['tenant_id'] = known['tenant_id']!.slice(0, 1);
-  return { known, headers: Object.entries(scene.headers) };
+  return { known, demanded: DEMANDED[operation.operationId] ?? {}, headers: Object.entries(scene.headers) };
 }
 
 class SceneMaker {

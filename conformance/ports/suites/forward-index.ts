@@ -6,7 +6,7 @@ import { verifies } from '../../http/verifies.ts';
 import type { ForwardIndexHarness } from '../contract.ts';
 import { contextOf, rejection } from '../fixtures.ts';
 
-export const newForward = (more: Partial<NewForward> = {}): NewForward => ({
+const newForward = (more: Partial<NewForward> = {}): NewForward => ({
   forwardId: newId('fwd'), targetStackId: 'stk_b', run: { agent_id: 'agt_x', input: 'hello' }, correlationId: 'corr_suite', idempotency: null, ...more,
 });
 const keyed = (key: string, requestHash = 'h', more: Partial<NewForward> = {}): NewForward => newForward({ idempotency: { key, requestHash, ttlHours: 24 }, ...more });

@@ -20,7 +20,7 @@ export function toolRegistrySuite(create: () => Promise<ToolRegistryHarness>): v
   describe('tenants', () => tenants(under));
 }
 
-export const webhookTool = (toolId: string, changes: Partial<WebhookTool> = {}): WebhookTool => ({
+const webhookTool = (toolId: string, changes: Partial<WebhookTool> = {}): WebhookTool => ({
   toolId, title: 'Weather', description: 'Tells the weather of a city.', inputSchema: { type: 'object', properties: { city: { type: 'string' } }, required: ['city'] },
   outputSchema: { type: 'object' }, sideEffects: false, timeoutMs: 5_000, attempts: 3, rateLimitPerMinute: 60, url: 'https://tools.example.com/weather', ...changes,
 });

@@ -6,7 +6,7 @@ import { clientHost, type Settings } from '../settings.ts';
 import { mailServerOf } from './mail-server.ts';
 import { alertmanagerUrlOf } from './test-alert.ts';
 
-export const TEST_ALERT_COMMAND = 'npx agentos test-alert';
+const TEST_ALERT_COMMAND = 'npx agentos test-alert';
 
 export interface ObservabilityStatus {
   readonly alerting: ReportAlerting;
@@ -20,7 +20,7 @@ interface Addresses {
   readonly Grafana: string;
 }
 
-export function observabilityAddresses(settings: Pick<Settings, 'config'>): Addresses {
+function observabilityAddresses(settings: Pick<Settings, 'config'>): Addresses {
   const { values } = settings.config;
   return {
     Prometheus: values.AGENTOS_PROM_URL?.replace(/\/$/, '') ?? `http://127.0.0.1:${values.AGENTOS_PROMETHEUS_PORT}`,

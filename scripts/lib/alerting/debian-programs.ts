@@ -19,7 +19,7 @@ const PROGRAMS = {
 export type ProgramName = keyof typeof PROGRAMS;
 
 /** The program's path; null when it is neither on the PATH nor fetched before. */
-export function findProgram(name: ProgramName): string | null {
+function findProgram(name: ProgramName): string | null {
   const { package: from, names } = PROGRAMS[name];
   const folders = [...(process.env['PATH'] ?? '').split(path.delimiter), '/usr/bin', '/usr/local/bin', path.join(debianFolder(from), 'usr', 'bin')];
   return folders.flatMap((folder) => names.map((each) => path.join(folder, each))).find((file) => existsSync(file)) ?? null;

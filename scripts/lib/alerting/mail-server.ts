@@ -31,7 +31,7 @@ export function mailServerOf({ home, config: { values } }: Pick<Settings, 'home'
   return { host: values.SMTP_HOST, port: values.SMTP_PORT, tls: values.SMTP_TLS, user: values.SMTP_USER ?? null, password: values.SMTP_PASSWORD ?? null, from: values.SMTP_FROM, to, mailbox: null };
 }
 
-export function mailboxFolder(home: string): string {
+function mailboxFolder(home: string): string {
   return path.join(home, 'observability', 'mail');
 }
 

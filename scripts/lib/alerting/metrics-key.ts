@@ -11,7 +11,7 @@ import type { Settings } from '../settings.ts';
 const TENANT = 'tnt_platform';
 const PRINCIPAL = 'svc_prometheus';
 
-export function metricsKeyFile(home: string): string {
+function metricsKeyFile(home: string): string {
   return path.join(home, 'secrets', 'metrics.api-key');
 }
 

@@ -24,7 +24,7 @@ export interface TestAlertOutcome {
   readonly durationMs: number;
 }
 
-export const TEST_ALERT = 'AgentOSTestAlert';
+const TEST_ALERT = 'AgentOSTestAlert';
 const DEFAULT_TIMEOUT_MS = 60_000;
 /** Alertmanager takes it for over after this long, and says so by a second mail. */
 const LASTS_MS = 15_000;

@@ -174,7 +174,7 @@ export function listCertificates(settings: Settings): FederationAnswer {
     ...others.map((pem) => describe('trusted', pem, files.trusted)),
   ];
   const rows = certificates.map((row) => [row.what, row.subject, `${row.not_after.slice(0, 10)} (${row.days_left} days)`, row.sha256]);
-  const made = existsSync(files.authorityKey) ? 'agentos up renews this node\'s certificate thirty days before its end; now: agentos federation certs --renew' : 'these certificates were brought: agentos federation certs --cert <file> --key <file> --ca <file> takes new ones';
+  const made = existsSync(files.authorityKey) ? 'npx agentos up renews this node\'s certificate thirty days before its end; now: npx agentos federation certs --renew' : 'these certificates were brought: agentos federation certs --cert <file> --key <file> --ca <file> takes new ones';
   return { document: { command: 'federation', action: 'certs', certificates }, text: `${table(plain, ['WHAT', 'SUBJECT', 'GOOD UNTIL', 'SHA-256'], rows, '')}\n${made}` };
 }
 

@@ -26,7 +26,7 @@ export interface NodeCertificateRequest {
   readonly days?: number;
 }
 
-export const NODE_DAYS = 90;
+const NODE_DAYS = 90;
 /** Ten years. */
 const AUTHORITY_DAYS = 3_652;
 const ALGORITHM = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' } as const;

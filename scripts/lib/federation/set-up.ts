@@ -26,7 +26,7 @@ export interface SetUp {
 }
 
 /** A certificate that has less than this left is renewed by `agentos up`. */
-export const RENEW_BEFORE_DAYS = 30;
+const RENEW_BEFORE_DAYS = 30;
 const DAY_MS = 86_400_000;
 
 export const daysLeft = (facts: CertificateFacts): number => Math.floor((facts.notAfter.getTime() - Date.now()) / DAY_MS);

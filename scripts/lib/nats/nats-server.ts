@@ -9,7 +9,7 @@ import { debianFolder, ensureDebianPackage } from '../debian-package.ts';
 const PLACES = ['/usr/sbin/nats-server', '/usr/local/bin/nats-server', '/usr/bin/nats-server'];
 
 /** The program's path; null when it is neither installed nor cached. */
-export function findNatsServer(): string | null {
+function findNatsServer(): string | null {
   const named = (process.env['PATH'] ?? '').split(path.delimiter).map((folder) => path.join(folder, 'nats-server'));
   return [...named, ...PLACES, programIn(debianFolder('nats-server'))].find((file) => existsSync(file)) ?? null;
 }

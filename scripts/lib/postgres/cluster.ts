@@ -47,7 +47,7 @@ export function runningServer(dataDir: string): { readonly pid: number; readonly
 }
 
 /** The words that stand in the command line of this folder's server and of no other process. */
-export function postmasterMarks(dataDir: string): readonly string[] {
+function postmasterMarks(dataDir: string): readonly string[] {
   return ['postgres', dataDir];
 }
 
@@ -159,8 +159,9 @@ function writeSettings(cluster: Cluster, settings: ServerSettings): void {
 
 function prepareLog(cluster: Cluster): void {
   mkdirSync(path.dirname(cluster.logFile), { recursive: true });
-  writeFileSync(cluster.logFile, '', { flag: 'a', mode: 0o644 });
-  chmodSync(cluster.logFile, 0o644);
+  // The server writes rows into it that a statement failed on.
+  writeFileSync(cluster.logFile, '', { flag: 'a', mode: 0o640 });
+  chmodSync(cluster.logFile, 0o640);
   give(cluster.account, cluster.logFile);
 }
 

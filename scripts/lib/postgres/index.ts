@@ -10,7 +10,7 @@ import { locateBinaries } from './binaries.ts';
 import { initialiseCluster, isCluster, killServer, runningServer, startServer, stopServer, SUPERUSER, type Cluster } from './cluster.ts';
 import { canWorkIn, dataDirOf, logFileOf, placeCluster } from './placement.ts';
 
-export const DEFAULT_POSTGRES_PORT = 50432;
+const DEFAULT_POSTGRES_PORT = 50432;
 export const DATABASE = 'agentos';
 
 export interface EnsurePostgresOptions {

@@ -18,7 +18,7 @@ export function writeConformanceReport(folder: string, report: ConformanceReport
   return { json: `${stem}.json`, markdown: `${stem}.md` };
 }
 
-export function renderConformance(report: ConformanceReport): string {
+function renderConformance(report: ConformanceReport): string {
   const { totals, checks } = report;
   const failed = checks.filter((check) => check.status === 'failed');
   const sections = [

@@ -2,12 +2,13 @@
 import { existsSync } from 'node:fs';
 import { observabilityStatus } from '../alerting/alerting-status.ts';
 import type { CliError } from '../errors.ts';
-import { apiKeyFile, signingKeyFile } from '../identity.ts';
+import { apiKeyFile, signingKeyFile, tenantKeyFile } from '../identity.ts';
 import { federationFiles, isFederated } from '../federation/files.ts';
 import { nodesOf, prefixOf } from '../nodes.ts';
 import type { PhasesResult } from '../phases.ts';
 import { passwordFile, postgresStatus } from '../postgres/index.ts';
 import { agentosVersion } from '../repository.ts';
+import { readSeeded } from '../seeded.ts';
 import { SERVICES } from '../services/catalog.ts';
 import { probeService } from '../services/probe.ts';
 import { livingState } from '../services/state.ts';
@@ -119,8 +120,9 @@ function peerHost({ config }: Settings): string {
 
 /** Where the credentials of this node lie; only what is there. */
 export function credentials(settings: Settings): ReportCredential[] {
+  const tenantId = readSeeded(settings.home)?.default_tenant_id ?? settings.defaultTenant;
   const rows: ReportCredential[] = [
-    { what: 'API key of the administrator of tnt_demo', where: apiKeyFile(settings.home, 'tenant') },
+    { what: `API key of the administrator of ${tenantId}`, where: tenantKeyFile(settings.home, tenantId) },
     { what: 'API key of the platform administrator', where: apiKeyFile(settings.home, 'platform') },
     { what: 'Signing key of the tokens between services', where: signingKeyFile(settings.home) },
     { what: 'Password of the embedded Postgres (user postgres)', where: passwordFile(settings.home) },

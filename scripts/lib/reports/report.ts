@@ -46,6 +46,6 @@ export function writeReport(folder: string, report: Report): WrittenReport {
 }
 
 /** Every string of the report passes through the redaction, so that a careless message cannot leak. */
-export function redactReport(report: Report): Report {
+function redactReport(report: Report): Report {
   return JSON.parse(JSON.stringify(report), (_name, value: unknown) => (typeof value === 'string' ? redact(value) : value)) as Report;
 }

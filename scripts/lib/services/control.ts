@@ -19,6 +19,7 @@ import { livingState, readState, removeState, writeState, type ServiceState } fr
 
 /** A service has 25 s to finish its work after SIGTERM. */
 export const STOP_GRACE_MS = 25_000;
+const SETTLE_MS = 10_000;
 const ROTATE_BYTES = 20 * 1024 * 1024;
 
 export interface StartOptions {
@@ -29,6 +30,8 @@ export interface StartOptions {
   readonly environment: Readonly<Record<string, string>>;
   readonly readyTimeoutMs: number;
   readonly signal: AbortSignal;
+  /** Services that are being started right now; who lacks nothing but them is waited for. */
+  readonly starting?: Set<string>;
 }
 
 export type EnsureAction = 'left alone' | 'started' | 'restarted';
@@ -48,25 +51,35 @@ export async function ensureService(service: ServiceEntry, options: StartOptions
   const living = livingState(options.home, service.name);
   if (living !== null) {
     if (isCurrent(service, living, options)) {
-      const probe = await settle(service, living);
+      const probe = await settle(service, living, options.starting ?? new Set());
       if (probe.ready) return { action: 'left alone', state: living, probe };
     }
+    options.starting?.add(service.name);
     await stopService(service, options.home);
   }
+  options.starting?.add(service.name);
   const hadRun = living !== null || readState(options.home, service.name) !== null;
   const { state, child } = launch(service, options);
-  return { action: hadRun ? 'restarted' : 'started', state, probe: await untilReady(service, state, child, options) };
+  try {
+    return { action: hadRun ? 'restarted' : 'started', state, probe: await untilReady(service, state, child, options) };
+  } finally {
+    options.starting?.delete(service.name);
+  }
 }
 
 function isCurrent(service: ServiceEntry, state: ServiceState, options: StartOptions): boolean {
   return state.port === options.port && state.buildId === programOf(service.name).buildId && state.settingsId === settingsId(options.environment);
 }
 
-/** A service that lost its database a moment ago gets the time to find it again before it is replaced. */
-async function settle(service: ServiceEntry, state: ServiceState): Promise<Probe> {
-  const deadline = Date.now() + 5_000;
+/**
+ * A service that lost its database a moment ago gets the time to find it again before it is replaced; and one that only
+ * lacks services that are being started gets it from when those are there, however slow the machine is.
+ */
+async function settle(service: ServiceEntry, state: ServiceState, starting: ReadonlySet<string>): Promise<Probe> {
+  let deadline = Date.now() + SETTLE_MS;
   for (;;) {
     const probe = await probeService(service, state);
+    if (probe.lacks.length > 0 && probe.lacks.every((name) => starting.has(name))) deadline = Date.now() + SETTLE_MS;
     if (probe.ready || Date.now() > deadline || !isProcess(state.pid, state.marks)) return probe;
     await sleep(100);
   }

@@ -14,17 +14,21 @@ import { readState, writeState, type ServiceState } from './state.ts';
 export function adoptLostServices(home: string): readonly ServiceName[] {
   const lost = SERVICES.filter((service) => readState(home, service.name) === null);
   if (lost.length === 0 || process.platform !== 'linux') return [];
-  const pids = readdirSync('/proc').filter((entry) => /^\d+$/.test(entry)).map(Number);
-  const found = lost.flatMap((service) => pids.map((pid) => stateOf(pid, service, home)).find((state) => state !== null) ?? []);
+  const marks = new Map(lost.map((service) => [service, programOf(service.name).mark]));
+  const found: ServiceState[] = [];
+  for (const pid of readdirSync('/proc').filter((entry) => /^\d+$/.test(entry)).map(Number)) {
+    const line = commandLineOf(pid);
+    for (const [service, mark] of marks) {
+      const state = line?.includes(mark) === true ? stateOf(pid, line, service, mark, home) : null;
+      if (state !== null) found.push(state);
+    }
+  }
   for (const state of found) writeState(home, state);
   return found.map((state) => state.service);
 }
 
-/** null where the process is not this service of this node. */
-function stateOf(pid: number, { name }: ServiceEntry, home: string): ServiceState | null {
-  const { mark } = programOf(name);
-  const line = commandLineOf(pid);
-  if (line === null || !line.includes(mark)) return null;
+/** null where the process is that service of another node. */
+function stateOf(pid: number, line: string, { name }: ServiceEntry, mark: string, home: string): ServiceState | null {
   const [, port] = / --port (\d+)/.exec(line) ?? [];
   const [, host] = / --host (\S+)/.exec(line) ?? [];
   const environment = environmentOf(pid);

@@ -9,6 +9,8 @@ export interface Probe {
   readonly version: string | null;
   /** For people: `ready`, or what is wrong. */
   readonly detail: string;
+  /** What it says it lacks, by name; empty where it says nothing. */
+  readonly lacks: readonly string[];
 }
 
 /** Where a service listens. */
@@ -31,14 +33,14 @@ export async function probeService(service: ServiceEntry, { host, port, tls }: L
   const started = performance.now();
   const [health, readiness] = await Promise.all([ask(`${base}${service.healthPath}`, timeoutMs), ask(`${base}/readyz`, timeoutMs)]);
   const latencyMs = Math.round(performance.now() - started);
-  if (health.status === null) return { healthy: false, ready: false, latencyMs: null, version: null, detail: health.error };
+  if (health.status === null) return { healthy: false, ready: false, latencyMs: null, version: null, detail: health.error, lacks: [] };
   const version = health.body.version ?? null;
   if (health.body.service !== service.name) {
-    return { healthy: false, ready: false, latencyMs, version: null, detail: `another program answers on port ${port}` };
+    return { healthy: false, ready: false, latencyMs, version: null, detail: `another program answers on port ${port}`, lacks: [] };
   }
   const healthy = health.status === 200;
   const ready = healthy && readiness.status === 200;
-  return { healthy, ready, latencyMs, version, detail: ready ? 'ready' : describe(health.status, readiness) };
+  return { healthy, ready, latencyMs, version, detail: ready ? 'ready' : describe(health.status, readiness), lacks: failingChecks(readiness.body.checks).map(([name]) => name) };
 }
 
 interface Answer {
@@ -68,13 +70,13 @@ function parse(text: string): HealthBody {
 function describe(healthStatus: number, readiness: Answer): string {
   if (healthStatus !== 200) return `health answers ${healthStatus}`;
   if (readiness.status === null) return `readiness: ${readiness.error}`;
-  const failing = failingChecks(readiness.body.checks);
+  const failing = failingChecks(readiness.body.checks).map(([name, detail]) => (detail === null ? name : `${name} (${detail})`)).join(', ');
   return failing === '' ? `readiness answers ${readiness.status}` : `not ready: ${failing}`;
 }
 
-/** Names the checks that are not ok, whether they come as an object by name or as a list. */
-function failingChecks(checks: unknown): string {
-  if (typeof checks !== 'object' || checks === null) return '';
+/** The checks that are not ok with what they say, whether they come as an object by name or as a list. */
+function failingChecks(checks: unknown): ReadonlyArray<readonly [name: string, detail: string | null]> {
+  if (typeof checks !== 'object' || checks === null) return [];
   const rows: ReadonlyArray<readonly [string, unknown]> = Array.isArray(checks)
     ? checks.map((row: { name?: string }, index) => [row.name ?? String(index), row])
     : Object.entries(checks);
@@ -82,9 +84,8 @@ function failingChecks(checks: unknown): string {
     .filter(([, value]) => (typeof value === 'object' && value !== null ? (value as { status?: string }).status : value) !== 'ok')
     .map(([name, value]) => {
       const detail = typeof value === 'object' && value !== null ? (value as { detail?: string; message?: string }).detail ?? (value as { message?: string }).message : null;
-      return detail === null || detail === undefined ? name : `${name} (${detail})`;
-    })
-    .join(', ');
+      return [name, detail ?? null] as const;
+    });
 }
 
 function reason(error: unknown): string {

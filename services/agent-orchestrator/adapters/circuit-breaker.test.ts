@@ -49,6 +49,17 @@ describe('a circuit breaker', () => {
     expect(breaker.state).toBe('closed');
   });
 
+  it('counts the first outcome of a call alone', () => {
+    const { breaker, pass, elapse } = circuit();
+    for (let i = 0; i < 3; i += 1) pass().failed();
+    elapse(100);
+    const probe = pass();
+    expect([probe.isProbe, breaker.state]).toEqual([true, 'half_open']);
+    probe.succeeded();
+    for (let i = 0; i < 3; i += 1) probe.failed();
+    expect([pass().isProbe, breaker.state]).toEqual([false, 'closed']);
+  });
+
   it('lets one probe through after the pause, and closes when it succeeds', () => {
     const { breaker, states, pass, refusedForMs, elapse } = circuit();
     for (let i = 0; i < 3; i += 1) pass().failed();

@@ -24,10 +24,12 @@ export interface CircuitOptions {
   readonly onState?: (state: CircuitState) => void;
 }
 
-export const DEFAULT_CIRCUIT: CircuitOptions = { consecutiveFailures: 10, failureRatio: 0.5, minCalls: 20, windowMs: 10_000, openMs: 1_000, maxOpenMs: 15_000 };
+export const DEFAULT_CIRCUIT: CircuitOptions = { consecutiveFailures: 10, failureRatio: 0.5, minCalls: 20, windowMs: 10_000, openMs: 1_000, maxOpenMs: 5_000 };
 
-/** The right to make one call; exactly one of its methods is called when the outcome is known. */
+/** The right to make one call; one of its methods is called when the outcome is known. Only the first that is called counts. */
 export interface CircuitPass {
+  /** Everybody else is refused until this one's outcome is known: the sooner the better. */
+  readonly isProbe: boolean;
   succeeded(): void;
   failed(): void;
   /** The outcome says nothing about the dependency: the caller gave up, or ran out of its own short time. */
@@ -75,16 +77,19 @@ export class CircuitBreaker {
   }
 
   #pass(probe: boolean): CircuitPass {
-    return {
-      succeeded: () => this.#settle(probe, () => this.#succeeded(probe)),
-      failed: () => this.#settle(probe, () => this.#failed(probe)),
-      unknown: () => this.#settle(probe, () => undefined),
+    let settled = false;
+    const settle = (count: () => void): void => {
+      if (settled) return;
+      settled = true;
+      if (probe) this.#probing = false;
+      count();
     };
-  }
-
-  #settle(probe: boolean, count: () => void): void {
-    if (probe) this.#probing = false;
-    count();
+    return {
+      isProbe: probe,
+      succeeded: () => settle(() => this.#succeeded(probe)),
+      failed: () => settle(() => this.#failed(probe)),
+      unknown: () => settle(() => undefined),
+    };
   }
 
   #succeeded(probe: boolean): void {

@@ -2,7 +2,7 @@
 import { MAX_RANKED, keywordScoreSql } from './memory-ranking.ts';
 import { scoped, type Statement } from './postgres-read.ts';
 
-export const ITEM_COLUMNS = `m.namespace, m.key, m.value, m.metadata, m.bytes, m.embedded,
+const ITEM_COLUMNS = `m.namespace, m.key, m.value, m.metadata, m.bytes, m.embedded,
   (extract(epoch FROM m.created_at) * 1000)::float8 AS created_ms,
   (extract(epoch FROM m.updated_at) * 1000)::float8 AS updated_ms,
   (extract(epoch FROM m.expires_at) * 1000)::float8 AS expires_ms`;

@@ -70,7 +70,7 @@ const sixDecimals = (score: number): number => Math.floor(score * 1_000_000 + 0.
 export const compareKeys = (a: string, b: string): number => Buffer.compare(Buffer.from(a), Buffer.from(b));
 
 /** Best first, equal ones by key. */
-export const compareRanks = (a: Ranked, b: Ranked): number => b.score - a.score || compareKeys(a.key, b.key);
+const compareRanks = (a: Ranked, b: Ranked): number => b.score - a.score || compareKeys(a.key, b.key);
 
 export interface Ranked {
   readonly key: string;

@@ -61,6 +61,21 @@ describe('Model Policy over HTTP', () => {
     expect(asked).toHaveLength(3);
   });
 
+  it('goes on where several answers are lost in a row, under the same ids for everybody, and not without end', async () => {
+    const lost = { status: 409, body: { error: { code: 'conflict', message: 'Used.', retryable: false, details: { reason: 'request_id_used' } }, correlation_id: 'c' } };
+    const asked: string[] = [];
+    let left = 3;
+    const http = await start((_request, body) => {
+      asked.push((JSON.parse(body) as { request: ModelRequest }).request.request_id);
+      return left-- > 0 ? lost : { status: 200, body: OK };
+    });
+    expect(await http.chat(AUTH, REQUEST, options)).toEqual(OK.response);
+    expect(asked).toEqual(['req_1', 'req_1.again', 'req_1.again2', 'req_1.again3']);
+    left = Number.POSITIVE_INFINITY;
+    expect(await failure(http.chat(AUTH, REQUEST, options))).toMatchObject({ code: 'conflict', details: { reason: 'request_id_used' } });
+    expect(asked.length).toBeLessThan(20);
+  });
+
   it('is called as the service, for the tenant of the run', async () => {
     let seen: { headers: Record<string, unknown>; url: string; body: unknown } | null = null;
     const http = await start((request, body) => {
@@ -118,6 +133,23 @@ describe('Model Policy over HTTP', () => {
     expect(together.filter((outcome) => outcome.status === 'fulfilled').length, 'one probe').toBe(1);
     expect((await http.chat(AUTH, REQUEST, options)).status).toBe('ok');
     expect(states).toEqual(['open', 'half_open', 'closed']);
+  });
+
+  it('is asked by everybody as soon as it is there again, however long the first call takes', async () => {
+    let there = false;
+    const http = await start((request, body) => {
+      if (request.url!.endsWith('/v1/health')) return { status: there ? 200 : 502, body: {} };
+      if (!there) return { status: 502, body: 'Bad gateway' };
+      return body.includes('req_slow') ? 'hang' : { status: 200, body: OK };
+    }, { circuit: { consecutiveFailures: 2, openMs: 30 } });
+    for (let i = 0; i < 2; i += 1) await failure(http.chat(AUTH, REQUEST, options));
+    there = true;
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    const slow = new AbortController();
+    const first = failure(http.chat(AUTH, { ...REQUEST, request_id: 'req_slow' }, { ...options, timeoutMs: 60_000, signal: slow.signal }));
+    await expect.poll(() => http.chat(AUTH, REQUEST, options).then(({ status }) => status, () => 'refused'), { timeout: 10_000 }).toBe('ok');
+    slow.abort();
+    expect((await first).details['reason']).toBe('aborted');
   });
 
   it('is left alone when it takes calls and never answers, but not for a caller without patience', async () => {

@@ -11,7 +11,8 @@
  * A circuit breaker stands before all of it, so that a Model Policy that is down, or that takes calls and never answers,
  * does not hold every worker for as long as its runs have time. Only what speaks of Model Policy itself counts against
  * it: no connection, an answer that is none, silence for longer than any answer takes. An error that it answers is an
- * answer. Readiness asks past the breaker.
+ * answer. Readiness asks past the breaker. A model call may take a minute, in which a probe would keep everybody else
+ * waiting: where nobody was there, the probe's health check beside it tells sooner that somebody is again.
  */
 import { Pool } from 'undici';
 import { ERROR_CODES } from '../../../generated/types/error-codes.ts';
@@ -45,6 +46,7 @@ interface Call extends ModelCallOptions {
 
 const CONNECTION_ATTEMPTS = 3;
 const MAX_HELD_BACK_MS = 1_000;
+const PROBE_MS = 2_000;
 /** Answers of one call that may be lost, each with a process that dies between it and what the run's log says of it. */
 const MOST_LOST = 5;
 const CONNECTION_ERRORS = new Set(['ECONNREFUSED', 'ECONNRESET', 'EPIPE', 'ENOTFOUND', 'EAI_AGAIN', 'ETIMEDOUT', 'UND_ERR_SOCKET', 'UND_ERR_CONNECT_TIMEOUT', 'UND_ERR_CLOSED', 'UND_ERR_DESTROYED']);
@@ -65,6 +67,8 @@ export class HttpModel implements ModelPort {
   readonly #credentials: HttpModelOptions['credentials'];
   readonly #circuit: CircuitBreaker;
   readonly #silenceMs: number;
+  /** The newest failure was silence, which a health check says nothing about. */
+  #silent = false;
 
   constructor(options: HttpModelOptions) {
     const url = new URL(options.baseUrl);
@@ -131,6 +135,7 @@ export class HttpModel implements ModelPort {
     const admission = this.#circuit.enter();
     if (!('pass' in admission)) throw circuitOpen(admission.refusedForMs);
     const { pass } = admission;
+    if (pass.isProbe && !this.#silent) this.ping(AbortSignal.timeout(PROBE_MS)).then(() => pass.succeeded(), () => undefined);
     const departure = new Departure();
     let timedOut = false;
     const timer = setTimeout(() => {
@@ -145,8 +150,10 @@ export class HttpModel implements ModelPort {
       return answer;
     } catch (error) {
       if (signal.aborted || (timedOut && timeoutMs < this.#silenceMs)) pass.unknown();
-      else if (timedOut || isUnreachable(error)) pass.failed();
-      else pass.succeeded();
+      else if (timedOut || isUnreachable(error)) {
+        this.#silent = timedOut;
+        pass.failed();
+      } else pass.succeeded();
       if (timedOut) throw new AgentOsError('timeout', { message: `Model Policy did not answer within ${timeoutMs} ms.`, details: { service: MODEL_POLICY, timeout_ms: timeoutMs }, cause: error });
       if (signal.aborted) throw abandoned(error);
       throw error;
@@ -195,7 +202,7 @@ function pause(ms: number, signal: DepartureSignal): Promise<void> {
 const contexts = new WeakMap<AuthContext, AuthContext>();
 
 /** What this service may do at Model Policy, for the run's tenant (Appendix E.1), and whose run it is. */
-export function serviceContext(auth: AuthContext): AuthContext {
+function serviceContext(auth: AuthContext): AuthContext {
   const known = contexts.get(auth);
   if (known !== undefined) return known;
   const { principal_id, principal_type } = accountablePrincipal(auth);

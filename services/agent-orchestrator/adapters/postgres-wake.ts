@@ -8,7 +8,7 @@ import { listen, NOTIFY } from '../../platform/db/listener.ts';
 import type { DatabaseUrl } from '../../platform/db/pool.ts';
 import { RunWake, type HintChannel, type HintReceiver } from './run-wake.ts';
 
-export const WAKE_CHANNEL = 'agentos_orchestrator';
+const WAKE_CHANNEL = 'agentos_orchestrator';
 
 /** PostgreSQL refuses payloads of 8,000 bytes and more. */
 const MAX_PAYLOAD_BYTES = 7_800;

@@ -1,3 +1,4 @@
+import { getEventListeners } from 'node:events';
 import { describe, expect, it } from 'vitest';
 import { WakeHub } from './wake-hub.ts';
 
@@ -47,5 +48,44 @@ describe('wake-ups', () => {
     await Promise.all(waits);
     expect(hub.waiting).toBe(0);
     await hub.waitForWork(60_000, stops[0]!.signal);
+  });
+
+  it('let each reader of a run look for itself when its own time is over, and not before', async () => {
+    const hub = new WakeHub();
+    const others = [hub.waitForRun('a', 0, 60_000, never), hub.waitForRun('a', 0, 60_000, never)];
+    expect(await elapsed(hub.waitForRun('a', 0, 30, never))).toBeGreaterThanOrEqual(25);
+    expect(hub.waiting, 'those whose time is not over').toBe(2);
+    const waits = [80, 30].map((waitMs) => elapsed(hub.waitForRun('a', 0, waitMs, never)));
+    expect(await waits[1]).toBeGreaterThanOrEqual(25);
+    expect(await waits[0]).toBeGreaterThanOrEqual(75);
+    hub.signalRun('a', 1);
+    await Promise.all(others);
+    expect(hub.waiting).toBe(0);
+  });
+
+  it('give a reader that comes back all of its time again', async () => {
+    const hub = new WakeHub();
+    for (let sequence = 1; sequence <= 3; sequence += 1) {
+      const waiting = hub.waitForRun('a', sequence - 1, 60, never);
+      await new Promise((resolve) => setTimeout(resolve, 40));
+      hub.signalRun('a', sequence);
+      await waiting;
+    }
+    expect(await elapsed(hub.waitForRun('a', 3, 60, never))).toBeGreaterThanOrEqual(55);
+  });
+
+  it('listen to a signal once, however often its reader waits, and end all that wait by it', async () => {
+    const hub = new WakeHub();
+    const stop = new AbortController();
+    for (let sequence = 1; sequence <= 20; sequence += 1) {
+      const waiting = hub.waitForRun('a', sequence - 1, 60_000, stop.signal);
+      hub.signalRun('a', sequence);
+      await waiting;
+    }
+    expect(getEventListeners(stop.signal, 'abort')).toHaveLength(1);
+    const waits = ['a', 'a', 'b'].map((run) => hub.waitForRun(run, 20, 60_000, stop.signal));
+    stop.abort();
+    await Promise.all(waits);
+    expect(hub.waiting).toBe(0);
   });
 });

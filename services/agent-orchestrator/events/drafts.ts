@@ -87,6 +87,3 @@ export function summaryOf(drafts: readonly EventDraft[]): RunSummary {
   }
   return { stepsTotal, toolCallsTotal, modelCallsTotal };
 }
-
-/** The types after which a run's log has no more events. */
-export const TERMINAL_EVENT_TYPES: ReadonlySet<string> = new Set(['agentos.run.completed', 'agentos.run.failed', 'agentos.run.canceled']);

@@ -21,7 +21,7 @@ export interface RetentionOptions {
   readonly pauseMs: number;
 }
 
-export const DEFAULT_RETENTION: RetentionOptions = { runDays: 30, intervalMs: 60_000, batch: 500, pauseMs: 200 };
+const DEFAULT_RETENTION: RetentionOptions = { runDays: 30, intervalMs: 60_000, batch: 500, pauseMs: 200 };
 
 export interface RetentionDependencies {
   readonly runState: Pick<RunStatePort, 'deleteExpired'>;

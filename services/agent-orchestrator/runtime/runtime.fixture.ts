@@ -16,7 +16,6 @@ import type { ModelCallOptions, ModelPort } from '../ports/model.ts';
 import type { ClaimOptions, ClaimedRun, QueuePort } from '../ports/queue.ts';
 import type { NewRun, RunOptions, RunStatePort, RunWork } from '../ports/run-state.ts';
 import type { ExecutorDependencies } from './executor.ts';
-import type { RetryClock } from './retry.ts';
 
 export const AUTH: AuthContext = {
   tenant_id: 'tnt_test',
@@ -115,21 +114,6 @@ export class ScriptedModel implements ModelPort {
   async listModels() {
     return [];
   }
-}
-
-/** Time that passes only while somebody sleeps. */
-export function steppedClock(startMs: number): RetryClock & { readonly slept: number[] } {
-  let nowMs = startMs;
-  const slept: number[] = [];
-  return {
-    slept,
-    now: () => nowMs,
-    random: () => 0.5,
-    sleep: async (delayMs) => {
-      slept.push(delayMs);
-      nowMs += delayMs;
-    },
-  };
 }
 
 export const LOG = pino({ level: 'silent' });

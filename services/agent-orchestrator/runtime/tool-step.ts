@@ -13,7 +13,7 @@ import { mayReach, toolPermission, type ToolEntitlement } from './permissions.ts
 import { DEFAULT_BACKOFF, asAgentOsError, withRetries, type RetryClock } from './retry.ts';
 
 /** Largest output of a tool, as JSON; more would make the log and the model's prompt unbounded. */
-export const MAX_TOOL_OUTPUT_BYTES = 128 * 1024;
+const MAX_TOOL_OUTPUT_BYTES = 128 * 1024;
 
 /** What another attempt cannot change. */
 const FINAL_CODES = new Set(['invalid_request', 'forbidden', 'not_found', 'unauthorized', 'policy_blocked']);

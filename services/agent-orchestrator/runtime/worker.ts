@@ -30,7 +30,7 @@ export interface WorkerOptions {
   readonly releaseDelayMs: number;
 }
 
-export const DEFAULT_WORKER_OPTIONS: WorkerOptions = {
+const DEFAULT_WORKER_OPTIONS: WorkerOptions = {
   concurrency: 64,
   leaseMs: 10_000,
   heartbeatMs: 3_000,

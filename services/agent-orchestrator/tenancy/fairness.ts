@@ -16,7 +16,7 @@
 /** The rank that the newest run of each priority level was given (low, normal, high), whatever became of it; -1: none ever. */
 export type GivenRanks = readonly [number, number, number];
 
-export const NO_RANKS: GivenRanks = [-1, -1, -1];
+const NO_RANKS: GivenRanks = [-1, -1, -1];
 
 /** Newest waiting rank by priority level (low, normal, high); null where none waits. */
 export type WaitingRanks = readonly [number | null, number | null, number | null];

@@ -10,7 +10,7 @@ import { deliverThrough, type Attempt } from './attempt.ts';
 import { testEventOf } from './cloud-event.ts';
 
 /** Every event of a tenant is stored once more for each of its webhooks. */
-export const MAX_WEBHOOKS = 50;
+const MAX_WEBHOOKS = 50;
 /** Receivers have a day to learn a new secret. */
 const SECRET_OVERLAP_MS = 86_400_000;
 

@@ -6,7 +6,8 @@ import type pg from 'pg';
 import { AuditTrail, withAudit } from '../../platform/audit/audit-trail.ts';
 import { AgentOsError } from '../../platform/errors.ts';
 import { FlushRolledBackError, GroupCommit } from '../../platform/db/group-commit.ts';
-import { AmbiguousCommitError, withScheduler, withTenant } from '../../platform/db/transaction.ts';
+import type { NamedStatement, StatementAnswer } from '../../platform/db/statement-batch.ts';
+import { AmbiguousCommitError, withScheduler, withTenantTogether } from '../../platform/db/transaction.ts';
 import type { Run } from '../../../generated/types/index.ts';
 import type { PortCapabilities } from '../../platform/port.ts';
 import type { AuthContext } from '../../platform/tenancy/auth-context.ts';
@@ -81,7 +82,7 @@ export class PostgresForwardIndex implements ForwardIndexPort {
   }
 
   async find(auth: AuthContext, agentId: string, { key, requestHash }: ForwardKey): Promise<Exclude<BeginForward, { readonly outcome: 'new' }> | null> {
-    const row = await this.#one(auth, FIND_BY_KEY, [auth.principal.principal_id, agentId, key]);
+    const row = await this.#atOnce(auth, [{ ...FIND_BY_KEY, values: [auth.tenant_id, auth.principal.principal_id, agentId, key] }]);
     return row === null ? null : underKey(row, requestHash);
   }
 
@@ -89,14 +90,10 @@ export class PostgresForwardIndex implements ForwardIndexPort {
     const scope = [auth.tenant_id, auth.principal.principal_id, run.agent_id, idempotency?.key ?? null];
     const values = [...scope, forwardId, targetStackId, correlationId, idempotency?.requestHash ?? null, idempotency?.ttlHours ?? null];
     for (let attempt = 1; attempt <= KEY_ATTEMPTS; attempt += 1) {
-      const outcome = await withTenant(this.#pool, auth.tenant_id, async (client): Promise<BeginForward | null> => {
-        if (idempotency !== null) await client.query({ ...FREE_OLD_KEY, values: scope });
-        const { rows: [begun] } = await client.query<ForwardRow>({ ...BEGIN, values });
-        if (begun !== undefined) return { outcome: 'new', forward: recordOf(begun) };
-        const { rows: [known] } = await client.query<ForwardRow>({ ...FIND_BY_KEY, values: scope });
-        return known === undefined ? null : underKey(known, idempotency!.requestHash);
-      });
-      if (outcome !== null) return outcome;
+      const begun = await this.#atOnce(auth, [...(idempotency === null ? [] : [{ ...FREE_OLD_KEY, values: scope }]), { ...BEGIN, values }]);
+      if (begun !== null) return { outcome: 'new', forward: recordOf(begun) };
+      const known = await this.find(auth, run.agent_id, idempotency!);
+      if (known !== null) return known;
     }
     throw new AgentOsError('dependency_unavailable', { message: 'Other requests under the same idempotency key keep being given up. Try again.', details: { reason: 'idempotency_key_contended' } });
   }
@@ -135,11 +132,11 @@ export class PostgresForwardIndex implements ForwardIndexPort {
   }
 
   async abandon(auth: AuthContext, forwardId: string): Promise<void> {
-    await withTenant(this.#pool, auth.tenant_id, (client) => client.query({ ...ABANDON, values: [auth.tenant_id, forwardId] }));
+    await this.#atOnce(auth, [{ ...ABANDON, values: [auth.tenant_id, forwardId] }]);
   }
 
   async findByRun(auth: AuthContext, remoteRunId: string): Promise<ForwardRecord | null> {
-    const row = await this.#one(auth, FIND_BY_RUN, [remoteRunId]);
+    const row = await this.#atOnce(auth, [{ ...FIND_BY_RUN, values: [auth.tenant_id, remoteRunId] }]);
     return row === null ? null : recordOf(row);
   }
 
@@ -147,8 +144,15 @@ export class PostgresForwardIndex implements ForwardIndexPort {
     return withScheduler(this.#pool, async (client) => (await client.query(DELETE_EXPIRED, [before, limit])).rowCount ?? 0);
   }
 
-  #one(auth: AuthContext, statement: { readonly name: string; readonly text: string }, values: readonly unknown[]): Promise<ForwardRow | null> {
-    return withTenant(this.#pool, auth.tenant_id, async (client) => (await client.query<ForwardRow>({ ...statement, values: [auth.tenant_id, ...values] })).rows[0] ?? null);
+  /** A transaction that is one packet each way; the first row of its last statement. */
+  async #atOnce(auth: AuthContext, statements: readonly NamedStatement[]): Promise<ForwardRow | null> {
+    let answers: readonly Promise<StatementAnswer<ForwardRow>>[] = [];
+    await withTenantTogether(this.#pool, [auth.tenant_id], async (client) => {
+      answers = statements.map((statement) => client.query<ForwardRow>(statement));
+      // What one of them failed with is thrown by the transaction.
+      for (const answer of answers) answer.catch(() => undefined);
+    });
+    return (await answers.at(-1))?.rows[0] ?? null;
   }
 }
 

@@ -8,7 +8,7 @@ import { AgentOsError } from '../../platform/errors.ts';
 import { canonicalHash } from '../../platform/canonical.ts';
 import { newId } from '../../platform/ids.ts';
 import type { AuthContext } from '../../platform/tenancy/auth-context.ts';
-import type { ForwardIndexPort, ForwardKey, ForwardRecord, ForwardedTo } from '../ports/forward-index.ts';
+import type { BeginForward, ForwardIndexPort, ForwardKey, ForwardRecord, ForwardedTo } from '../ports/forward-index.ts';
 import type { PeerCall } from '../ports/peer.ts';
 import { withAttempts, isWorthRepeating, type AttemptPolicy } from './attempts.ts';
 import { requireEventsUrlOf } from './events-url.ts';
@@ -63,13 +63,8 @@ type UnderWay = Map<string, Promise<ForwardRecord>>;
 async function forward(dependencies: ForwardingDependencies, underWay: UnderWay, auth: AuthContext, command: ForwardCommand): Promise<Forwarded> {
   const key = keyOf(dependencies, command);
   const caller = forwardedContext(auth, command.forward.auth);
-  const { index, nodes } = dependencies;
-  // A repeated forward goes where the first one went, whatever would be chosen now; looking costs no time of its own.
-  const [known, chosen] = await Promise.all([
-    key === null ? null : index.find(auth, command.forward.run_request.agent_id, key),
-    choose(dependencies, caller, command).catch((error: unknown) => ({ error })),
-  ]);
-  const begun = known ?? (await begin(dependencies, auth, command, key, chosen));
+  const { nodes } = dependencies;
+  const begun = await begin(dependencies, auth, command, key, await choose(dependencies, caller, command).catch((error: unknown) => ({ error })));
   if (begun.outcome === 'key_reused') throw keyReused();
   const replayed = begun.outcome === 'repeated';
   const record = begun.forward.remote !== null ? begun.forward : await together(underWay, begun.forward, () => send(dependencies, auth, caller, command, begun.forward, nodes.target(begun.forward.targetStackId)));
@@ -86,11 +81,16 @@ function together(underWay: UnderWay, { tenantId, forwardId }: ForwardRecord, wo
   return sent;
 }
 
-function begin(dependencies: ForwardingDependencies, auth: AuthContext, { forward: { run_request: run }, correlationId }: ForwardCommand, key: ForwardKey | null, chosen: Target | { readonly error: unknown }) {
-  if ('error' in chosen) throw chosen.error;
-  return dependencies.index.begin(auth, {
+/** A repeated forward goes where the first one went, whatever would be chosen now, and also where nothing can be chosen any more. */
+async function begin({ index, idempotencyTtlHours }: ForwardingDependencies, auth: AuthContext, { forward: { run_request: run }, correlationId }: ForwardCommand, key: ForwardKey | null, chosen: Target | { readonly error: unknown }): Promise<BeginForward> {
+  if ('error' in chosen) {
+    const known = key === null ? null : await index.find(auth, run.agent_id, key);
+    if (known === null) throw chosen.error;
+    return known;
+  }
+  return index.begin(auth, {
     forwardId: newId('fwd'), targetStackId: chosen.peer.stack_id, run, correlationId,
-    idempotency: key === null ? null : { ...key, ttlHours: dependencies.idempotencyTtlHours },
+    idempotency: key === null ? null : { ...key, ttlHours: idempotencyTtlHours },
   });
 }
 

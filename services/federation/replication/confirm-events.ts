@@ -29,7 +29,8 @@ export interface ConfirmLimits {
 }
 
 const DEFAULTS: ConfirmLimits = { quietMs: 3_000, patienceMs: 10_000, mostEvents: 5_000 };
-const AT_ONCE = 8;
+/** Each is a connection of its own. */
+const AT_ONCE = 4;
 
 export function createConfirmEvents(nodes: Pick<Nodes, 'target'>, limits: Partial<ConfirmLimits> = {}): ConfirmEvents {
   const { quietMs, patienceMs, mostEvents } = { ...DEFAULTS, ...limits };

@@ -34,7 +34,7 @@ export interface ReplicatorOptions {
   readonly random: () => number;
 }
 
-export const DEFAULT_REPLICATOR: ReplicatorOptions = {
+const DEFAULT_REPLICATOR: ReplicatorOptions = {
   runs: 64, runDays: 30, pollMs: 1_000, leaseMs: 30_000, baseBackoffMs: 500, maxBackoffMs: 60_000, quietMs: 5_000, gatherMs: 100, sweepMs: 300_000, random: Math.random,
 };
 

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { get, type RequestOptions } from 'node:https';
 import { gzipSync } from 'node:zlib';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { afterEach, describe, expect, it } from 'vitest';
+import { afterEach, describe, expect, it, vi } from 'vitest';
 import { askAsPeer, assertionFor, CALLER, type PeerAnswer, type PeerAsk } from '../../../conformance/harness/peer-caller.ts';
 import { startPeerDoor, type PeerDoor } from '../../../conformance/harness/peer-door.ts';
 import { verifies } from '../../../conformance/http/verifies.ts';
@@ -120,6 +120,11 @@ describe('a stream of a peer', () => {
     ['the peer may not speak for the tenant any more', () => (door.rules = { tenants: new Set(['tnt_other']), scopes: null, authority: null })],
     ['the peer is none any more', () => (door.rules = null)],
     ['the peer may not read any more', () => (door.rules = { tenants: 'all', scopes: new Set(['runs:create']), authority: null })],
+    ['the peer is bound to another authority', () => (door.rules = { tenants: 'all', scopes: null, authority: 'AB:'.repeat(31) + 'AB' })],
+    ['its certificate has run out', () => {
+      const { now } = Date;
+      vi.spyOn(Date, 'now').mockImplementation(() => now.call(Date) + 400 * 86_400_000);
+    }],
     ['the tenant is suspended', () => door.service.directory.updateTenant(null as never, 'tnt_demo', { status: 'suspended' })],
   ])('ends when %s', verifies(['PRS-7.4-07'], async (_name: string, change: () => unknown) => {
     await open(OFTEN);

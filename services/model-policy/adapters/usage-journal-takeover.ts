@@ -16,7 +16,7 @@ import type { Logger } from 'pino';
 import { readFrames } from './usage-journal-frames.ts';
 import { isOfAnotherDatabase, mayHaveLostItsEnd, stateOf, type JournalOwner, type OwnerState } from './usage-journal-owner.ts';
 import { OWNER_FILE, RECORDS_SUFFIX, type CallJournal } from './usage-journal.ts';
-import { bookingFromText, storeBookings, type Booking, type FlushOptions } from './usage-postgres-bookings.ts';
+import { bookingFromText, isAway, storeBookings, type Booking, type FlushOptions } from './usage-postgres-bookings.ts';
 import { livesOf, releaseJournal } from './usage-postgres-replica.ts';
 
 export interface TakeOverOptions extends Pick<FlushOptions, 'onAudited'> {
@@ -40,16 +40,28 @@ const NAME = /^(jnl_[0-9A-Za-z]+)(?:\.by\.(jnl_[0-9A-Za-z]+))?$/;
 /** Frames in one transaction. A frame is never divided: what tells of one call stands together. */
 const BATCH = 128;
 
-/** @returns how many journals of other databases lie there. */
+/** @returns how many journals of other databases lie there. @throws the first failure, when all have been looked at. */
 export async function takeOverJournals(options: TakeOverOptions): Promise<{ readonly foreign: number }> {
   const present = list(options.folder);
   const all = present.filter(({ name }) => !isOfAnotherDatabase(ownerOf(path.join(options.folder, name)), options.own.owner));
+  let failure: unknown = null;
   for (const found of all) {
-    if (found.journalId === options.own.id || (found.takerId !== null && found.takerId !== options.own.id && !(await isFree(options, all, found.takerId)))) continue;
-    if (found.takerId === null && !(await isFree(options, all, found.journalId))) continue;
-    await takeOver(options, found);
+    try {
+      await takeOverWhereFree(options, all, found);
+    } catch (error) {
+      failure ??= error;
+      // Without the database the next one fails as well; one that cannot be read keeps nobody from the others.
+      if (isAway(error)) break;
+    }
   }
+  if (failure !== null) throw failure;
   return { foreign: present.length - all.length };
+}
+
+async function takeOverWhereFree(options: TakeOverOptions, all: readonly Found[], found: Found): Promise<void> {
+  if (found.journalId === options.own.id || (found.takerId !== null && found.takerId !== options.own.id && !(await isFree(options, all, found.takerId)))) return;
+  if (found.takerId === null && !(await isFree(options, all, found.journalId))) return;
+  await takeOver(options, found);
 }
 
 function list(folder: string): Found[] {

@@ -1,6 +1,6 @@
 /** Calls on their way over a journal into the database, and what becomes of it when a process, the disk or the server is gone. */
 import { spawnSync } from 'node:child_process';
-import { appendFileSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { appendFileSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -192,6 +192,21 @@ describe('the journal of a process that is gone', () => {
     await third.writer.takeOver();
     expect(await ledgerOf(auth)).toEqual(['req_1']);
     await third.close();
+  });
+
+  it('is shipped though another one beside it cannot be read', async () => {
+    const auth = freshTenant('beside');
+    const ledger = ownFolder();
+    const broken = await open({ folder: ledger, owner: dead });
+    await broken.abandon();
+    mkdirSync(join(ledger, broken.writer.journalId, '00000002.records'));
+    const gone = await open({ folder: ledger, shipAfterMs: NEVER_MS, owner: dead });
+    await gone.call(auth, 'req_1');
+    await gone.abandon();
+    const heir = await open({ folder: ledger });
+    await expect(heir.writer.takeOver()).rejects.toThrow('EISDIR');
+    expect(await ledgerOf(auth)).toEqual(['req_1']);
+    await heir.close();
   });
 
   it('keeps its leases and its claims from everybody until it is shipped', async () => {

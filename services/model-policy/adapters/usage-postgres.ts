@@ -349,13 +349,13 @@ export class PostgresUsage implements UsagePort {
 
   async #tickOnce(): Promise<void> {
     this.#expireHolds();
+    const beats = performance.now() - this.#lastBeat >= this.#replicaOptions.aliveMs / 5;
+    // Before anything that may fail by itself: it would count as dead else.
+    if (beats) await this.#beat();
     await this.#writer.upkeep();
     await this.#releaseFormer();
     await this.#doubtful.settleAll();
-    if (performance.now() - this.#lastBeat >= this.#replicaOptions.aliveMs / 5) {
-      await this.#beat();
-      await sweepDeadReplicas(this.#replicaOptions);
-    }
+    if (beats) await sweepDeadReplicas(this.#replicaOptions);
     const now = performance.now();
     for (const lease of this.#book.all) {
       if (!canDrop(lease) || lease.taking || lease.waiting > 0) continue;

@@ -15,7 +15,7 @@ export interface WorstCase {
 }
 
 /** Allowance for an answer where neither the caller nor the model sets one. */
-export const DEFAULT_MAX_OUTPUT_TOKENS = 4_096;
+const DEFAULT_MAX_OUTPUT_TOKENS = 4_096;
 const INPUT_MARGIN = 1.25;
 
 export interface CallShape {

@@ -33,7 +33,7 @@ export class DecisionTraces {
 }
 
 /** @param error of a call that failed; it may know more of the refusal than the record */
-export function toDecision(record: CallRecord, outcome: string, error: unknown): ModelDecision {
+function toDecision(record: CallRecord, outcome: string, error: unknown): ModelDecision {
   const { facts, held, served, usage } = record;
   const { auth } = facts;
   return {

@@ -96,8 +96,15 @@ function whoOf(auth: AuthContext): Pick<AuditEntry, 'principal' | 'roles' | 'pol
   return {
     principal: { principal_id: principal.principal_id, principal_type: principal.principal_type },
     ...(roles === undefined || roles.length === 0 ? undefined : { roles }),
-    ...(policy_context === undefined || policy_context === null ? undefined : { policy_context }),
+    ...(policy_context === undefined || policy_context === null ? undefined : { policy_context: writtenContext(policy_context) }),
   };
+}
+
+/** The members that the contract names; callers may send others, and what those hold is nobody's to vouch for. */
+function writtenContext({ data_classification, region, purpose, consent_tags }: NonNullable<AuthContext['policy_context']>): Readonly<Record<string, unknown>> {
+  const named = Object.entries({ data_classification, region, purpose }).filter((member): member is [string, string] => typeof member[1] === 'string');
+  const tags = Array.isArray(consent_tags) ? { consent_tags: consent_tags.slice(0, MOST_TAGS).map((tag) => writtenText(String(tag))) } : undefined;
+  return { ...Object.fromEntries(named.map(([name, value]) => [name, writtenText(value)])), ...tags };
 }
 
 /**
@@ -113,10 +120,11 @@ function withCaller(auth: AuthContext, tenantId: string, details: AuditDetails |
 
 const LONGEST_TEXT = 256;
 const MOST_ITEMS = 32;
+const MOST_TAGS = 64;
 const SECRET_NAME = /secret|password|passwd|authorization|api_?key$|(?:^|_)token$|credential|private/i;
 /** Keys of ours and of the vendors, bearer tokens, JWTs, PEM blocks, passwords in addresses. */
 const SECRET_TEXT = /aos_[a-z]+_|\bsk-[A-Za-z0-9_-]{8}|\bBearer\s|\beyJ[A-Za-z0-9_-]{8,}\.|-----BEGIN|:\/\/[^/\s:@]+:[^/\s@]+@/;
-export const REDACTED = '[redacted]';
+const REDACTED = '[redacted]';
 
 /** Names are those of our own records: few, and the same again and again. */
 const nameVerdicts = new Map<string, boolean>();

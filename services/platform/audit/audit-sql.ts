@@ -15,7 +15,7 @@ import type { StatementSender } from '../db/statement-batch.ts';
 import type { AuditRow } from './audit-row.ts';
 
 /** One parameter: `auditParameter(rows)`. One row a chain comes back: `AppendedRow`. */
-export const APPEND_AUDIT = { name: 'audit_append', text: 'SELECT tenant_id, service, sequence::float8 AS sequence, recorded_at, previous_hash, hash FROM audit.append($1::json)' };
+const APPEND_AUDIT = { name: 'audit_append', text: 'SELECT tenant_id, service, sequence::float8 AS sequence, recorded_at, previous_hash, hash FROM audit.append($1::json)' };
 
 /** How far a chain has come by an append. */
 export interface AppendedRow extends pg.QueryResultRow {
@@ -32,7 +32,7 @@ export interface AppendedRow extends pg.QueryResultRow {
 /** The connection of the transaction, as the driver has it or gathering its statements. */
 export type AuditConnection = pg.ClientBase | StatementSender;
 
-export const auditParameter = (rows: readonly AuditRow[]): string => storableJson(rows);
+const auditParameter = (rows: readonly AuditRow[]): string => storableJson(rows);
 
 /** Sends the append. Its failure fails the transaction; the promise may be left alone until COMMIT has been answered. */
 export function sendAudit(client: AuditConnection, rows: readonly AuditRow[]): Promise<AppendedRow[]> {

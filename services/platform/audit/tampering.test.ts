@@ -172,6 +172,16 @@ describe('in Postgres, by its superuser', () => {
     expect(await faults(tenantId)).toEqual([]);
   });
 
+  it('takes nothing into the chain of a tenant that the transaction does not act for', async () => {
+    const [{ tenantId }, { tenantId: other }] = [await filled(), await filled()];
+    const rows = JSON.stringify([{ tenant_id: other, service: 'agent-orchestrator', entry: { audit_id: 'aud_forged' } }]);
+    const append = (open: string) => database.pool.query(`${open}; SELECT * FROM audit.append('${rows}'::json)`).finally(() => database.pool.query('ROLLBACK'));
+    for (const open of ['BEGIN', `BEGIN; SET LOCAL app.tenant_ids = '${tenantId}'`, "BEGIN; SET LOCAL app.platform = 'on'", "BEGIN; SET LOCAL app.scheduler = 'on'", "BEGIN; SET LOCAL app.tenant_ids = ''"]) {
+      await expect(append(open), open).rejects.toThrow(new RegExp(`does not act for tenant ${other}`));
+    }
+    expect((await audit.heads(other)).map(({ sequence }) => sequence)).toEqual([12]);
+  });
+
   it('finds an edit, a deletion, a reorder and a truncation, and says where', verifies(['PRS-4.3-14'], async () => {
     const cases: readonly (readonly [string, (client: pg.Client, tenantId: string) => Promise<unknown>, readonly object[]])[] = [
       ['edit', (client, tenantId) => client.query(`UPDATE audit.records SET entry = replace(entry::text, 'run_4', 'run_x')::json WHERE tenant_id = $1 AND sequence = 5`, [tenantId]), [{ kind: 'edited', sequence: 5 }]],

@@ -7,7 +7,7 @@ import { faultsOf, type Fault } from '../http/validation.ts';
 import type { ClaimRules } from './claims.ts';
 import type { JwtAlgorithm } from './issuer-keys.ts';
 
-export class IssuersConfigError extends Error {
+class IssuersConfigError extends Error {
   readonly faults: readonly Fault[];
 
   constructor(faults: readonly Fault[]) {

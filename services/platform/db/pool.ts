@@ -16,7 +16,7 @@ export const APPLICATION_ROLE = 'agentos_app';
 
 export type DatabaseUrl = string | (() => string);
 
-export const urlNow = (url: DatabaseUrl): string => (typeof url === 'function' ? url() : url);
+const urlNow = (url: DatabaseUrl): string => (typeof url === 'function' ? url() : url);
 
 export interface DatabaseOptions {
   /** `postgres://user:password@host:port/database`; where it may change while the process runs, asked for each connection. */

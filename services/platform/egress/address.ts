@@ -39,7 +39,7 @@ export function isNamableAddress(address: string): boolean {
   return family === 6 && !address.includes('%') && namableIpv6.check(address, 'ipv6') && (globalIpv6.check(address, 'ipv6') ? isPublicAddress(address) : true);
 }
 
-export function blockList(ranges: readonly (readonly [address: string, prefix: number])[], family: 'ipv4' | 'ipv6'): BlockList {
+function blockList(ranges: readonly (readonly [address: string, prefix: number])[], family: 'ipv4' | 'ipv6'): BlockList {
   const list = new BlockList();
   for (const [address, prefix] of ranges) list.addSubnet(address, prefix, family);
   return list;

@@ -129,7 +129,7 @@ function checkEncoding(header: string | undefined): boolean {
 }
 
 /** @throws AgentOsError invalid_json, invalid_request. */
-export function parseJsonObject(bytes: Buffer): Record<string, unknown> {
+function parseJsonObject(bytes: Buffer): Record<string, unknown> {
   if (!isUtf8(bytes)) throw new AgentOsError('invalid_json', { message: 'The request body is not valid UTF-8.' });
   const text = bytes.toString('utf8');
   const walkNeeded = isSuspicious(text);

@@ -38,6 +38,8 @@ const REQUEST_REASON_STATUS: Readonly<Record<string, number>> = {
   headers_too_large: 431,
 };
 
+const METHOD = /^[A-Z]+$/;
+
 const INTERNAL_MESSAGE = 'The request could not be completed. Quote the correlation id when you report this.';
 
 /**
@@ -59,7 +61,8 @@ export function toHttpError(thrown: unknown, correlationId: string, tenantId: st
   if (openai && headers['retry-after'] !== undefined && error.retryAfterSeconds !== undefined) headers['retry-after-ms'] = String(Math.max(0, Math.ceil(error.retryAfterSeconds * 1000)));
   if (status === 401) headers['www-authenticate'] = 'Bearer realm="agentos"';
   const allow = error.code === 'method_not_allowed' ? error.details.allow : undefined;
-  if (Array.isArray(allow)) headers.allow = allow.join(', ');
+  // Details may have come from elsewhere, and what a header cannot hold would keep the answer from being written at all.
+  if (Array.isArray(allow)) headers.allow = allow.filter((method) => typeof method === 'string' && METHOD.test(method)).join(', ');
   const outcome = error.details.policy_outcome;
   return {
     status,

@@ -10,7 +10,7 @@ import type { IncomingHttpHeaders } from 'node:http';
 import type { Identity } from '../auth/identity.ts';
 import { AgentOsError } from '../errors.ts';
 
-export const METRICS_SCOPE = 'metrics:read';
+const METRICS_SCOPE = 'metrics:read';
 const CREDENTIAL_HEADERS = ['authorization', 'x-api-key', 'x-scopes'] as const;
 const REMEMBERED_MS = 600_000;
 /** Prometheus, its replica, a few people. */

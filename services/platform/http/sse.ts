@@ -15,7 +15,7 @@ export const SSE_HEADERS: Readonly<Record<string, string>> = {
 };
 
 /** Longest time that a full socket may stay full. */
-export const SSE_STALL_MS = 30_000;
+const SSE_STALL_MS = 30_000;
 
 /** `stopped`: the signal was aborted, the response was ended cleanly and the reader may come back. */
 export type StreamEnd = 'complete' | 'client_closed' | 'stalled' | 'stopped';

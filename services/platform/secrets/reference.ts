@@ -13,7 +13,7 @@ const FORM = /^(vault|aws-sm):\/\/(.+)$/s;
 export const isReference = (text: string): boolean => FORM.test(text);
 
 /** How each is written, for messages. */
-export const REFERENCE_FORMS: Readonly<Record<ReferenceScheme, string>> = {
+const REFERENCE_FORMS: Readonly<Record<ReferenceScheme, string>> = {
   vault: 'vault://<mount>/<path>#<field>',
   'aws-sm': 'aws-sm://<secret id or ARN>[#<field of its JSON>]',
 };

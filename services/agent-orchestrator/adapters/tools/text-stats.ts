@@ -11,7 +11,7 @@ export interface TextStats {
   readonly average_words_per_sentence: number;
 }
 
-export function textStats(text: string): TextStats {
+function textStats(text: string): TextStats {
   const words = text.match(/[\p{L}\p{N}]+(?:['’-][\p{L}\p{N}]+)*/gu) ?? [];
   const sentences = text.split(/[.!?…]+(?=\s|$)|\n+/u).filter((part) => /[\p{L}\p{N}]/u.test(part)).length;
   const lines = text === '' ? [] : text.split(/\r\n|\r|\n/);

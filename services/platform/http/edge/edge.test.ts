@@ -2,6 +2,7 @@
 import { EventEmitter } from 'node:events';
 import type { Socket } from 'node:net';
 import { afterEach, describe, expect, it } from 'vitest';
+import { makeCertificate } from '../../../../conformance/harness/certificate.ts';
 import { createApiKey } from '../../auth/api-key.ts';
 import { createIdentity } from '../../auth/identity.ts';
 import { startItemService, type ItemService, type ItemServiceOptions } from '../fixture/item-service.ts';
@@ -61,6 +62,21 @@ describe('every answer', () => {
     await service.server.close();
     await start({});
     expect((await list([['X-Forwarded-Proto', 'https']])).headers['strict-transport-security'], 'nobody is believed').toBeUndefined();
+  });
+});
+
+describe('what is looked at is what was sent', () => {
+  it('refuses more headers than anybody needs, where some of them would be dropped unseen', async () => {
+    await start({});
+    const many = (count: number): ReadonlyArray<readonly [string, string]> => Array.from({ length: count }, () => ['a', 'b'] as const);
+    expect((await list(many(200))).status).toBe(200);
+    // Node keeps 2,000: a second tenant behind them is seen by a proxy and not by us.
+    for (const count of [300, 2_100]) expect(await list([...many(count), ['X-Tenant-Id', 'tnt_other']])).toMatchObject({ status: 431, json: { error: { code: 'invalid_request', details: { reason: 'headers_too_large' } } } });
+  });
+
+  it.each([['items.test', 200], ['items.test:8080', 200], ['[::1]:80', 200], ['', 200], ['items.test/evil.example', 400], ['a@items.test', 400], ['items.test?x', 400], ['a b', 400], ['items.test#', 400], ['it\\ems', 400]])('takes %j for a host, or not: %i', async (host, status) => {
+    await start({});
+    expect((await send(service.url, { path: '/v1/health', headers: [['Host', host]] })).status).toBe(status);
   });
 });
 
@@ -233,5 +249,17 @@ describe('connections', () => {
       socket.on('close', () => resolve(text));
     });
     expect(heard === '' || heard.startsWith('HTTP/1.1 408 ')).toBe(true);
+  });
+
+  it.each([['nothing', Buffer.alloc(0)], ['the first bytes of a handshake', Buffer.from([22, 3, 1, 2, 0, 1, 0, 1, 252, 3, 3])]])('that begin no TLS are closed: they sent %s', async (_what, bytes) => {
+    const { cert, key } = await makeCertificate();
+    await start({}, { limits: { headersTimeoutMs: 300 }, tls: { current: () => ({ cert, key }), subscribe: () => () => undefined } });
+    await new Promise<void>((resolve) => {
+      const socket = open(service.url);
+      socket.on('error', () => undefined);
+      socket.on('close', () => resolve());
+      socket.resume();
+      socket.write(bytes);
+    });
   });
 });

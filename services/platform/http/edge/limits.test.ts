@@ -2,7 +2,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { Gcra } from './gcra.ts';
-import { addressGroup } from './limits.ts';
+import { addressGroup, createEdgeLimits } from './limits.ts';
 import { normaliseAddress, parseTrustedProxies } from './trusted-proxy.ts';
 
 describe('the rate', () => {
@@ -47,6 +47,21 @@ describe('the rate', () => {
       if (index % 20 === 0) expect(gcra.take('busy', 0).allowed).toBe(false);
       expect(gcra.size).toBeLessThanOrEqual(100);
     }
+  });
+});
+
+describe('a credential that was good', () => {
+  it('is served for five minutes from an address that is held back, and no longer', () => {
+    let now = 1_000;
+    const limits = createEdgeLimits({ perAddress: null, perKey: null, refusals: { perSecond: 0.000_01, burst: 2 }, maxKeys: 10 }, () => now);
+    const [good, bad] = ['Bearer good', 'Bearer bad'].map((authorization) => limits.identify('203.0.113.7', { authorization }));
+    limits.accepted(good!);
+    for (let refused = 0; refused < 3; refused += 1) limits.refused(bad!);
+    expect(() => limits.admit(bad!, {})).toThrow(/refused/);
+    now += 299_000;
+    expect(() => limits.admit(good!, {})).not.toThrow();
+    now += 2_000;
+    expect(() => limits.admit(good!, {})).toThrow(/refused/);
   });
 });
 

@@ -6,12 +6,20 @@ import { newId } from '../../ids.ts';
 import { toHttpError } from '../errors.ts';
 import { SECURITY_HEADERS } from './security-headers.ts';
 
+/** Behind its first 2,000 headers Node drops the others silently, so what is looked at would not be what was sent. */
+const MOST_HEADERS = 256;
+/** RFC 3986 `host [":" port]`: what a proxy could read as the end of a name, or as another one, is none. */
+const HOST = /^[A-Za-z0-9._~!$&'()*+,;=%:[\]-]*$/;
+/** The same few names come all the time. */
+let lastHost = '';
+
 /**
  * Node joins or drops repeated headers silently; where two values could be read as two identities, both are refused.
  * @throws AgentOsError invalid_request, unauthorized.
  */
 export function refuseAtTheEdge(request: IncomingMessage): void {
   const raw = request.rawHeaders;
+  if (raw.length > MOST_HEADERS * 2) throw tooManyHeaders();
   let hosts = 0;
   let authorizations = 0;
   let tenants = 0;
@@ -25,9 +33,18 @@ export function refuseAtTheEdge(request: IncomingMessage): void {
     else if (name.length === 12 && name.toLowerCase() === 'content-type') types += 1;
   }
   if (hosts !== 1 && !(hosts === 0 && request.httpVersion === '1.0')) throw badHeader('Host', hosts === 0 ? 'is missing' : 'is sent twice', true);
+  const { host = '' } = request.headers;
+  if (host !== lastHost) {
+    if (!HOST.test(host)) throw badHeader('Host', 'is not a name with or without a port', true);
+    lastHost = host;
+  }
   if (tenants > 1) throw badHeader('X-Tenant-Id', 'is sent twice');
   if (types > 1) throw badHeader('Content-Type', 'is sent twice');
   if (authorizations > 1) throw new AgentOsError('unauthorized', { message: 'Authorization is sent twice; send one credential.', details: { reason: 'two_credentials' } });
+}
+
+function tooManyHeaders(): AgentOsError {
+  return new AgentOsError('invalid_request', { message: `The request has more than ${MOST_HEADERS} headers.`, details: { reason: 'headers_too_large', limit: MOST_HEADERS } });
 }
 
 function badHeader(name: string, fault: string, closes = false): AgentOsError {
