@@ -16,7 +16,7 @@ beforeAll(async () => {
   const up = await node.agentos('up', '--mode', 'dev');
   expect(up.code, up.stderr).toBe(0);
 }, 180_000);
-afterAll(() => node?.remove(), 60_000);
+afterAll(() => node?.remove(), 180_000);
 
 type Documents = { CliTenants: CliTenants; CliKeys: CliKeys; CliPrincipals: CliPrincipals; CliError: CliFailure };
 
@@ -86,7 +86,7 @@ describe('the operator of a node', () => {
     expect(listed.code, listed.stderr).toBe(0);
     expect(listed.stdout).toMatch(/allowed +tenant\.create +usr_platform_admin +tenant tnt_cli/);
     expect((await node.agentos('audit', 'list', '--tenant', 'tnt_cli', '--action', 'no.such')).stdout).toBe('There is no such record.\n');
-  }, 60_000);
+  }, 180_000);
 
   it('is told what is wrong, with what to type next', async () => {
     const misspelt = await node.agentos('tenants', 'create', 'tnt_cli_three', '--set', '{"quotas":{"runs":{"max_concurent_runs":5}}}');

@@ -14,8 +14,8 @@ let node: CliNode;
 beforeAll(async () => {
   await ensureBuilt();
   node = await createCliNode();
-}, 60_000);
-afterAll(async () => node.remove(), 60_000);
+}, 180_000);
+afterAll(async () => node.remove(), 180_000);
 
 const blocksOf = (guide: string): readonly string[] => [...guide.matchAll(/^```bash\n([\s\S]*?)^```$/gm)].map(([, block]) => block!);
 

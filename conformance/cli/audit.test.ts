@@ -24,7 +24,7 @@ beforeAll(async () => {
     expect(answer.status).toBe(201);
   }
 }, 180_000);
-afterAll(async () => node?.remove(), 60_000);
+afterAll(async () => node?.remove(), 180_000);
 
 async function asOwner(statement: string): Promise<void> {
   const client = new pg.Client(postgresStatus(node.home)!.url);
@@ -52,7 +52,7 @@ describe('agentos audit', () => {
     expect(statSync(file).mode & 0o777).toBe(0o600);
     expect(await verify('--from-export', file)).toMatchObject({ code: 0, intact: true });
     expect(jsonLines<{ action: string }>(readFileSync(file, 'utf8')).filter(({ action }) => action === 'run.create').length).toBeGreaterThanOrEqual(3);
-  }), 60_000);
+  }), 180_000);
 
   it('says where somebody was at the database, and goes on saying so', verifies(['PRS-4.3-14'], async () => {
     // Stopped, so that all that was written is signed.
@@ -64,7 +64,7 @@ describe('agentos audit', () => {
     expect(await verify('--tenant', 'tnt_demo')).toMatchObject({ code: 1, intact: false, faults: [{ tenant_id: 'tnt_demo', kind: 'truncated', sequence: signed.records }] });
     const text = await node.agentos('audit', 'verify');
     expect([text.code, text.stdout]).toEqual([1, expect.stringMatching(/BROKEN[\s\S]*truncated {2}tnt_demo agent-orchestrator: Records? \d+/)]);
-  }), 60_000);
+  }), 180_000);
 
   it('makes a new key for checkpoints, and what the one before signed still counts', verifies(['PRS-10.3-05'], async () => {
     const before = await verify('--tenant', '_platform');
@@ -80,7 +80,7 @@ describe('agentos audit', () => {
     expect([new Set(kids).size, kids.at(-1)]).toEqual([2, rotated.key.key_id]);
     expect((await verify()).faults.filter(({ kind }) => kind === 'unsigned')).toEqual([]);
     expect((await verify('--key', path.join(node.home, 'audit', 'audit-key.pub.pem'))).faults.filter(({ kind }) => kind === 'unsigned')).toEqual([]);
-  }), 60_000);
+  }), 180_000);
 
   it('explains what it does not know', async () => {
     const wrong = await node.agentos('audit', 'prove');

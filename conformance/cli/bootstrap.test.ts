@@ -17,11 +17,11 @@ describe('agentos bootstrap', () => {
     expect(made.code, made.stderr).toBe(0);
     const report = JSON.parse(made.stdout) as Report;
     expect(validators.Report(report), JSON.stringify(validators.Report.errors)).toBe(true);
-    expect(report).toMatchObject({ action: 'bootstrap', mode: 'prod', outcome: 'ok', seeded: { default_tenant_id: 'tnt_acme', tenant_admin_principal_id: 'usr_ada' } });
+    expect(report).toMatchObject({ action: 'up', mode: 'prod', outcome: 'ok', seeded: { default_tenant_id: 'tnt_acme', tenant_admin_principal_id: 'usr_ada' } });
     expect(report.phases.map(({ name, status }) => `${name} ${status}`)).toEqual(['preflight', 'boot', 'seed', 'wire', 'validate', 'tenant', 'prove', 'report'].map((name) => `${name} ok`));
     expect(report.checks.filter(({ status }) => status !== 'passed')).toEqual([]);
     expect(report.checks.map(({ name }) => name)).toEqual(expect.arrayContaining(['a run completes, in a tenant made for it and removed']));
-    expect(readdirSync(node.reports).filter((file) => file.startsWith('bootstrap-')).map((file) => path.extname(file)).sort()).toEqual(['.json', '.md']);
+    expect(readdirSync(node.reports).filter((file) => file.startsWith('up-')).map((file) => path.extname(file)).sort()).toEqual(['.json', '.md']);
 
     const file = path.join(node.home, 'secrets', 'tnt_acme-admin.api-key');
     expect((statSync(file).mode & 0o777).toString(8)).toBe('600');
@@ -54,7 +54,7 @@ describe('agentos bootstrap', () => {
     expect(result.code).toBe(2);
     for (const line of ['--trusted-proxy loopback: missing', "--tenant tnt_acme: a tenant's id has", '--admin usr_ada: missing']) expect(result.stderr).toContain(line);
     expect(existsSync(node.home)).toBe(false);
-  }, 60_000);
+  }, 180_000);
 
   it('does not turn a trial into a node for customers', async () => {
     const node = await newNode();

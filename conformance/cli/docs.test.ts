@@ -45,6 +45,7 @@ function* typedIn(file: string): Generator<Typed> {
 
 /** null, or what is wrong with it. */
 function faultOf({ words }: Typed): string | null {
+  if (words.length === 1 && /^--(?:help|version)$/.test(words[0]!)) return null;
   const command = commands.find(({ name }) => name === words[0]);
   if (command === undefined) return `there is no command ${words[0]}`;
   const program = new Program('agentos').exitOverride().configureOutput({ writeErr: () => undefined });

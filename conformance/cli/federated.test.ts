@@ -25,8 +25,8 @@ beforeAll(async () => {
   node = await createCliNode({
     env: { AGENTOS_AGENT_ORCHESTRATOR_PORT: String(base), AGENTOS_MODEL_POLICY_PORT: String(base + 1), AGENTOS_FEDERATION_PORT: String(base + 2), AGENTOS_FED_PEER_PORT: String(base + 3) },
   });
-}, 60_000);
-afterAll(async () => node?.remove(), 60_000);
+}, 180_000);
+afterAll(async () => node?.remove(), 180_000);
 
 /** Ports that are free for both nodes. */
 async function freeBase(): Promise<number> {
@@ -86,7 +86,7 @@ describe.sequential('two nodes on one machine', () => {
       expect(validators.CliFederation(document), JSON.stringify(validators.CliFederation.errors)).toBe(true);
       expect(document.peers).toMatchObject([{ stack_id: peer, state: 'met', tenants: ['*'] }]);
     }
-  }), 60_000);
+  }), 180_000);
 
   it('are administered and used one by one: --node', verifies(['PRS-8.1-09'], async () => {
     const json = async (...args: readonly string[]) => {

@@ -30,7 +30,7 @@ describe('agentos up --mode prod', () => {
     expect(up.stdout + up.stderr).not.toContain('canary');
     expect(existsSync(path.join(node.home, 'postgres'))).toBe(false);
     expect(readdirSync(path.join(node.home, 'state')).filter((file) => file.endsWith('.json'))).toEqual([]);
-  }), 60_000);
+  }), 180_000);
 
   it('comes up behind a proxy with a first key, and leaves no secret where others could read it', verifies(['PRS-10-06', 'PRS-10.2-01', 'PRS-10.2-02', 'PRS-8.1-08', 'PRS-10-07'], async () => {
     const node = await newNode({ env: { AGENTOS_TRUSTED_PROXY: 'loopback' } });
@@ -130,5 +130,5 @@ describe('agentos up --mode demo', () => {
     const up = await node.agentos('up');
     expect(up.code).toBe(3);
     expect(up.stderr).toMatch(/AGENTOS_HOST is 0\.0\.0\.0; demo mode trusts headers/);
-  }), 60_000);
+  }), 180_000);
 });

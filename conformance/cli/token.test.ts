@@ -12,8 +12,8 @@ let node: CliNode;
 beforeAll(async () => {
   await ensureBuilt();
   node = await createCliNode();
-}, 60_000);
-afterAll(() => node?.remove(), 60_000);
+}, 180_000);
+afterAll(() => node?.remove(), 180_000);
 
 const ask = (token: string, route: string): Promise<number> => fetch(`${node.baseUrl}${route}`, { headers: { authorization: `Bearer ${token}` } }).then((answer) => answer.status);
 
@@ -22,7 +22,7 @@ describe('agentos token', () => {
     const token = await node.agentos('token');
     expect([token.code, token.stdout]).toEqual([3, '']);
     expect(token.stderr).toContain('agentos up');
-  }, 30_000);
+  }, 180_000);
 
   it('prints a token that the node of dev takes, and nothing else', verifies(['PRS-10.2-01', 'PRS-15.4-03'], async () => {
     expect((await node.agentos('up', '--mode', 'dev')).code).toBe(0);
@@ -57,13 +57,13 @@ describe('agentos token', () => {
     const token = await node.agentos('token', ...flags);
     expect([token.code, token.stdout]).toEqual([2, '']);
     expect(token.stderr).toContain(words);
-  }, 30_000);
+  }, 180_000);
 
   it('is nothing in prod', verifies(['PRS-10-06'], async () => {
     const token = await node.agentos('token', '--mode', 'prod');
     expect([token.code, token.stdout]).toEqual([3, '']);
     expect(token.stderr).toContain('prod trusts no issuer of its own');
-  }), 30_000);
+  }), 180_000);
 
   it('gets a new key when the old one is removed, and the old tokens end with it', async () => {
     const before = (await node.agentos('token')).stdout.trim();
@@ -75,5 +75,5 @@ describe('agentos token', () => {
     expect(readFileSync(file, 'utf8')).not.toBe(key);
     await expect.poll(() => ask(before, '/v1/runs'), { timeout: 10_000 }).toBe(401);
     expect(await ask((await node.agentos('token')).stdout.trim(), '/v1/runs')).toBe(200);
-  }, 60_000);
+  }, 180_000);
 });

@@ -280,7 +280,7 @@ describe('deploy/init.sh', () => {
     } finally {
       rmSync(folder, { recursive: true, force: true });
     }
-  }, 60_000);
+  }, 180_000);
 
   it('writes where git and the builder do not look', () => {
     expect(readFileSync(join(COMPOSE_FOLDER, '.gitignore'), 'utf8')).toContain('/secrets/');

@@ -38,7 +38,7 @@ afterAll(async () => {
   await burst?.close();
   await node?.stop();
   await rm(folder, { recursive: true, force: true });
-}, 60_000);
+}, 180_000);
 
 /** Clients that create run after run until they are stopped, or a bound is reached. */
 function startLoad(answers: BurstAnswer[]): { until(acknowledged: number): Promise<void>; stop(): Promise<void> } {

@@ -106,8 +106,8 @@ class Chaos {
       const seconds = (performance.now() - startedAt) / 1000;
       const acknowledged = load.acknowledged.filter(({ atMs }) => atMs >= startedAt).length;
       for (const { postgres } of fleet.members) postgres.loseCommits(null);
-      await load.finish(45_000);
-      await untilAllEnded(this.#postgres.url, 45_000);
+      await load.finish(120_000);
+      await untilAllEnded(this.#postgres.url, 120_000);
       const verdict = await judge(this.#postgres.url, { acknowledged: load.acknowledged, log: ECHO_LOG, failedAtMost: 0.01 });
       const fencedWrites = this.#fencedBefore + (await this.#fencedNow());
       return {

@@ -20,7 +20,7 @@ const TENANT = 'tnt_demo';
 const ALONE = { modelAttempts: 1, toolAttempts: 1 };
 /** A call that waits for what never comes would wait for longer than anybody here does. */
 const LIMITS = { maxSteps: 10, timeoutMs: 600_000, toolTimeoutMs: 5_000, modelTimeoutMs: 600_000 };
-const PATIENCE_MS = 60_000;
+const PATIENCE_MS = 100_000;
 
 /** A backend that answers when it is told to. */
 class HeldBackend {
@@ -74,17 +74,17 @@ const backend = new HeldBackend();
 let node: ProcessNode;
 let neighbour: ProcessNode;
 beforeAll(async () => {
-  const env = { AGENTOS_CONTRACT_CHECK: 'off', AGENTOS_LEASE_MS: '1000', AGENTOS_LOG_LEVEL: 'info', OPENAI_API_KEY: 'sk-held', OPENAI_BASE_URL: await backend.listen(), AGENTOS_MODEL_OPENAI_MODELS: 'premium=gpt-held@1/1#8000' };
+  const env = { AGENTOS_CONTRACT_CHECK: 'off', AGENTOS_LEASE_MS: '1000', AGENTOS_MODEL_OUTAGE_GRACE_MS: '120000', AGENTOS_LOG_LEVEL: 'info', OPENAI_API_KEY: 'sk-held', OPENAI_BASE_URL: await backend.listen(), AGENTOS_MODEL_OPENAI_MODELS: 'premium=gpt-held@1/1#8000' };
   [node, neighbour] = [await planProcesses(env), await planProcesses(env)];
   await putAgent(node.database.url, TENANT, { agentId: 'agt_held', modelRef: 'gpt-held', tools: [], toolChoice: 'none', limits: LIMITS, retry: ALONE });
   await Promise.all([neighbour.start(MP), start(MP, AO)]);
-}, 180_000);
+}, 300_000);
 afterAll(async () => {
   backend.release();
   await node?.stop();
   await neighbour?.stop();
   backend.close();
-}, 60_000);
+}, 180_000);
 
 async function created(): Promise<string> {
   backend.reset();
@@ -142,7 +142,7 @@ describe('a run ends when, in the middle of its model call,', () => {
     const runId = await created();
     await node.start(MP);
     await answerAndEnd(runId, 1);
-  }, 180_000);
+  }, 300_000);
 
   it('Model Policy dies while its backend answers, and a neighbour has time to look around', async () => {
     const runId = await created();
@@ -152,7 +152,7 @@ describe('a run ends when, in the middle of its model call,', () => {
     await node.start(MP);
     await answerAndEnd(runId, 2);
     expect(await charged(runId), 'nobody is charged for an answer that nobody got').toBe(1);
-  }, 180_000);
+  }, 300_000);
 
   it('both die while the backend answers', verifies(['PRS-12.1-01'], async () => {
     const runId = await created();
@@ -161,7 +161,7 @@ describe('a run ends when, in the middle of its model call,', () => {
     await pause(LOOKED_MS);
     await start(MP, AO);
     await answerAndEnd(runId, 2);
-  }), 180_000);
+  }), 300_000);
 
   it('the orchestrator dies while the backend answers', async () => {
     const runId = await created();
@@ -169,7 +169,7 @@ describe('a run ends when, in the middle of its model call,', () => {
     await kill(AO);
     await node.start(AO);
     await answerAndEnd(runId, 2);
-  }, 180_000);
+  }, 300_000);
 
   it('the orchestrator dies with the answer unread: it is told again and charged once', async () => {
     const runId = await created();
@@ -178,7 +178,7 @@ describe('a run ends when, in the middle of its model call,', () => {
     await node.start(AO);
     await explained(expectEnd(runId, 1));
     expect([backend.asked, await charged(runId)]).toEqual([1, 1]);
-  }, 180_000);
+  }, 300_000);
 
   it('both die with the answer unread, and once more', async () => {
     const runId = await created();
@@ -188,5 +188,5 @@ describe('a run ends when, in the middle of its model call,', () => {
       await start(MP, AO);
     }
     await answerAndEnd(runId, 3);
-  }, 240_000);
+  }, 300_000);
 });

@@ -42,7 +42,7 @@ describe('a node of two APIs and two workers', () => {
     await burst?.close();
     await fleet?.close();
     await postgres?.stop();
-  }, 60_000);
+  }, 180_000);
 
   const create = async (): Promise<BurstAnswer & { readonly runId: string }> => {
     const answer = await burst.create({ tenantId: TENANT, agentId: 'agt_sample_echo_v1' });
@@ -95,7 +95,7 @@ describe('a node of two APIs and two workers', () => {
     await worker.start();
     await call(fleet.apis[0]!.url, `/v1/runs/${runId}:cancel`, { method: 'POST' });
     await untilAllEnded(postgres.url, 20_000);
-  }), 60_000);
+  }), 180_000);
 
   it('loses a worker that is asked to stop without a pause: its runs are given back', verifies(['PRS-12.1-01', 'PRS-8.1-02'], async () => {
     fleet.models.setMode('hangs');
@@ -112,7 +112,7 @@ describe('a node of two APIs and two workers', () => {
     await untilAllEnded(postgres.url, 20_000);
     const rows = await call(fleet.apis[0]!.url, `/v1/runs/${made[0]!.runId}`);
     expect(rows.status).toBe(200);
-  }), 60_000);
+  }), 180_000);
 
   it('loses an API that is asked to stop without an error: not ready first, streams ended, requests finished', verifies(['PRS-12.1-01', 'PRS-8.1-02'], async () => {
     const api = fleet.member('api-2');
@@ -138,7 +138,7 @@ describe('a node of two APIs and two workers', () => {
     expect(isTerminal(sequences.at(-1)!.type)).toBe(true);
     await api.start();
     expect(fleet.unexpectedExits).toEqual([]);
-  }), 60_000);
+  }), 180_000);
 });
 
 const unavailable = await natsUnavailable();
@@ -156,7 +156,7 @@ describe.skipIf(unavailable !== null)('a node that wakes over NATS', () => {
     await fleet?.close();
     await nats?.stop();
     await database?.drop();
-  }, 60_000);
+  }, 180_000);
 
   const connected = async (wanted: 0 | 1): Promise<boolean> => {
     const texts = await Promise.all(fleet.members.map(async ({ url }) => (await fetch(`${url}/metrics`)).text()));

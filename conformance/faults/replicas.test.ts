@@ -35,7 +35,7 @@ afterAll(async () => {
   await burst?.close();
   await fleet?.close();
   await database?.drop();
-}, 60_000);
+}, 180_000);
 
 async function tenant(runs: Readonly<Record<string, number>> = {}): Promise<string> {
   const tenantId = `tnt_t${ulid().toLowerCase()}`;
@@ -67,7 +67,7 @@ describe('two replicas', () => {
     await untilAllEnded(database.url, 20_000);
     const { violations } = await judge(database.url, { acknowledged: [] });
     expect(violations).toEqual([]);
-  }), 60_000);
+  }), 180_000);
 
   it('hold one rate together', verifies(['PRS-15.3-02'], async () => {
     const [qps, burstSize] = [15, 10];
@@ -80,7 +80,7 @@ describe('two replicas', () => {
     expect(granted, 'and do not hold back what is due').toBeGreaterThanOrEqual(burstSize + qps * seconds * 0.7);
     expectRefusals(answers, [429]);
     await untilAllEnded(database.url, 20_000);
-  }), 60_000);
+  }), 180_000);
 
   it('hold one cap together', verifies(['PRS-15.3-01', 'HLD-10.2-01'], async () => {
     const cap = 25;
@@ -97,7 +97,7 @@ describe('two replicas', () => {
       fleet.models.setMode('answers');
     }
     await untilAllEnded(database.url, 20_000);
-  }), 60_000);
+  }), 180_000);
 
   it('hold the node’s queue together, and say so with 503', verifies(['HLD-10.2-01'], async () => {
     const [one, two] = [await tenant({ run_create_qps: 10_000, run_create_burst: 10_000, max_concurrent_runs: 10_000 }), await tenant()];
@@ -121,7 +121,7 @@ describe('two replicas', () => {
       fleet.models.setMode('answers');
     }
     await untilAllEnded(database.url, 20_000);
-  }), 60_000);
+  }), 180_000);
 
   /**
    * The generator and four services share the machine, on CI two cores, and four hundred requests a second cost it

@@ -32,7 +32,7 @@ beforeAll(async () => {
 afterAll(async () => {
   await node?.stop();
   await proxy?.close();
-}, 60_000);
+}, 180_000);
 
 const startOrchestrator = (): Promise<void> => node.start('agent-orchestrator', { AGENTOS_MODEL_POLICY_URL: proxy.url });
 
@@ -106,5 +106,5 @@ describe('a killed orchestrator', () => {
       expect((await untilEnded(ao(), runId)).status).toBe('completed');
       expectWholeLog(runId, (await readEvents(ao(), `/v1/runs/${runId}/events`)).frames);
     }
-  }), 60_000);
+  }), 180_000);
 });

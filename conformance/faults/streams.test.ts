@@ -29,7 +29,7 @@ afterAll(async () => {
   await burst?.close();
   await fleet?.close();
   await database?.drop();
-}, 60_000);
+}, 180_000);
 
 async function startRuns(count: number): Promise<string[]> {
   const answers = await Promise.all(Array.from({ length: count }, () => burst.create({ tenantId: TENANT, agentId: 'agt_sample_echo_v1' })));

@@ -61,7 +61,7 @@ describe('a node that is away', () => {
     expect(second.body.forwarded.remote_run_id).toBe(first.body.forwarded.remote_run_id);
     expect(await runsOn(nodes.b, tenant)).toHaveLength(before + 1);
     expect((await eventsThrough(nodes.a, first.body.forwarded.remote_run_id as string, { tenant })).ended).toBe(true);
-  }), 60_000);
+  }), 180_000);
 
   it('and restarts in the middle of a stream: the stream goes on, every event once', verifies(['PRS-7.3-04', 'PRS-7.4-04', 'PRS-7.4-05', 'PRS-7.1-01'], async () => {
     const release = held();
@@ -107,5 +107,5 @@ describe('the SDK over two nodes', () => {
     const events: string[] = [];
     for await (const event of client.federation.events(running.remote_run_id)) events.push(event.type);
     expect(events.at(-1)).toBe('agentos.run.canceled');
-  }), 60_000);
+  }), 180_000);
 });

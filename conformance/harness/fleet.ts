@@ -58,7 +58,7 @@ export interface FleetOptions {
 
 const ORCHESTRATOR = 'services/agent-orchestrator/main.ts';
 const MODEL_POLICY = 'services/model-policy/main.ts';
-const START_LIMIT_MS = 45_000;
+const START_LIMIT_MS = 120_000;
 const STOP_LIMIT_MS = 30_000;
 
 export const ENDING = new Set(['SIGKILL', 'SIGTERM']);

@@ -13,7 +13,7 @@ import type { ServiceName } from './prism.ts';
 import { seedDatabase } from './seed.ts';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
-const START_LIMIT_MS = 45_000;
+const START_LIMIT_MS = 120_000;
 const STOP_LIMIT_MS = 30_000;
 
 export interface ProcessNode {

@@ -137,7 +137,7 @@ describe('every operation that changes something', () => {
     const invoked = await recordsOf("r.entry->'policy_context'->>'purpose' = 'a proof'");
     expect(invoked.map(({ policy_context }) => policy_context), 'of what callers say of themselves, what the contract names').toEqual([{ purpose: 'a proof', consent_tags: ['research'] }]);
     expect(JSON.stringify(await recordsOf('true'))).not.toContain('canary-5d1f');
-  }), 60_000);
+  }), 180_000);
 
   it('also when a service does it, or reads the trail, for a tenant that it acts for', verifies(['PRS-10.3-05'], async () => {
     const [key] = await storeKeys(node.database.url, [{ tenantId: 'tnt_demo', principalId: 'svc_broker', scopes: ['tenants:act-as', 'audit:read', 'memory:write'] }]);

@@ -80,5 +80,5 @@ describe('when the database drops every connection', () => {
       expect((await untilEnded(ao, answer.body.run.run_id as string, { timeoutMs: 20_000 })).status).toBe('completed');
     }
     for (const base of Object.values(node.urls)) await expect.poll(async () => (await call(base, '/readyz', { tenant: null })).status, { timeout: 5_000 }).toBe(200);
-  }), 60_000);
+  }), 180_000);
 });

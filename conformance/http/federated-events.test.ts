@@ -33,7 +33,7 @@ describe('the stream of a run that was forwarded', () => {
     nodes = await startTwoNodes();
     runId = (await forward(nodes)).remote_run_id;
     await untilEnded(there(), runId);
-  }, 60_000);
+  }, 180_000);
   afterAll(() => nodes?.close());
 
   it('is byte for byte what the node that executes it writes', verifies(['PRS-7.3-04', 'PRS-7.4-03', 'PRS-7.4-05', 'PRS-7.1-01'], async () => {
@@ -93,7 +93,7 @@ describe('the stream of a run that was forwarded', () => {
     expect(refused).toMatchObject({ status: 503, body: { error: { code: 'dependency_unavailable', retryable: true } } });
     await nodes.b.start();
     expect((await readEvents(here(), eventsOf(runId))).ended).toBe(true);
-  }), 60_000);
+  }), 180_000);
 
   it('whose node is no peer any more says so, and is there again with the peers file', verifies(['PRS-7.4-06'], async () => {
     const file = join(nodes.a.folder, 'peers.json');
@@ -102,7 +102,7 @@ describe('the stream of a run that was forwarded', () => {
     await expect.poll(async () => (await call(here(), eventsOf(runId))).body, { timeout: 15_000 }).toMatchObject({ error: { code: 'dependency_unavailable', retryable: false, details: { reason: 'peer_unknown' } } });
     writeFileSync(file, before);
     await expect.poll(async () => (await readEvents(here(), eventsOf(runId))).status, { timeout: 15_000 }).toBe(200);
-  }), 60_000);
+  }), 180_000);
 
   describe('events that are pushed', () => {
     /** By a caller of node A. */
@@ -272,7 +272,7 @@ describe('the stream of a run that was forwarded', () => {
         await nodes.b.start();
       }
       expect((await ingest(from([one]))).body).toMatchObject({ accepted: 1, rejected: 0 });
-    }), 60_000);
+    }), 180_000);
 
     it('are on record with the node that they came from', verifies(['PRS-10.3-03'], async () => {
       const run = newId('run');
@@ -290,7 +290,7 @@ describe('a node that copies what it forwards', () => {
   beforeAll(async () => {
     // Nobody works on B, so a run stays in its queue until it is canceled.
     nodes = await startTwoNodes({ env: { a: { AGENTOS_FED_REPLICATION: 'on' }, b: { AGENTOS_ROLE: 'api' } } });
-  }, 60_000);
+  }, 180_000);
   afterAll(() => nodes?.close());
 
   const copied = async (runId: string): Promise<number> =>
@@ -313,7 +313,7 @@ describe('a node that copies what it forwards', () => {
     } finally {
       await nodes.b.start();
     }
-  }), 60_000);
+  }), 180_000);
 
   it('tells what it has, keeps the reader, and goes on when the node is back', verifies(['PRS-7.3-04', 'PRS-7.4-04', 'PRS-7.4-05'], async () => {
     const runId = (await forward(nodes)).remote_run_id as string;
@@ -325,7 +325,7 @@ describe('a node that copies what it forwards', () => {
     await expect.poll(async () => (await cancel(runId)).status, { timeout: 10_000 }).toBe(200);
     const { frames, ended } = await reading;
     expect({ sequences: frames.map((frame) => frame.id), ended }).toEqual({ sequences: ['1', '2'], ended: true });
-  }), 60_000);
+  }), 180_000);
 
   it('goes on copying after a restart, and has each event once and on record', verifies(['PRS-7.4-11', 'PRS-7.4-04', 'PRS-10.3-03'], async () => {
     const runId = (await forward(nodes)).remote_run_id as string;
@@ -340,7 +340,7 @@ describe('a node that copies what it forwards', () => {
     expect(metrics).toMatch(/agentos_federation_replica_events_total\{way="followed",verdict="stored",service="federation"\} [1-9]/);
     expect(metrics).toMatch(/agentos_federation_replication_lag_seconds_count\{service="federation"\} [1-9]/);
     await expect.poll(async () => /agentos_federation_replications_open\{service="federation"\} (\d+)/.exec((await call(here(), '/metrics')).body as string)?.[1], { timeout: 10_000 }).toBe('0');
-  }), 60_000);
+  }), 180_000);
 
   it('has its copies among what goes with a tenant', async () => {
     const tables = await nodes.a.database.asSuperuser((client) => tenantTables(client));

@@ -53,7 +53,7 @@ describe.each(MODES)('in %s, a node that is asked by a peer', (mode) => {
     await storeTenant(nodes.b.database.url, 'tnt_foreign');
     const theirs = answered(await kit.ask({ auth: { ...CALLER, tenant_id: 'tnt_foreign' }, body: forwardBody(target.stackId, { auth: { tenant_id: 'tnt_foreign' } }) }));
     kit = { ...kit, foreignRun: theirs.body.forwarded.remote_run_id as string };
-  }, 60_000);
+  }, 180_000);
   afterAll(() => closeAll(nodes));
 
   it('serves it: a run for its tenant, in the name of its caller', verifies(['PRS-7.4-01', 'PRS-7.4-02', 'PRS-7.4-07', 'PRS-15.6-01', 'RM-05'], async () => {
@@ -161,7 +161,7 @@ describe('what the peers file says of a peer', () => {
     target = { stackId: nodes.b.stackId, url: nodes.b.peerUrl, authority: nodes.b.authority.cert };
     peer = { stackId: nodes.a.stackId, certificate: nodes.a.certificate };
     original = readFileSync(join(nodes.b.folder, 'peers.json'), 'utf8');
-  }, 60_000);
+  }, 180_000);
   afterAll(() => closeAll(nodes));
 
   const ask = async (change: Partial<PeerAsk> = {}) => answered(await askAsPeer(target, peer, { path: '/v1/federation/peer', ...change }));

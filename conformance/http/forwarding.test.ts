@@ -42,7 +42,7 @@ describe('between two nodes', () => {
   beforeAll(async () => {
     nodes = await startTwoNodes();
     tenant = await nodes.tenant();
-  }, 60_000);
+  }, 180_000);
   afterAll(() => nodes?.close());
 
   it('a run goes to the node that is named, and is there, and not here', verifies(['PRS-7.3-01', 'PRS-7.3-03', 'PRS-7.4-03'], async () => {
@@ -222,7 +222,7 @@ describe('to a node that misbehaves', () => {
     for (const [name, text] of [['node.crt', own.cert], ['node.key', own.key], ['ca.pem', authority.cert + another.cert], ['peers.json', JSON.stringify({ peers: [...peers, { stack_id: 'stk_silent', endpoints: { 'agent-orchestrator_base_url': there.url, 'model-policy_base_url': there.url } }] })]] as const) writeFileSync(join(folder, name), text, { mode: 0o600 });
     env = { ...certificates(folder), AGENTOS_STACK_ID: 'stk_here', AGENTOS_FED_CA_CERT: join(folder, 'ca.pem'), AGENTOS_PEERS_FILE: join(folder, 'peers.json'), AGENTOS_FED_PEER_PORT: '0' };
     node = await startNode({ env });
-  }, 60_000);
+  }, 180_000);
   afterEach(() => there?.set('answers'));
   afterAll(async () => {
     await node?.close();
@@ -339,7 +339,7 @@ describe('the payloads of the Appendix', () => {
     const peers = join(folder, 'peers.json');
     writeFileSync(peers, JSON.stringify({ peers: [{ stack_id: 'stk_other', endpoints: { 'agent-orchestrator_base_url': 'https://o.example', 'model-policy_base_url': 'https://o.example', federation_base_url: 'https://o.example:50084' } }] }));
     node = await startNode({ env: { AGENTOS_STACK_ID: 'stk_usw2_node_02', AGENTOS_REGION: 'us-west-2', AGENTOS_PEERS_FILE: peers } });
-  }, 60_000);
+  }, 180_000);
   afterAll(async () => {
     await node?.close();
     rmSync(folder, { recursive: true, force: true });

@@ -36,7 +36,7 @@ describe('golden payloads and Prism', () => {
   const mocks = new Map<ServiceName, PrismMock>();
   beforeAll(async () => {
     for (const service of serviceNames) mocks.set(service, await startPrism(service));
-  }, 60_000);
+  }, 180_000);
   afterAll(async () => {
     for (const mock of mocks.values()) await mock.close();
   });

@@ -77,7 +77,7 @@ describe('a tenant whose grace period is over', () => {
     const trail = await node.database.asSuperuser((client) => client.query<{ entry: { action: string; principal: { principal_id: string }; details?: Record<string, unknown> } }>("SELECT entry FROM audit.records WHERE tenant_id = $1 AND entry ->> 'action' LIKE 'tenant.%' ORDER BY service, sequence", [goes]));
     expect(trail.rows.map(({ entry }) => [entry.action, entry.principal.principal_id])).toEqual([['tenant.create', expect.any(String)], ['tenant.delete', 'usr_operator'], ['tenant.purge', 'agentos-purger']]);
     expect(trail.rows.at(-1)!.entry.details).toMatchObject({ requested_by: 'usr_operator', rows_deleted: { 'orchestrator.runs': 1, 'orchestrator.memory_items': 1 } });
-  }), 60_000);
+  }), 180_000);
 
   it('in the middle of its work is gone too; workers and engines let go of what is not there any more', verifies(['PRS-12.2-03'], async () => {
     const [goes, stays] = [await node.tenant(), await node.tenant()];
@@ -90,5 +90,5 @@ describe('a tenant whose grace period is over', () => {
     // Ledgers may be settled behind the purge; the sweep that follows it takes those.
     expect(Object.keys(await rowsOf(goes)).filter((table) => !table.startsWith('model_policy.'))).toEqual([]);
     expect(node.logLines.filter((line) => /"level":"?(error|50|fatal|60)/.test(line))).toEqual([]);
-  }), 60_000);
+  }), 180_000);
 });

@@ -22,7 +22,7 @@ beforeAll(async () => {
 afterAll(async () => {
   await fleet?.close();
   await database?.drop();
-}, 60_000);
+}, 180_000);
 
 const admin = (path: string, options: Call = {}): Promise<Answer> => call(here, path, { ...options, headers: { 'x-scopes': 'tenants:admin' } });
 const as = (base: string, key: string, path: string, options: Call = {}): Promise<Answer> => call(base, path, { tenant: null, ...options, headers: { authorization: `Bearer ${key}` } });

@@ -13,7 +13,7 @@ let node: TestNode;
 let replica: TestNode;
 beforeAll(async () => {
   upstream = await startVendor(openAiVendor);
-  const env = { OPENAI_BASE_URL: upstream.baseUrl, OPENAI_API_KEY: 'sk-suite', AGENTOS_MODEL_OPENAI_MODELS: 'fast=gpt-4o-mini@100/300#8000,premium=gpt-unpriced#8000', AGENTOS_MODEL_TIMEOUT_MS: '1500' };
+  const env = { OPENAI_BASE_URL: upstream.baseUrl, OPENAI_API_KEY: 'sk-suite', AGENTOS_MODEL_OPENAI_MODELS: 'fast=gpt-4o-mini@100/300#8000,premium=gpt-unpriced#8000', AGENTOS_MODEL_TIMEOUT_MS: '8000' };
   node = await startNode({ services: ['model-policy', 'agent-orchestrator'], env });
   replica = await startNode({ services: ['model-policy'], env, database: node.database });
 });

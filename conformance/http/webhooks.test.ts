@@ -62,7 +62,7 @@ describe('a node with webhooks', () => {
     const { deliveries } = (await at(`/v1/webhooks/${webhook.webhook_id}/deliveries`)).body;
     expect(deliveries.map((delivery: Json) => [delivery.sequence, delivery.state, delivery.attempts, delivery.last_status_code])).toEqual(came.map((_, index) => [came.length - index, 'delivered', 1, 204]));
     expect((await at(`/v1/webhooks/${webhook.webhook_id}`)).body.webhook.status).toMatchObject({ last_success_at: expect.any(String) as string, consecutive_failures: 0 });
-  }));
+  }), 60_000);
 
   it('delivers the types and agents that were asked for', async () => {
     await subscribe({ event_types: ['agentos.run.completed'], agent_ids: ['agt_hooked'] });
@@ -190,7 +190,7 @@ describe('a worker that is killed while it delivers', () => {
   afterAll(async () => {
     await node?.stop();
     await receiver?.close();
-  }, 60_000);
+  }, 180_000);
   afterEach(() => receiver.answer(() => ({ status: 204 })));
 
   it('is followed by one that sends again what was not settled, and everything after it, in order', verifies(['PRS-1-02'], async () => {

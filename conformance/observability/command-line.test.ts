@@ -52,7 +52,7 @@ describe('the command line', () => {
     refusing = false;
     expect([failed.code, failed.stdout]).toEqual([1, '']);
     expect(failed.stderr).toMatch(/did not take the mail[\s\S]*next: /);
-  }), 60_000);
+  }), 180_000);
 
   it('sends one with validate, where it is asked to', verifies(['HLD-9.3-01', 'PRS-9.4-02'], async () => {
     const before = mails.length;
@@ -72,5 +72,5 @@ describe('the command line', () => {
     expect([unknown.code, unknown.stderr.includes('known: up, down, status, render')]).toEqual([2, true]);
     const stopped = await node.agentos('observe', 'down', '--json');
     expect([stopped.code, (JSON.parse(stopped.stdout) as { action: string }).action]).toEqual([0, 'down']);
-  }, 60_000);
+  }, 180_000);
 });

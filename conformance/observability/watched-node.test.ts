@@ -61,7 +61,7 @@ describe.skipIf(missing !== null)(`a node that is watched${missing === null ? ''
     await node?.stop();
     await new Promise<void>((resolve) => mailServer.close(() => resolve()));
     rmSync(home, { recursive: true, force: true });
-  }, 60_000);
+  }, 180_000);
 
   const runOnce = async (): Promise<void> => {
     const made = await call(node.urls['agent-orchestrator'], '/v1/agents/agt_sample_echo_v1/runs', { body: { input: 'hello' } });

@@ -140,5 +140,5 @@ describe('the bill of materials', () => {
     const keys = new Set(shipped.map(({ key }) => key));
     const ofDevelopment = foreign.filter(([place, { dev, version }]) => dev === true && !keys.has(`${nameOf(place)}@${version}`)).map(([place, { version }]) => `${nameOf(place)}@${version}`);
     expect(ofDevelopment.filter((key) => listed.has(key))).toEqual([]);
-  }, 60_000);
+  }, 180_000);
 });

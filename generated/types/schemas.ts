@@ -3504,11 +3504,11 @@ export interface components {
         };
         /**
          * Report of an operator action
-         * @description What `agentos up`, `bootstrap`, `redeploy`, `restart`, `validate` and `nuke` leave in reports/<action>-YYYYMMDD-HHMMSS.json, beside a Markdown twin for people (PRS 8.4). It never holds a secret, only where one lies.
+         * @description What `agentos up` (and `bootstrap`, which is one), `redeploy`, `restart`, `validate` and `nuke` leave in reports/<action>-YYYYMMDD-HHMMSS.json, beside a Markdown twin for people (PRS 8.4). It never holds a secret, only where one lies.
          */
         Report: {
             /** @enum {string} */
-            action: "up" | "bootstrap" | "redeploy" | "restart" | "validate" | "nuke";
+            action: "up" | "redeploy" | "restart" | "validate" | "nuke";
             alerting: components["schemas"]["ReportAlerting"];
             /** @description Smoke tests with their times. */
             checks: components["schemas"]["ReportCheck"][];

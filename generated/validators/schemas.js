@@ -6389,9 +6389,9 @@ parentData:b,parentDataProperty:v,rootData:h=r,dynamicAnchors:g={}}={}){let s=nu
 items=void 0),hr(r,{instancePath:t,parentData:b,parentDataProperty:v,rootData:h,dynamicAnchors:g})||(s=s===null?hr.errors:s.concat(hr.errors),e=s.length),bm.errors=
 s,e===0}bm.evaluated={props:{status:!0,service:!0,version:!0,checks:!0,correlation_id:!0},dynamicProps:!1,dynamicItems:!1};var vc=km;var ci={type:"object",required:["report_version","action","outcome","started_at","finished_at","duration_ms","mode","profile","version","host","components","end\
 points","phases","health","checks","seeded","alerting","credentials","removed","remediation","error"],additionalProperties:!1,properties:{report_version:{const:"\
-1.0"},action:{type:"string",enum:["up","bootstrap","redeploy","restart","validate","nuke"]},outcome:{type:"string",enum:["ok","failed"]},started_at:{type:"strin\
-g",format:"date-time"},finished_at:{type:"string",format:"date-time"},duration_ms:{type:"integer",minimum:0},mode:{type:"string",enum:["demo","dev","prod"]},profile:{
-type:"string",enum:["local","federated","gpu-node"]},version:{type:"string"},host:{$ref:"ReportHost"},components:{type:"array",items:{$ref:"ReportComponent"}},endpoints:{
+1.0"},action:{type:"string",enum:["up","redeploy","restart","validate","nuke"]},outcome:{type:"string",enum:["ok","failed"]},started_at:{type:"string",format:"d\
+ate-time"},finished_at:{type:"string",format:"date-time"},duration_ms:{type:"integer",minimum:0},mode:{type:"string",enum:["demo","dev","prod"]},profile:{type:"\
+string",enum:["local","federated","gpu-node"]},version:{type:"string"},host:{$ref:"ReportHost"},components:{type:"array",items:{$ref:"ReportComponent"}},endpoints:{
 type:"array",items:{$ref:"ReportEndpoint"}},phases:{type:"array",items:{$ref:"ReportPhase"}},health:{type:"array",items:{$ref:"ReportHealth"}},checks:{type:"arr\
 ay",items:{$ref:"ReportCheck"}},seeded:{oneOf:[{$ref:"ReportSeeded"},{type:"null"}]},alerting:{$ref:"ReportAlerting"},credentials:{type:"array",items:{$ref:"Rep\
 ortCredential"}},removed:{type:"array",items:{type:"string"}},remediation:{type:"array",items:{type:"string"}},error:{oneOf:[{$ref:"ReportError"},{type:"null"}]}}};function pt(r,{instancePath:t="",parentData:b,parentDataProperty:v,rootData:h=r,dynamicAnchors:g={}}={}){let s=null,e=0,n=pt.evaluated;if(n.dynamicProps&&(n.props=
@@ -6559,22 +6559,22 @@ have required property '"+x+"'"}],!1;{let P=e;for(let w in r)if(!ai.call(ci.prop
 keyword:"additionalProperties",params:{additionalProperty:w},message:"must NOT have additional properties"}],!1;break}if(P===e){if(r.report_version!==void 0){let w=e;
 if(r.report_version!=="1.0")return Ae.errors=[{instancePath:t+"/report_version",schemaPath:"#/properties/report_version/const",keyword:"const",params:{allowedValue:"\
 1.0"},message:"must be equal to constant"}],!1;var a=w===e}else var a=!0;if(a){if(r.action!==void 0){let w=r.action,q=e;if(typeof w!="string")return Ae.errors=[
-{instancePath:t+"/action",schemaPath:"#/properties/action/type",keyword:"type",params:{type:"string"},message:"must be string"}],!1;if(!(w==="up"||w==="bootstra\
-p"||w==="redeploy"||w==="restart"||w==="validate"||w==="nuke"))return Ae.errors=[{instancePath:t+"/action",schemaPath:"#/properties/action/enum",keyword:"enum",
-params:{allowedValues:ci.properties.action.enum},message:"must be equal to one of the allowed values"}],!1;var a=q===e}else var a=!0;if(a){if(r.outcome!==void 0){
-let w=r.outcome,q=e;if(typeof w!="string")return Ae.errors=[{instancePath:t+"/outcome",schemaPath:"#/properties/outcome/type",keyword:"type",params:{type:"strin\
-g"},message:"must be string"}],!1;if(!(w==="ok"||w==="failed"))return Ae.errors=[{instancePath:t+"/outcome",schemaPath:"#/properties/outcome/enum",keyword:"enum",
-params:{allowedValues:ci.properties.outcome.enum},message:"must be equal to one of the allowed values"}],!1;var a=q===e}else var a=!0;if(a){if(r.started_at!==void 0){
-let w=r.started_at,q=e;if(e===q&&e===q)if(typeof w=="string"){if(!Ba.validate(w))return Ae.errors=[{instancePath:t+"/started_at",schemaPath:"#/properties/starte\
-d_at/format",keyword:"format",params:{format:"date-time"},message:'must match format "date-time"'}],!1}else return Ae.errors=[{instancePath:t+"/started_at",schemaPath:"\
-#/properties/started_at/type",keyword:"type",params:{type:"string"},message:"must be string"}],!1;var a=q===e}else var a=!0;if(a){if(r.finished_at!==void 0){let w=r.
-finished_at,q=e;if(e===q&&e===q)if(typeof w=="string"){if(!Ba.validate(w))return Ae.errors=[{instancePath:t+"/finished_at",schemaPath:"#/properties/finished_at/\
-format",keyword:"format",params:{format:"date-time"},message:'must match format "date-time"'}],!1}else return Ae.errors=[{instancePath:t+"/finished_at",schemaPath:"\
-#/properties/finished_at/type",keyword:"type",params:{type:"string"},message:"must be string"}],!1;var a=q===e}else var a=!0;if(a){if(r.duration_ms!==void 0){let w=r.
-duration_ms,q=e;if(!(typeof w=="number"&&!(w%1)&&!isNaN(w)&&isFinite(w)))return Ae.errors=[{instancePath:t+"/duration_ms",schemaPath:"#/properties/duration_ms/t\
-ype",keyword:"type",params:{type:"integer"},message:"must be integer"}],!1;if(e===q&&typeof w=="number"&&isFinite(w)&&(w<0||isNaN(w)))return Ae.errors=[{instancePath:t+
-"/duration_ms",schemaPath:"#/properties/duration_ms/minimum",keyword:"minimum",params:{comparison:">=",limit:0},message:"must be >= 0"}],!1;var a=q===e}else var a=!0;
-if(a){if(r.mode!==void 0){let w=r.mode,q=e;if(typeof w!="string")return Ae.errors=[{instancePath:t+"/mode",schemaPath:"#/properties/mode/type",keyword:"type",params:{
+{instancePath:t+"/action",schemaPath:"#/properties/action/type",keyword:"type",params:{type:"string"},message:"must be string"}],!1;if(!(w==="up"||w==="redeploy"||
+w==="restart"||w==="validate"||w==="nuke"))return Ae.errors=[{instancePath:t+"/action",schemaPath:"#/properties/action/enum",keyword:"enum",params:{allowedValues:ci.
+properties.action.enum},message:"must be equal to one of the allowed values"}],!1;var a=q===e}else var a=!0;if(a){if(r.outcome!==void 0){let w=r.outcome,q=e;if(typeof w!=
+"string")return Ae.errors=[{instancePath:t+"/outcome",schemaPath:"#/properties/outcome/type",keyword:"type",params:{type:"string"},message:"must be string"}],!1;
+if(!(w==="ok"||w==="failed"))return Ae.errors=[{instancePath:t+"/outcome",schemaPath:"#/properties/outcome/enum",keyword:"enum",params:{allowedValues:ci.properties.
+outcome.enum},message:"must be equal to one of the allowed values"}],!1;var a=q===e}else var a=!0;if(a){if(r.started_at!==void 0){let w=r.started_at,q=e;if(e===
+q&&e===q)if(typeof w=="string"){if(!Ba.validate(w))return Ae.errors=[{instancePath:t+"/started_at",schemaPath:"#/properties/started_at/format",keyword:"format",
+params:{format:"date-time"},message:'must match format "date-time"'}],!1}else return Ae.errors=[{instancePath:t+"/started_at",schemaPath:"#/properties/started_a\
+t/type",keyword:"type",params:{type:"string"},message:"must be string"}],!1;var a=q===e}else var a=!0;if(a){if(r.finished_at!==void 0){let w=r.finished_at,q=e;if(e===
+q&&e===q)if(typeof w=="string"){if(!Ba.validate(w))return Ae.errors=[{instancePath:t+"/finished_at",schemaPath:"#/properties/finished_at/format",keyword:"format",
+params:{format:"date-time"},message:'must match format "date-time"'}],!1}else return Ae.errors=[{instancePath:t+"/finished_at",schemaPath:"#/properties/finished\
+_at/type",keyword:"type",params:{type:"string"},message:"must be string"}],!1;var a=q===e}else var a=!0;if(a){if(r.duration_ms!==void 0){let w=r.duration_ms,q=e;
+if(!(typeof w=="number"&&!(w%1)&&!isNaN(w)&&isFinite(w)))return Ae.errors=[{instancePath:t+"/duration_ms",schemaPath:"#/properties/duration_ms/type",keyword:"ty\
+pe",params:{type:"integer"},message:"must be integer"}],!1;if(e===q&&typeof w=="number"&&isFinite(w)&&(w<0||isNaN(w)))return Ae.errors=[{instancePath:t+"/durati\
+on_ms",schemaPath:"#/properties/duration_ms/minimum",keyword:"minimum",params:{comparison:">=",limit:0},message:"must be >= 0"}],!1;var a=q===e}else var a=!0;if(a){
+if(r.mode!==void 0){let w=r.mode,q=e;if(typeof w!="string")return Ae.errors=[{instancePath:t+"/mode",schemaPath:"#/properties/mode/type",keyword:"type",params:{
 type:"string"},message:"must be string"}],!1;if(!(w==="demo"||w==="dev"||w==="prod"))return Ae.errors=[{instancePath:t+"/mode",schemaPath:"#/properties/mode/enu\
 m",keyword:"enum",params:{allowedValues:ci.properties.mode.enum},message:"must be equal to one of the allowed values"}],!1;var a=q===e}else var a=!0;if(a){if(r.
 profile!==void 0){let w=r.profile,q=e;if(typeof w!="string")return Ae.errors=[{instancePath:t+"/profile",schemaPath:"#/properties/profile/type",keyword:"type",params:{

@@ -73,7 +73,7 @@ async function bootstrap(context: CommandContext, settings: Settings, answers: A
   ];
   const result = await withNodeLock(settings.home, 'bootstrap', () => runPhases(phases, context.output));
   const started = performance.now();
-  const base: Report = { ...(await emptyReport(settings, 'bootstrap', startedAt)), checks: [...state.checks, ...proof], seeded: readSeeded(settings.home), remediation: ['npx agentos bootstrap is safe to repeat', 'npx agentos validate --isolation'] };
+  const base: Report = { ...(await emptyReport(settings, 'up', startedAt)), checks: [...state.checks, ...proof], seeded: readSeeded(settings.home), remediation: ['npx agentos bootstrap is safe to repeat', 'npx agentos validate --isolation'] };
   const report = withReportPhase(finishReport(base, result), started);
   const files = writeReport(settings.reportsDir, report);
   for (const warning of state.warnings) context.output.note(`${context.output.style('yellow', 'warning:')} ${warning}`);

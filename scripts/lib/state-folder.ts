@@ -69,7 +69,7 @@ function takeLock(file: string, action: string): void {
     }
     const [pid, other] = readLock(file);
     if (attempt > 0 || (pid !== process.pid && /agentos/.test(commandLineOf(pid) ?? ''))) {
-      throw new CliError('another agentos command is changing this node', { exitCode: EXIT.gate, evidence: [`pid ${pid}: ${other}`], next: 'wait for it to end, then try again' });
+      throw new CliError('another agentos command is changing this node', { exitCode: EXIT.gate, evidence: [`pid ${pid}: agentos ${other}`, `${file} says so`], next: 'wait for it to end, then type the same again; the lock of a command that was killed is taken over by itself' });
     }
     rmSync(file, { force: true });
   }

@@ -29,6 +29,8 @@ import { faultsOfAnswer } from './verdict.ts';
 const isLong = process.env['AGENTOS_FUZZ_FORM'] === 'long';
 const RUNS = isLong ? 300 : 25;
 const SEED = Number(process.env['AGENTOS_FUZZ_SEED'] ?? Math.floor(Math.random() * 1_000_000_000));
+/** Streams too: every run that is read here ends, but for those that wait to be canceled. */
+const ANSWER_MS = 20_000;
 /** A file that takes every request with its answer, a line each, for reading what was refused and why. */
 const RECORD = process.env['AGENTOS_FUZZ_RECORD'];
 
@@ -102,7 +104,7 @@ async function judge(subject: Subject, request: FuzzRequest, isValid: boolean): 
   const { node } = fuzzed;
   const base = row.path.startsWith('/v1/admin/') ? node.adminUrls[service] : node.urls[service];
   const startedAt = performance.now();
-  const answer = await send(base, wire, row.streams ? 3_000 : 10_000);
+  const answer = await send(base, wire, ANSWER_MS);
   const tookMs = performance.now() - startedAt;
   tally.add(nameOf(subject), { valid: isValid, status: answer.status, tookMs });
   if (RECORD !== undefined) appendFileSync(RECORD, `${JSON.stringify({ operation: nameOf(subject), isValid, at: new Date().toISOString(), tookMs, wire: { ...wire, body: String(wire.body ?? '').slice(0, 4_000) }, status: answer.status, answer: answer.body.slice(0, 8_000) })}\n`);

@@ -37,12 +37,9 @@ describe('faults', () => {
   };
   const wires = fc.sample(faultsFor(request), { seed: 7, numRuns: 400 }).map((fault) => toWire(fault(request)));
 
-  it('announce no more bytes than come, which a server would wait for', () => {
-    for (const body of [undefined, {}]) {
-      const announced = fc.sample(faultsFor({ ...request, body }), { seed: 7, numRuns: 400 }).filter((fault) => fault({ ...request, body }).headers.some(([name, value]) => name === 'Content-Length' && value === '5'));
-      expect(announced).toEqual([]);
-    }
-    expect(wires.some(({ headers }) => headers.some(([name]) => name === 'Content-Length'))).toBe(true);
+  it.each([[undefined, false], [{}, false], [request.body, true]])('of a request with the body %j announce five bytes, which a server waits for: %j', (body, expected) => {
+    const faults = fc.sample(faultsFor({ ...request, body }), { seed: 7, numRuns: 4_000 });
+    expect(faults.some((fault) => fault({ ...request, body }).headers.some(([name]) => name === 'Content-Length'))).toBe(expected);
   });
 
   it('leave the request that they are made from alone', () => {

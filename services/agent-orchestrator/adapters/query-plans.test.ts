@@ -68,7 +68,7 @@ beforeAll(async () => {
   runState = new PostgresRunState(database.pool);
   queue = new PostgresQueue(database.pool, wake);
   events = new PostgresEvents(database.pool, wake);
-}, 60_000);
+}, 180_000);
 
 afterAll(async () => {
   await runState?.close();
@@ -265,7 +265,7 @@ describe('query plans with 100,000 waiting runs', () => {
       await session.query(`PREPARE kept_${name} AS ${text}`);
       await keptPlan(session, `kept_${name}`, values);
     }
-  }, 60_000);
+  }, 180_000);
 
   afterAll(async () => {
     session?.release();
@@ -339,7 +339,7 @@ describe('query plans with 100,000 waiting runs', () => {
     await sleep(1_100);
     session = await pooled.pool.connect();
     await expectPlans(/./);
-  }, 60_000);
+  }, 180_000);
 
   it.each([
     ['of one tenant and its queue', 1, ['ANALYZE orchestrator.runs']],
@@ -352,5 +352,5 @@ describe('query plans with 100,000 waiting runs', () => {
     const { rows } = await waiting.asSuperuser((client) => client.query<{ count: number }>("SELECT count(*)::int AS count FROM orchestrator.runs WHERE status = 'queued'"));
     if (rows[0]!.count < WAITING) await queueUp(WAITING, tenants);
     await expectPlans();
-  }, 60_000);
+  }, 180_000);
 });

@@ -106,7 +106,7 @@ describe('a killed worker', () => {
     }
     expect(reclaimed).toBe(running);
     expect(await queue.depth(WORKER)).toEqual({ queued: 0, running: 0, drift: 0 });
-  }, 30_000);
+  }, 180_000);
 });
 
 describe('a commit whose answer is lost', () => {

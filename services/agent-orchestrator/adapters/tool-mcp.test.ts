@@ -161,7 +161,7 @@ describe('MCP servers as programs', () => {
     const output = await under.mcp.invoke(tenant, call('tool.mcp.clock.time_in', { input: { timezone: 'Europe/Zurich' }, timeoutMs: 15_000 }));
     expect(output).toMatchObject({ timezone: 'Europe/Zurich', time: expect.stringMatching(/^\d{2}:\d{2}$/) });
     delete process.env['AGENTOS_TEST_CANARY'];
-  }, 30_000);
+  }, 180_000);
 
   it.each(['broken', 'absent', 'unlisted'])('%s is a state of the server and not the end of anything', async (commandId) => {
     under = await tenantToolsUnderTest({ commands });

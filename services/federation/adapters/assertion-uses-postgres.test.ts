@@ -10,7 +10,7 @@ let opened: Database;
 beforeAll(async () => {
   database = await testDatabase({ migrations: nodeMigrations });
   opened = await createDatabase({ url: database.url, applicationName: 'assertion-uses', max: 4 });
-}, 60_000);
+}, 180_000);
 afterAll(async () => {
   await opened?.close();
   await database?.drop();

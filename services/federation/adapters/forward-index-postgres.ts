@@ -3,7 +3,9 @@
  * are one transaction.
  */
 import type pg from 'pg';
-import { AuditTrail, withAudit } from '../../platform/audit/audit-trail.ts';
+import type { AuditRow } from '../../platform/audit/audit-row.ts';
+import type { AppendedRow } from '../../platform/audit/audit-sql.ts';
+import { AuditTrail } from '../../platform/audit/audit-trail.ts';
 import { AgentOsError } from '../../platform/errors.ts';
 import { FlushRolledBackError, GroupCommit } from '../../platform/db/group-commit.ts';
 import type { NamedStatement, StatementAnswer } from '../../platform/db/statement-batch.ts';
@@ -109,20 +111,29 @@ export class PostgresForwardIndex implements ForwardIndexPort {
 
   async #completeAll(all: readonly Completion[]): Promise<(ForwardRecord | Error)[]> {
     try {
-      return await withAudit(this.#pool, this.#trail, [...new Set(all.map(({ auth }) => auth.tenant_id))], async (client, note) => {
+      let deeds: AuditRow[] = [];
+      let chained: Promise<readonly AppendedRow[]> = Promise.resolve([]);
+      const completed = await withTenantTogether(this.#pool, [...new Set(all.map(({ auth }) => auth.tenant_id))], async (client) => {
+        deeds = [];
         const answers = await Promise.all(all.map(({ auth, forwardId, remote }) => client.query<ForwardRow>({ ...COMPLETE, values: [auth.tenant_id, forwardId, remote.runId, remote.eventsUrl, remote.status] })));
-        return Promise.all(answers.map(async ({ rows: [completed] }, index): Promise<ForwardRecord | Error> => {
+        const records = await Promise.all(answers.map(async ({ rows: [completed] }, index): Promise<ForwardRecord | Error> => {
           const { auth, forwardId, remote } = all[index]!;
           if (completed !== undefined) {
             const record = recordOf(completed);
-            note(auth, runForwarded(record, remote));
+            deeds.push(this.#trail.row(auth, runForwarded(record, remote)));
             return record;
           }
           const { rows: [known] } = await client.query<ForwardRow>({ ...GET, values: [auth.tenant_id, forwardId] });
           if (known === undefined) return forwardNotFound(forwardId);
           return known.remote_run_id === remote.runId ? recordOf(known) : forwardedElsewhere(forwardId);
         }));
+        // COMMIT travels with it.
+        chained = this.#trail.send(client, deeds);
+        chained.catch(() => undefined);
+        return records;
       });
+      this.#trail.committed(deeds, await chained);
+      return completed;
     } catch (error) {
       if (!(error instanceof AgentOsError)) throw error;
       if (error.cause instanceof AmbiguousCommitError) throw error;

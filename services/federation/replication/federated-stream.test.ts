@@ -59,7 +59,7 @@ describe('whatever a node does', () => {
       expect(frames).toEqual(log.slice(after ?? 0).map(frameOf));
       expect(node.openConnections, 'connections left open').toBe(0);
     }), { numRuns: 300 });
-  }), 60_000);
+  }), 180_000);
 
   it('and no less with a replica that holds any part of it', verifies(['PRS-7.4-04', 'PRS-7.4-05'], async () => {
     await fc.assert(fc.asyncProperty(history, async ({ length, after, scripts, held }) => {
@@ -68,7 +68,7 @@ describe('whatever a node does', () => {
       const frames = await collect(await open(new ScriptedNode(log, scripts), replica, { after, maxAttempts: held.length > 0 ? 1 : scripts.length + 3 }));
       expect(frames).toEqual(log.slice(after ?? 0).map(frameOf));
     }), { numRuns: 300 });
-  }), 60_000);
+  }), 180_000);
 
   it('never shows an event of another tenant or run', verifies(['PRS-7.4-09'], async () => {
     for (const foreign of ['tenant', 'run'] as const) {

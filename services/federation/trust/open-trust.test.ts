@@ -172,7 +172,7 @@ describe('a call to a node', () => {
     expect(await (await dispatcher.request({ origin: `https://127.0.0.1:${port}`, path: '/', method: 'GET' })).body.text(), 'while all of them are open').toBe('ok');
     for (const { body } of opened) body.destroy();
     for (const { body } of opened) await once(body, 'close').catch(() => undefined);
-  }, 30_000);
+  }, 180_000);
 
   it('takes a renewed certificate at the next request, for the connection and the assertion alike', verifies(['PRS-7.4-01'], async () => {
     const first = await stackCertificate(authority, 'stk_a');

@@ -21,12 +21,12 @@ beforeAll(async () => {
   postgres = await startTestPostgres({ durable: true });
   await migrate({ url: postgres.url, schema: MODEL_POLICY_SCHEMA, migrations: modelPolicyMigrations });
   folder = mkdtempSync(join(tmpdir(), 'agentos-crash-'));
-}, 60_000);
+}, 180_000);
 afterAll(async () => {
   for (const child of started) child.kill('SIGKILL');
   await postgres?.stop();
   rmSync(folder, { recursive: true, force: true });
-}, 30_000);
+}, 180_000);
 
 /** Those whom the server had forked notice a moment later that it is gone, and hold its memory until then. */
 async function startAgain(attempts = 10): Promise<void> {

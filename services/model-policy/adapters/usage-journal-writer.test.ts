@@ -339,7 +339,7 @@ describe('where something fails', () => {
     expect(await ledgerOf(auth)).toHaveLength(3);
     await opened.close();
     expect(await ledgerOf(auth)).toHaveLength(4);
-  }, 30_000);
+  }, 180_000);
 
   it('goes on for a while without the database, then refuses, and loses nothing', async () => {
     const auth = freshTenant('away');
@@ -387,7 +387,7 @@ describe('where something fails', () => {
     await expect.poll(() => opened.writer.isStalled, { timeout: 5_000 }).toBe(false);
     await opened.close();
     expect(await tracesOf(auth)).toHaveLength(61);
-  }, 30_000);
+  }, 180_000);
 
   it('sets aside what the database refuses, and ships the rest', async () => {
     const auth = freshTenant('poison');
@@ -418,7 +418,7 @@ describe('where something fails', () => {
     const successor = await open({ folder: ownFolder() });
     await expect.poll(() => successor.usage.expire().then(async () => (await stateOf(auth))!.reserved), { timeout: 10_000 }).toBe(0);
     await successor.close();
-  }, 30_000);
+  }, 180_000);
 });
 
 describe('the choice of the way', () => {

@@ -69,7 +69,7 @@ describe('a claim of which nobody knows whether it was made', () => {
     expect(await openClaims('req_own'), 'what was claimed anew is not given back').toBe(1);
     for (const [each, id] of [[doubting, 'req_own'], [other, 'req_others']] as const) await each.usage.endClaim(auth, id, false);
     await Promise.all([doubting.close(), other.close()]);
-  }, 30_000);
+  }, 180_000);
 });
 
 describe('the claim of a process that is gone and whose journal nobody finds', () => {
@@ -92,5 +92,5 @@ describe('the claim of a process that is gone and whose journal nobody finds', (
     expect(await heir.usage.claim(auth, 'req_1', 'another')).toBe('other_request');
     expect(await openClaims('req_1'), 'nobody takes it: it may have been charged').toBe(1);
     await heir.close();
-  }, 30_000);
+  }, 180_000);
 });

@@ -9,6 +9,7 @@
 import { createServer as createHttpServer, type IncomingMessage, type Server, type ServerOptions as NodeServerOptions, type ServerResponse } from 'node:http';
 import { createServer as createHttpsServer, type Server as HttpsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
+import type { Duplex } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import type { Identity } from '../auth/identity.ts';
@@ -155,6 +156,8 @@ function openListener(options: ServerOptions, limits: ServerLimits, edge: Edge, 
   server.maxConnections = limits.maxConnections;
   server.on('connection', (socket) => edge.connected(socket));
   server.on('clientError', (error: NodeJS.ErrnoException, socket) => answerParserError(error, socket));
+  // Without a handshake there is nobody to tell: an answer would wait for one, and the connection with it, for ever.
+  server.on('tlsClientError', (_error: Error, socket: Duplex) => socket.destroy());
   server.on('connect', (_request, socket) => answerConnect(socket));
   server.on('checkExpectation', onRequest);
   return server;

@@ -33,6 +33,10 @@ describe('Vault', () => {
     expect(await secretsOf().get(null, NAME)).toEqual({ value: 'other', version: '2' });
   });
 
+  it.each(['secret/../sys/seal#key', 'secret/./agentos#key', '../data/agentos#key', 'secret/agentos/..#key', 'secret//agentos#key'])('reads nothing outside its mount: %s', async (name) => {
+    await expect(secretsOf().get(null, name)).rejects.toMatchObject({ code: 'invalid_request' });
+  });
+
   it('logs in by AppRole once for all reads, and again when its token was revoked', verifies(['PRS-10.2-02'], async () => {
     vault.role('rid', 'sid');
     const secrets = secretsOf({ auth: approle() });

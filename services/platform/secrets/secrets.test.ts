@@ -11,6 +11,7 @@ import type { SecretRead } from './config-secrets.ts';
 import { SecretHolder } from './live-secret.ts';
 import { openConfig } from './open-config.ts';
 import { parseReference } from './reference.ts';
+import { FileSecrets } from './secrets-files.ts';
 import { createSecretBox } from './secret-box.ts';
 import { rotatingKeys, sealingKeys } from './signing-keys.ts';
 
@@ -101,6 +102,12 @@ describe('resolving at the start', () => {
     ['VAULT_TOKEN', { VAULT_ADDR: 'http://127.0.0.1:1', VAULT_TOKEN: 'vault://secret/a#token' }],
   ])('says that %s is missing in %j', async (variable, env) => {
     await expect(configOf({ ...env, OPENAI_API_KEY: 'vault://secret/agentos#openai' })).rejects.toMatchObject({ variable, exitCode: 3 });
+  });
+
+  it('is no file of any size: a path to something else is told of and not read', async () => {
+    const path = file('x'.repeat(1024 * 1024 + 1));
+    await expect(configOf({ OPENAI_API_KEY_FILE: path })).rejects.toThrow(/1048577 bytes, which no secret has|OPENAI_API_KEY/);
+    await expect(new FileSecrets().get(null, path)).rejects.toMatchObject({ message: `The file ${path} has 1048577 bytes, which no secret has.` });
   });
 
   it('holds the value of a reference to the type of its variable', async () => {

@@ -88,7 +88,7 @@ describe('tool.sql.query', () => {
       expect((await refusal("INSERT INTO orders VALUES (5000, 'x')")).code, sql).toBe('forbidden');
       expect((await refusal('SELECT pg_sleep(3)')).code, sql).toBe('timeout');
     }
-  }, 30_000);
+  }, 180_000);
 
   it('says what PostgreSQL thinks of the statement', async () => {
     expect(await refusal('SELECT nothing FROM orders')).toMatchObject({ code: 'invalid_request', message: expect.stringContaining('"nothing" does not exist') });
