@@ -4,10 +4,10 @@ import type { Settings } from '../settings.ts';
 import type { Check } from './checks.ts';
 import { validationChecks } from './run-checks.ts';
 
-export async function nodeChecks(settings: Settings, signal: AbortSignal): Promise<readonly Check[]> {
+export async function nodeChecks(settings: Settings, signal: AbortSignal, patienceMs = 0): Promise<readonly Check[]> {
   const [first, second] = nodesOf(settings) as [Settings, Settings?];
-  if (second === undefined) return validationChecks(first, signal);
+  if (second === undefined) return validationChecks(first, signal, patienceMs);
   const { federationChecks } = await import('./federation-checks.ts');
-  const ofSecond = validationChecks(second, signal).map((check) => ({ ...check, name: `${prefixOf(second)}${check.name}` }));
-  return [...validationChecks(first, signal), ...ofSecond, ...federationChecks(first, second, signal)];
+  const ofSecond = validationChecks(second, signal, patienceMs).map((check) => ({ ...check, name: `${prefixOf(second)}${check.name}` }));
+  return [...validationChecks(first, signal, patienceMs), ...ofSecond, ...federationChecks(first, second, signal)];
 }

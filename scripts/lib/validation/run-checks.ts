@@ -3,6 +3,7 @@
  * idempotency, and that a second tenant sees none of it. They add runs of their own and remove the tenant they make.
  */
 import { randomUUID } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Event, Run } from '../../../generated/types/index.ts';
 import { expectStatus, send, type ApiAnswer, type ApiRequest } from '../api.ts';
 import { operatorHeaders, type Role } from '../identity.ts';
@@ -16,13 +17,15 @@ const AO = 'agent-orchestrator';
 const PROBE_INPUT = 'Use tool.echo to repeat: agentos validate';
 const PROBE_AGENT = 'agt_sample_echo_v1';
 const RUN_TIMEOUT_MS = 30_000;
+const LOOK_AGAIN_MS = 250;
 
 interface Found {
   run: Run | null;
   events: readonly Event[];
 }
 
-export function validationChecks(settings: Settings, signal: AbortSignal): readonly Check[] {
+/** @param patienceMs how long a service that has just come up may still be busy with itself */
+export function validationChecks(settings: Settings, signal: AbortSignal, patienceMs = 0): readonly Check[] {
   const found: Found = { run: null, events: [] };
   const other = `tnt_validate_${randomUUID().slice(0, 8)}`;
   const as = async (tenantId: string, role: Role = 'tenant') => operatorHeaders(settings, role, tenantId, AO);
@@ -37,7 +40,7 @@ export function validationChecks(settings: Settings, signal: AbortSignal): reado
   const services = SERVICES.map((service): Check => ({
     name: `${service.name} is healthy and ready`,
     async run() {
-      const detail = await healthy(settings, service.name);
+      const detail = await healthy(settings, service.name, patienceMs);
       unready.delete(service.name);
       return detail;
     },
@@ -65,11 +68,14 @@ export function validationChecks(settings: Settings, signal: AbortSignal): reado
   ];
 }
 
-async function healthy(settings: Settings, name: string): Promise<string> {
+async function healthy(settings: Settings, name: string, patienceMs: number): Promise<string> {
   const service = SERVICES.find((entry) => entry.name === name)!;
-  const probe = await probeService(service, listenerOf(settings, service.name));
-  must(probe.ready, probe.detail);
-  return `version ${probe.version ?? 'unknown'}`;
+  for (const deadline = Date.now() + patienceMs; ;) {
+    const probe = await probeService(service, listenerOf(settings, service.name));
+    if (probe.ready) return `version ${probe.version ?? 'unknown'}`;
+    must(probe.healthy && Date.now() < deadline, probe.detail);
+    await sleep(LOOK_AGAIN_MS);
+  }
 }
 
 async function modelsListed(settings: Settings, tenant: string, signal: AbortSignal): Promise<string> {
