@@ -101,7 +101,11 @@ export async function createDatabase(options: DatabaseOptions): Promise<Database
     client.on('error', (error) => options.log?.warn({ err: error }, 'A database connection broke.'));
     gatherWrites(client);
   });
-  pool.on('error', (error) => options.log?.warn({ err: error }, 'An idle database connection broke.'));
+  pool.on('error', (error: Error & { client?: unknown }) => {
+    // The pool hangs the whole client on it, with the text of every statement that it has prepared.
+    delete error.client;
+    options.log?.warn({ err: error }, 'An idle database connection broke.');
+  });
   if (options.keyedStatements) renewPlans(pool);
   const knex = knexFactory({ client: 'pg', connectionPool: pool } as Knex.Config);
   let closing: Promise<void> | null = null;
