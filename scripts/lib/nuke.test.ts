@@ -144,7 +144,7 @@ describe('the lock of a node', () => {
     try {
       await once(holder, 'spawn');
       writeFileSync(path.join(home, 'state', 'lock'), `${holder.pid} up\n`);
-      await expect(withNodeLock(home, 'nuke', async () => 'done')).rejects.toMatchObject({ exitCode: 1, evidence: [`pid ${holder.pid}: up`] });
+      await expect(withNodeLock(home, 'nuke', async () => 'done')).rejects.toMatchObject({ exitCode: 1, evidence: [`pid ${holder.pid}: agentos up`, expect.stringContaining('lock')] });
     } finally {
       holder.kill('SIGKILL');
       await once(holder, 'exit');

@@ -3,9 +3,9 @@ export function readable(text: string): string {
   return /[\uff01-\uff5e]/.test(text) ? text.replace(/[\uff01-\uff5e]/g, (char) => String.fromCharCode(char.charCodeAt(0) - 0xfee0)) : text;
 }
 
-/** What no reader sees and a detector would stumble over: soft hyphens, joiners, marks of direction, selectors, tags. */
-const INVISIBLE = /[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufff8]|\udb40[\udc00-\udfff]/;
-const ALL_INVISIBLE = new RegExp(INVISIBLE, 'g');
+/** What no reader sees and a detector would stumble over: soft hyphens, joiners, marks of direction, selectors, tags (Unicode, DerivedCoreProperties). */
+const INVISIBLE = /\p{Default_Ignorable_Code_Point}/u;
+const ALL_INVISIBLE = new RegExp(INVISIBLE, 'gu');
 
 export const hasInvisible = (text: string): boolean => INVISIBLE.test(text);
 export const withoutInvisible = (text: string): string => text.replace(ALL_INVISIBLE, '');

@@ -4,6 +4,7 @@
  * terms that begin with the word at hand are compared.
  */
 import type { PolicyRuleTerms } from '../../../generated/types/index.ts';
+import { withoutInvisible } from './readable.ts';
 
 type Action = PolicyRuleTerms['action'];
 
@@ -31,8 +32,6 @@ const TOKENS = / ?(?:[\p{L}\p{N}_]+|[^\p{L}\p{N}_\s])/gu;
 const WORD_CHARACTER = /[\p{L}\p{N}_]/u;
 // eslint-disable-next-line no-control-regex
 const ASCII = /^[\u0000-\u007f]*$/;
-/** Soft hyphens, joiners, marks of direction, selectors, tags: whatever a reader does not see (Unicode, DerivedCoreProperties). */
-const INVISIBLE = /\p{Default_Ignorable_Code_Point}/gu;
 const WIDE_SPACE = /[\t\n\v\f\r]| {2}/;
 
 export function fold(text: string): string {
@@ -41,7 +40,7 @@ export function fold(text: string): string {
     const lower = text.toLowerCase();
     return WIDE_SPACE.test(lower) ? lower.replace(/\s+/g, ' ') : lower;
   }
-  return text.normalize('NFKC').replace(INVISIBLE, '').toLowerCase().replace(/\s+/g, ' ');
+  return withoutInvisible(text.normalize('NFKC')).toLowerCase().replace(/\s+/g, ' ');
 }
 
 function tokensOf(folded: string): Token[] {
