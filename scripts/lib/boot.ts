@@ -31,16 +31,29 @@ export async function bootNode(settings: Settings, options: BootOptions, tell: (
   if (firstKey !== null) tell(firstKey);
   writeFileSync(rememberedModeFile(settings.home), `${settings.mode}\n`);
   writeFileSync(rememberedProfileFile(settings.home), `${settings.profile}\n`);
+  const services = await ensureServices(settings, environment, options, tell);
+  const actions = [`postgres ${database.action}`, ...services.map(({ service, ensured }) => `${service.name} ${ensured.action}`)];
+  return { databaseUrl: database.url, services, detail: actions.join(', ') };
+}
+
+/** All at once; where one cannot be started, the others are no longer waited for. */
+async function ensureServices(settings: Settings, environment: Readonly<Record<string, string>>, options: BootOptions, tell: (detail: string) => void): Promise<Booted['services']> {
   let healthy = 0;
   const starting = new Set<string>();
-  const services = await Promise.all(SERVICES.map(async (service) => {
-    const ensured = await ensureService(service, { home: settings.home, host: settings.host, port: settings.ports[service.name], tls: settings.tls, environment, starting, ...options });
+  const failed = new AbortController();
+  const signal = AbortSignal.any([options.signal, failed.signal]);
+  const ensureOne = async (service: ServiceEntry): Promise<Booted['services'][number]> => {
+    const ensured = await ensureService(service, { ...options, home: settings.home, host: settings.host, port: settings.ports[service.name], tls: settings.tls, environment, starting, signal });
     healthy += 1;
     tell(`healthy ${healthy}/${SERVICES.length}: ${service.name} ${ensured.action}`);
     return { service, ensured };
-  }));
-  const actions = [`postgres ${database.action}`, ...services.map(({ service, ensured }) => `${service.name} ${ensured.action}`)];
-  return { databaseUrl: database.url, services, detail: actions.join(', ') };
+  };
+  const outcomes = await Promise.allSettled(SERVICES.map((service) => ensureOne(service).catch((error: unknown) => {
+    failed.abort(error);
+    throw error;
+  })));
+  if (failed.signal.aborted) throw failed.signal.reason;
+  return outcomes.flatMap((outcome) => (outcome.status === 'fulfilled' ? [outcome.value] : []));
 }
 
 /** Services are given it as a file: environments are read by more than the process they are for. */

@@ -51,7 +51,7 @@ export async function ensureService(service: ServiceEntry, options: StartOptions
   const living = livingState(options.home, service.name);
   if (living !== null) {
     if (isCurrent(service, living, options)) {
-      const probe = await settle(service, living, options.starting ?? new Set());
+      const probe = await settle(service, living, options);
       if (probe.ready) return { action: 'left alone', state: living, probe };
     }
     options.starting?.add(service.name);
@@ -75,10 +75,11 @@ function isCurrent(service: ServiceEntry, state: ServiceState, options: StartOpt
  * A service that lost its database a moment ago gets the time to find it again before it is replaced; and one that only
  * lacks services that are being started gets it from when those are there, however slow the machine is.
  */
-async function settle(service: ServiceEntry, state: ServiceState, starting: ReadonlySet<string>): Promise<Probe> {
+async function settle(service: ServiceEntry, state: ServiceState, { starting = new Set(), signal }: StartOptions): Promise<Probe> {
   let deadline = Date.now() + SETTLE_MS;
   for (;;) {
     const probe = await probeService(service, state);
+    signal.throwIfAborted();
     if (probe.lacks.length > 0 && probe.lacks.every((name) => starting.has(name))) deadline = Date.now() + SETTLE_MS;
     if (probe.ready || Date.now() > deadline || !isProcess(state.pid, state.marks)) return probe;
     await sleep(100);
