@@ -68,7 +68,9 @@ export class Engine {
     const octet = randomInt(1, 250);
     for (const [index, network] of Object.keys(options.file.networks).entries()) {
       const [bridge, prefix] = [`aot${this.#id}b${index}`, `10.${200 + index}.${octet}`];
-      sh(`ip link add ${bridge} type bridge && ip addr add ${prefix}.1/24 dev ${bridge} && ip link set ${bridge} up`);
+      // Said, since a bridge otherwise takes the lowest address of who joins it, and nobody who has asked for it before finds it any more.
+      const address = `02:a0:${this.#id.padStart(4, '0').replace(/..(?=.)/, '$&:')}:${index.toString(16).padStart(2, '0')}:01`;
+      sh(`ip link add ${bridge} address ${address} type bridge && ip addr add ${prefix}.1/24 dev ${bridge} && ip link set ${bridge} up`);
       this.#networks.set(network, { bridge, prefix });
       for (const [position, name] of Object.keys(options.file.services).entries()) {
         this.#addresses.set(`${network}/${name}`, `${prefix}.${options.outside.includes(name) ? 1 : position + 10}`);

@@ -151,6 +151,9 @@ describe('a run ends when, in the middle of its model call,', () => {
     await pause(LOOKED_MS);
     await node.start(MP);
     await answerAndEnd(runId, 2);
+    // What was answered comes from the journal to the ledger in a moment of its own.
+    await expect.poll(() => charged(runId), { timeout: PATIENCE_MS, interval: 20 }).toBeGreaterThan(0);
+    await pause(LOOKED_MS);
     expect(await charged(runId), 'nobody is charged for an answer that nobody got').toBe(1);
   }, 300_000);
 
