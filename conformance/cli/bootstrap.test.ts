@@ -52,7 +52,7 @@ describe('agentos bootstrap', () => {
     const node = await newNode();
     const result = await node.agentos('bootstrap', '--tenant', 'tnt acme');
     expect(result.code).toBe(2);
-    for (const line of ['--trusted-proxy loopback: missing', "--tenant tnt_acme: a tenant's id has", '--admin usr_ada: missing']) expect(result.stderr).toContain(line);
+    for (const line of ['--trusted-proxy loopback: missing', "--tenant tnt_acme: a tenant's id must match pattern", '--admin usr_ada: missing']) expect(result.stderr).toContain(line);
     expect(existsSync(node.home)).toBe(false);
   }, 180_000);
 

@@ -1,6 +1,6 @@
 import { existsSync, readFileSync } from 'node:fs';
 import path from 'node:path';
-import { bringUpPhases, newState, withReportPhase } from '../lib/bring-up.ts';
+import { bringUp, bringUpPhases, newState } from '../lib/bring-up.ts';
 import { answersOf, type Answers } from '../lib/bootstrap/answers.ts';
 import { ensureFirstTenant } from '../lib/bootstrap/first-tenant.ts';
 import { writeProdSettings } from '../lib/bootstrap/prod-settings.ts';
@@ -9,12 +9,9 @@ import type { Command, CommandContext } from '../lib/command.ts';
 import { formatMs } from '../lib/duration.ts';
 import { CliError, EXIT } from '../lib/errors.ts';
 import { tenantKeyFile } from '../lib/identity.ts';
-import { runPhases, type Phase } from '../lib/phases.ts';
-import { emptyReport, finishReport } from '../lib/reports/node-report.ts';
-import { writeReport, type Report, type ReportCheck } from '../lib/reports/report.ts';
-import { readSeeded } from '../lib/seeded.ts';
+import type { Report } from '../lib/reports/report.ts';
 import { loadSettings, placesOf, rememberedModeFile, type Settings } from '../lib/settings.ts';
-import { ensureStateFolder, withNodeLock } from '../lib/state-folder.ts';
+import { ensureStateFolder } from '../lib/state-folder.ts';
 import { somebodyIsThere, withTerminal } from '../lib/terminal.ts';
 import { runChecks } from '../lib/validation/checks.ts';
 
@@ -54,31 +51,25 @@ function refuseTrial(home: string): void {
 }
 
 async function bootstrap(context: CommandContext, settings: Settings, answers: Answers): Promise<typeof EXIT.ok> {
-  const startedAt = new Date();
   const state = newState();
-  let proof: readonly ReportCheck[] = [];
-  const phases: readonly Phase[] = [
-    ...bringUpPhases(context, settings, state),
-    { name: 'tenant', title: 'tenant, administrator, key', run: () => ensureFirstTenant(settings, answers, context.signal) },
-    {
-      name: 'prove',
-      title: 'a run, and what the key opens',
-      run: async (tell) => {
-        proof = await runChecks(proofChecks(settings, answers.tenantId, context.signal), context.signal, tell);
-        const failed = proof.filter((check) => check.status !== 'passed');
-        if (failed.length > 0) throw new CliError('the node does not do what it was set up for', { exitCode: EXIT.gate, evidence: failed.map((check) => `${check.name}: ${check.detail}`), next: 'agentos logs agent-orchestrator --since 5m' });
-        return `${proof.length} checks passed`;
-      },
-    },
-  ];
-  const result = await withNodeLock(settings.home, 'bootstrap', () => runPhases(phases, context.output));
-  const started = performance.now();
-  const base: Report = { ...(await emptyReport(settings, 'up', startedAt)), checks: [...state.checks, ...proof], seeded: readSeeded(settings.home), remediation: ['npx agentos bootstrap is safe to repeat', 'npx agentos validate --isolation'] };
-  const report = withReportPhase(finishReport(base, result), started);
-  const files = writeReport(settings.reportsDir, report);
-  for (const warning of state.warnings) context.output.note(`${context.output.style('yellow', 'warning:')} ${warning}`);
-  context.output.result(report, result.error === null ? summary(context, settings, answers, report, files.markdown) : `report: ${files.markdown}`);
-  if (result.error !== null) throw result.error;
+  const prove = async (tell: (detail: string) => void): Promise<string> => {
+    const proof = await runChecks(proofChecks(settings, answers.tenantId, context.signal), context.signal, tell);
+    state.checks = [...state.checks, ...proof];
+    const failed = proof.filter((check) => check.status !== 'passed');
+    if (failed.length > 0) throw new CliError('the node does not do what it was set up for', { exitCode: EXIT.gate, evidence: failed.map((check) => `${check.name}: ${check.detail}`), next: 'agentos logs agent-orchestrator --since 5m' });
+    return `${proof.length} checks passed`;
+  };
+  const next = ['npx agentos bootstrap is safe to repeat', 'npx agentos validate --isolation'];
+  const { report, file } = await bringUp(context, settings, state, {
+    action: 'up',
+    phases: [
+      ...bringUpPhases(context, settings, state),
+      { name: 'tenant', title: 'tenant, administrator, key', run: () => ensureFirstTenant(settings, answers, context.signal) },
+      { name: 'prove', title: 'a run, and what the key opens', run: prove },
+    ],
+    remediation: { afterSuccess: next, afterFailure: next },
+  });
+  context.output.result(report, summary(context, settings, answers, report, file));
   return EXIT.ok;
 }
 

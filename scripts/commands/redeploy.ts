@@ -1,14 +1,11 @@
-import { bringUpPhases, newState, renewServices, withReportPhase } from '../lib/bring-up.ts';
+import { bringUp, bringUpPhases, newState, renewServices } from '../lib/bring-up.ts';
 import type { Command, CommandContext } from '../lib/command.ts';
 import { formatMs } from '../lib/duration.ts';
 import { CliError, EXIT } from '../lib/errors.ts';
 import { requireAllKept, takeInventory, type Inventory } from '../lib/inventory.ts';
-import { runPhases, type Phase } from '../lib/phases.ts';
-import { emptyReport, finishReport } from '../lib/reports/node-report.ts';
-import { writeReport } from '../lib/reports/report.ts';
-import { readSeeded } from '../lib/seeded.ts';
+import type { Phase } from '../lib/phases.ts';
 import { loadSettings, type Settings } from '../lib/settings.ts';
-import { isStateFolder, withNodeLock } from '../lib/state-folder.ts';
+import { isStateFolder } from '../lib/state-folder.ts';
 
 export const command: Command = {
   name: 'redeploy',
@@ -17,21 +14,14 @@ export const command: Command = {
   async run(context) {
     const settings = loadSettings({ mode: context.global.mode, profile: context.global.profile });
     if (!isStateFolder(settings.home)) throw new CliError('there is no node here to redeploy', { exitCode: EXIT.gate, evidence: [settings.home], next: 'agentos up' });
-    const startedAt = new Date();
     const state = newState();
-    const result = await withNodeLock(settings.home, 'redeploy', () => runPhases(redeployPhases(context, settings, state), context.output));
-    const started = performance.now();
-    const remediation = result.error === null ? ['npx agentos validate checks more'] : ['npx agentos redeploy is safe to repeat', 'npx agentos status'];
-    const base = { ...(await emptyReport(settings, 'redeploy', startedAt)), checks: [...state.checks], seeded: readSeeded(settings.home), remediation };
-    const report = withReportPhase(finishReport(base, result), started);
-    const files = writeReport(settings.reportsDir, report);
-    for (const warning of state.warnings) context.output.note(`${context.output.style('yellow', 'warning:')} ${warning}`);
-    if (result.error !== null) {
-      if (context.output.json) context.output.result(report, '');
-      throw result.error;
-    }
+    const { report, file } = await bringUp(context, settings, state, {
+      action: 'redeploy',
+      phases: redeployPhases(context, settings, state),
+      remediation: { afterSuccess: ['npx agentos validate checks more'], afterFailure: ['npx agentos redeploy is safe to repeat', 'npx agentos status'] },
+    });
     const kept = report.phases.find((phase) => phase.name === 'kept')?.detail ?? '';
-    context.output.result(report, `redeployed in ${formatMs(report.duration_ms)}; all there: ${kept}\nreport: ${files.markdown}`);
+    context.output.result(report, `redeployed in ${formatMs(report.duration_ms)}; all there: ${kept}\nreport: ${file}`);
     return EXIT.ok;
   },
 };

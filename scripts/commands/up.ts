@@ -1,16 +1,13 @@
 import { observabilityLines } from '../lib/alerting/alerting-status.ts';
 import { adminBaseUrl, baseUrl } from '../lib/api.ts';
-import { bringUpPhases, newState, withReportPhase } from '../lib/bring-up.ts';
+import { bringUp, bringUpPhases, newState } from '../lib/bring-up.ts';
 import type { Command } from '../lib/command.ts';
 import { formatMs } from '../lib/duration.ts';
 import { EXIT } from '../lib/errors.ts';
 import type { Output } from '../lib/output.ts';
-import { runPhases, type PhasesResult } from '../lib/phases.ts';
-import { emptyReport, finishReport } from '../lib/reports/node-report.ts';
-import { writeReport, type Report, type WrittenReport } from '../lib/reports/report.ts';
-import { readSeeded } from '../lib/seeded.ts';
+import type { Report } from '../lib/reports/report.ts';
 import { loadSettings, type Settings } from '../lib/settings.ts';
-import { ensureStateFolder, withNodeLock } from '../lib/state-folder.ts';
+import { ensureStateFolder } from '../lib/state-folder.ts';
 
 export const command: Command = {
   name: 'up',
@@ -18,32 +15,23 @@ export const command: Command = {
   examples: ['agentos up', 'agentos up --mode dev', 'agentos up --profile federated', 'AGENTOS_AGENT_ORCHESTRATOR_PORT=51081 agentos up', 'agentos up --json 2>progress.jsonl >report.json'],
   async run(context) {
     const settings = loadSettings({ mode: context.global.mode, profile: context.global.profile });
-    const startedAt = new Date();
     const state = newState();
     // The lock lies in the state folder, so that has to be there first.
     ensureStateFolder(settings.home);
-    const result = await withNodeLock(settings.home, 'up', () => runPhases(bringUpPhases(context, settings, state), context.output));
-    const started = performance.now();
-    const base: Report = { ...(await emptyReport(settings, 'up', startedAt)), checks: [...state.checks], seeded: readSeeded(settings.home), remediation: remediation(result) };
-    const report = withReportPhase(finishReport(base, result), started);
-    const files = writeReport(settings.reportsDir, report);
-    for (const warning of state.warnings) context.output.note(`${context.output.style('yellow', 'warning:')} ${warning}`);
-    if (result.error !== null) {
-      if (context.output.json) context.output.result(report, '');
-      context.output.note(`report: ${files.markdown}`);
-      throw result.error;
-    }
-    context.output.result(report, summary(context.output, settings, report, files));
+    const { report, file } = await bringUp(context, settings, state, {
+      action: 'up',
+      phases: bringUpPhases(context, settings, state),
+      remediation: {
+        afterSuccess: ['npx agentos validate checks more, isolation of tenants included', 'npx agentos nuke --yes-really stops the node'],
+        afterFailure: ['npx agentos up is safe to repeat after a failure', 'npx agentos status'],
+      },
+    });
+    context.output.result(report, summary(context.output, settings, report, file));
     return EXIT.ok;
   },
 };
 
-function remediation(result: PhasesResult): string[] {
-  if (result.error !== null) return ['npx agentos up is safe to repeat after a failure', 'npx agentos status'];
-  return ['npx agentos validate checks more, isolation of tenants included', 'npx agentos nuke --yes-really stops the node'];
-}
-
-function summary(output: Output, settings: Settings, report: Report, files: WrittenReport): string {
+function summary(output: Output, settings: Settings, report: Report, file: string): string {
   const bold = (text: string): string => output.style('bold', text);
   const times = report.phases.map((phase) => `${phase.name} ${formatMs(phase.duration_ms)}`).join(', ');
   const width = Math.max(20, ...report.endpoints.map((row) => row.name.length));
@@ -69,7 +57,7 @@ function summary(output: Output, settings: Settings, report: Report, files: Writ
     `  ${report.alerting.configured ? 'configured' : 'not configured yet'}: ${report.alerting.detail}`,
     `  ${report.alerting.next}`,
     '',
-    `report: ${files.markdown}`,
+    `report: ${file}`,
     bold('next:'),
     ...nextOf(settings),
   ].join('\n');

@@ -4,14 +4,17 @@ import { isFederated } from './federation/files.ts';
 import type { CommandContext } from './command.ts';
 import { nodesOf, nodesThere, onEach, prefixOf } from './nodes.ts';
 import { stopServices } from './nuke.ts';
-import type { Phase } from './phases.ts';
+import { runPhases, type Phase } from './phases.ts';
 import { stopPostgres } from './postgres/index.ts';
 import { preflight } from './preflight.ts';
-import type { Report, ReportCheck } from './reports/report.ts';
+import { emptyReport, finishReport } from './reports/node-report.ts';
+import { writeReport, type Report, type ReportCheck } from './reports/report.ts';
+import { readSeeded } from './seeded.ts';
 import { seedNode } from './seeding.ts';
 import { SERVICES } from './services/catalog.ts';
 import { stopService } from './services/control.ts';
 import type { Settings } from './settings.ts';
+import { withNodeLock } from './state-folder.ts';
 import { runChecks } from './validation/checks.ts';
 import { smokeChecks } from './validation/smoke.ts';
 import { wireNode } from './wiring.ts';
@@ -115,8 +118,35 @@ function failOnFailed(checks: readonly ReportCheck[]): string {
   return passed === checks.length ? `${passed} checks passed` : `${passed} checks passed, ${checks.length - passed} skipped`;
 }
 
+export interface BringUpWork {
+  readonly action: Report['action'];
+  readonly phases: readonly Phase[];
+  /** What to do next, most useful first. */
+  readonly remediation: { readonly afterSuccess: readonly string[]; readonly afterFailure: readonly string[] };
+}
+
+/**
+ * Does the phases under the node's lock and reports them, whatever became of them.
+ * @throws CliError what ended them, once its report is written.
+ */
+export async function bringUp(context: CommandContext, settings: Settings, state: BringUpState, { action, phases, remediation }: BringUpWork): Promise<{ readonly report: Report; readonly file: string }> {
+  const { output } = context;
+  const startedAt = new Date();
+  const result = await withNodeLock(settings.home, action, () => runPhases(phases, output));
+  const started = performance.now();
+  const next = result.error === null ? remediation.afterSuccess : remediation.afterFailure;
+  const base: Report = { ...(await emptyReport(settings, action, startedAt)), checks: [...state.checks], seeded: readSeeded(settings.home), remediation: [...next] };
+  const report = withReportPhase(finishReport(base, result), started);
+  const { markdown: file } = writeReport(settings.reportsDir, report);
+  for (const warning of state.warnings) output.note(`${output.style('yellow', 'warning:')} ${warning}`);
+  if (result.error === null) return { report, file };
+  if (output.json) output.result(report, '');
+  output.note(`report: ${file}`);
+  throw result.error;
+}
+
 /** The report is a phase as well; it can only be timed once it is nearly done. */
-export function withReportPhase(report: Report, started: number): Report {
+function withReportPhase(report: Report, started: number): Report {
   const phase = { name: 'report', status: 'ok' as const, duration_ms: Math.round(performance.now() - started), detail: 'written' };
   return { ...report, phases: [...report.phases, phase] };
 }

@@ -25,7 +25,7 @@ describe('what bootstrap has to know', () => {
     const { ask, asked } = typist('7', '', 'tnt acme', ' tnt_acme ', '', 'usr_ada');
     expect(await answersOf({}, ask)).toEqual({ tenantId: 'tnt_acme', tenantName: 'tnt_acme', adminId: 'usr_ada', entrance: { proxies: 'loopback' } });
     expect(asked[1]).toMatch(/^ {2}1, 2 or 3\n/);
-    expect(asked[3]).toMatch(/^ {2}a tenant's id has letters/);
+    expect(asked[3]).toMatch(/^ {2}a tenant's id must match pattern/);
   });
 
   it('may be a certificate of the services own', async () => {
@@ -38,7 +38,7 @@ describe('what bootstrap has to know', () => {
   it('is named all at once where nobody can be asked', async () => {
     await expect(answersOf({ admin: 'usr ada' }, null)).rejects.toMatchObject({
       exitCode: 2,
-      evidence: ['--trusted-proxy loopback: missing', '--tenant tnt_acme: missing', expect.stringMatching(/^--admin usr_ada: a principal's id has /)],
+      evidence: ['--trusted-proxy loopback: missing', '--tenant tnt_acme: missing', expect.stringMatching(/^--admin usr_ada: a principal's id must match pattern /)],
     });
     await expect(answersOf({ tlsCert: '/nowhere.crt', tenant: 'tnt_acme', admin: 'usr_ada' }, null)).rejects.toMatchObject({ evidence: ['--tls-cert FILE: /nowhere.crt does not exist', '--tls-key FILE: missing'] });
   });

@@ -30,10 +30,11 @@ interface Question {
   problem(value: string): string | null;
 }
 
-const ID = 'letters, digits and . _ -, beginning with a letter or digit';
+/** What the contract says of an identifier, from the validator that has just refused one. */
+const misfit = (what: string, { errors }: { errors?: readonly { readonly message?: string }[] | null }): string => `${what} ${errors?.find(({ message }) => message !== undefined)?.message ?? 'is not one'}`;
 
-const TENANT: Question = { flag: '--tenant tnt_acme', option: 'tenant', text: 'Id of the first tenant, e.g. tnt_acme', problem: (value) => (schemas.TenantCreate({ tenant_id: value, name: value, plan_tier: 'standard' }) ? null : `a tenant's id has ${ID}`) };
-const ADMIN: Question = { flag: '--admin usr_ada', option: 'admin', text: 'Principal id of its administrator, e.g. usr_ada', problem: (value) => (operations.putTenantPrincipal.validatePath!({ tenant_id: 'tnt_any', principal_id: value }) ? null : `a principal's id has ${ID}`) };
+const TENANT: Question = { flag: '--tenant tnt_acme', option: 'tenant', text: 'Id of the first tenant, e.g. tnt_acme', problem: (value) => (schemas.TenantCreate({ tenant_id: value, name: value, plan_tier: 'standard' }) ? null : misfit("a tenant's id", schemas.TenantCreate)) };
+const ADMIN: Question = { flag: '--admin usr_ada', option: 'admin', text: 'Principal id of its administrator, e.g. usr_ada', problem: (value) => (operations.putTenantPrincipal.validatePath!({ tenant_id: 'tnt_any', principal_id: value }) ? null : misfit("a principal's id", operations.putTenantPrincipal.validatePath!)) };
 const PROXIES: Question = { flag: '--trusted-proxy loopback', option: 'trustedProxy', text: 'Addresses of the proxies that end TLS, e.g. 10.0.0.0/24', problem: (value) => (value === '' ? 'addresses are needed, or loopback for a proxy on this machine' : null) };
 const CERTIFICATE: Question = { flag: '--tls-cert FILE', option: 'tlsCert', text: 'File of the certificate, with its chain (PEM)', problem: isFile };
 const KEY: Question = { flag: '--tls-key FILE', option: 'tlsKey', text: 'File of its private key (PEM)', problem: isFile };
@@ -60,17 +61,16 @@ export async function answersOf(options: OptionValues, ask: Ask | null): Promise
   const answer = async (question: Question): Promise<string> => {
     const value = given(question.option);
     if (value === undefined && ask !== null) return askUntilRight(ask, question);
-    const problem = value === undefined ? 'missing' : question.problem(value);
+    const problem = value !== undefined ? question.problem(value) : question.offered === undefined ? 'missing' : null;
     if (problem !== null) wrong.push(`${question.flag}: ${problem}`);
-    return value ?? '';
+    return value ?? question.offered ?? '';
   };
   const entrance = await entranceOf(answer, ownCertificate, given('trustedProxy') !== undefined, ask);
   const tenantId = await answer(TENANT);
   const tenantName = await answer({ flag: '--name NAME', option: 'name', text: 'Its name, for people', offered: tenantId, problem: () => null });
   const adminId = await answer(ADMIN);
-  const missing = wrong.filter((line) => !line.startsWith('--name'));
-  if (missing.length > 0) throw new CliError('agentos bootstrap needs to know more', { exitCode: EXIT.usage, evidence: missing, next: 'agentos bootstrap --tenant tnt_acme --admin usr_ada --trusted-proxy loopback   (on a terminal it asks)' });
-  return { tenantId, tenantName: tenantName === '' ? tenantId : tenantName, adminId, entrance };
+  if (wrong.length > 0) throw new CliError('agentos bootstrap needs to know more', { exitCode: EXIT.usage, evidence: wrong, next: 'agentos bootstrap --tenant tnt_acme --admin usr_ada --trusted-proxy loopback   (on a terminal it asks)' });
+  return { tenantId, tenantName, adminId, entrance };
 }
 
 async function entranceOf(answer: (question: Question) => Promise<string>, ownCertificate: boolean, proxies: boolean, ask: Ask | null): Promise<Answers['entrance']> {
